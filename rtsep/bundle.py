@@ -1,0 +1,133 @@
+"""Bundles: a folder with `recipe.toml`, `weights.safetensors` and `CARD.md`. Finding, verifying and loading them."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import platformdirs
+
+from rtsep.errors import RtsepError
+from rtsep.recipe import Recipe, encode_network, load_recipe
+
+if TYPE_CHECKING:
+    from rtsep.nn.contract import StreamingNetwork
+
+DEFAULT_BUNDLE = "frame-transformer-2stems"
+RECIPE_FILE, WEIGHTS_FILE = "recipe.toml", "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """One folder on disk; nothing is read before it is asked for."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """Raises RtsepError if the recipe is missing or wrong."""
+        return load_recipe(self.path / RECIPE_FILE)
+
+    @property
+    def weights_path(self) -> Path:
+        return self.path / WEIGHTS_FILE
+
+    @property
+    def licence(self) -> str:
+        """Licence of the weights; empty for a bundle without any."""
+        return self.recipe.weights.licence if self.recipe.weights else ""
+
+    def build_network(self) -> StreamingNetwork:
+        """The network with fresh parameters. Raises RtsepError if the recipe names none that can be built."""
+        recipe = self.recipe
+        module_name, _, class_name = recipe.network.partition(":")
+        try:
+            network_class = getattr(importlib.import_module(module_name), class_name)
+        except (ImportError, AttributeError) as error:
+            raise RtsepError(f"{self.path}: the network {recipe.network} cannot be imported: {error}") from error
+        try:
+            return network_class(
+                stems=recipe.stems, channels=recipe.stft.channels, bins=recipe.stft.bins, **recipe.net
+            )
+        except (TypeError, ValueError) as error:
+            raise RtsepError(f"{self.path}: [net] does not fit {recipe.network}: {error}") from error
+
+    def load_network(self) -> StreamingNetwork:
+        """The network with its weights, ready to step.
+
+        Raises RtsepError if the weights are missing, were changed, or belong to another network.
+        """
+        network = self.build_network().eval().requires_grad_(False)
+        if not self.weights_path.exists():
+            if any(True for _ in network.parameters()):
+                raise RtsepError(f"{self.path} has no {WEIGHTS_FILE}: train it with `rtsep train {self.path}/{RECIPE_FILE}`")
+            return network
+        self._check_sum()
+        import safetensors.torch
+
+        try:
+            with safetensors.safe_open(self.weights_path, framework="pt") as file:
+                header = file.metadata() or {}
+                tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118 - not a dict
+        except (OSError, safetensors.SafetensorError) as error:
+            raise RtsepError(f"{self.weights_path} is not a readable safetensors file: {error}") from error
+        if header.get("rtsep") != encode_network(self.recipe):
+            raise RtsepError(f"{self.weights_path} was made for another network than {self.path / RECIPE_FILE} describes")
+        try:
+            network.load_state_dict(tensors)
+        except RuntimeError as error:
+            raise RtsepError(f"{self.weights_path} does not fit {self.recipe.network}: {str(error).splitlines()[0]}") from error
+        return network
+
+    def _check_sum(self) -> None:
+        expected = self.recipe.weights
+        if expected is None:
+            raise RtsepError(f"{self.path / RECIPE_FILE} has no [weights] table to verify {WEIGHTS_FILE} against")
+        with self.weights_path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != expected.sha256:
+            raise RtsepError(
+                f"{self.weights_path} is damaged or was changed (sha256 {found[:12]}…, expected {expected.sha256[:12]}…); "
+                "fetch it again"
+            )
+
+
+def bundle_folders() -> list[Path]:
+    """Where bundles are looked for, first match wins: RTSEP_MODEL_DIR, the user's cache, what the package carries."""
+    package = Path(__file__).resolve().parent
+    folders = [Path(platformdirs.user_cache_dir("rtsep")) / "models", package / "_bundles", package.parent / "models"]
+    if os.environ.get("RTSEP_MODEL_DIR"):
+        folders.insert(0, Path(os.environ["RTSEP_MODEL_DIR"]))
+    return folders
+
+
+def list_bundles() -> list[Bundle]:
+    """Every bundle that can be found by name, in order of name."""
+    found: dict[str, Bundle] = {}
+    for folder in bundle_folders():
+        for recipe in sorted(folder.glob(f"*/{RECIPE_FILE}")):
+            found.setdefault(recipe.parent.name, Bundle(recipe.parent))
+    return [found[name] for name in sorted(found)]
+
+
+def find_bundle(name_or_path: str | Path | None = None) -> Bundle:
+    """A bundle by name or by its folder; None is the default. Raises RtsepError that lists what there is."""
+    wanted = str(name_or_path or DEFAULT_BUNDLE)
+    path = Path(wanted)
+    if (path / RECIPE_FILE).is_file():
+        return Bundle(path.resolve())
+    bundles = list_bundles()
+    for bundle in bundles:
+        if bundle.name == wanted:
+            return bundle
+    known = ", ".join(bundle.name for bundle in bundles) or "none"
+    raise RtsepError(f"no model {wanted!r}: not a folder with {RECIPE_FILE}, and the models here are {known}")

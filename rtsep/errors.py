@@ -1,0 +1,17 @@
+"""The errors that a user sees: one clear line each, saying what is wrong and what to do.
+
+Commands catch `RtsepError`, print its text on stderr and end with its `exit_code`. A programmer's mistake
+(wrong shape, wrong type) is a `ValueError` instead and keeps its traceback.
+"""
+
+
+class RtsepError(Exception):
+    """Something outside the program is wrong (file, device, model). Its text is one line for the user."""
+
+    exit_code = 1
+
+
+class UsageError(RtsepError):
+    """The command line asks for something impossible or contradictory."""
+
+    exit_code = 2

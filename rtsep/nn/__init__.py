@@ -1,0 +1,1 @@
+"""Networks: the streaming contract and one file per network family. torch only: no audio, no files."""

@@ -1,0 +1,81 @@
+"""Batches of crops: true mixtures and random remixes of stems from different songs, as waveforms.
+
+Dimensions: B batch, S stems, two channels, N samples.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtsep.recipe import Recipe
+from rtsep.train.data import Song
+
+SILENCE_RMS = 1e-4
+
+
+@dataclass(frozen=True)
+class Batch:
+    """`stems` float32 (B, S, 2, N), their sum is the mixture; `top_bin` (B,): bins from there up are not judged."""
+
+    stems: NDArray[np.float32]
+    top_bin: NDArray[np.int64]
+
+
+def rms(x: NDArray[np.float32]) -> float:
+    return float(np.sqrt(np.mean(np.square(x), dtype=np.float64)))
+
+
+class CropSampler:
+    """Draws crops by the sources' weights; songs by their length. One seed gives one sequence."""
+
+    def __init__(self, recipe: Recipe, songs: list[Song], seed: int) -> None:
+        self.recipe, self.songs = recipe, songs
+        self.random = np.random.default_rng(seed)
+        train, stft = recipe.train, recipe.stft
+        self.samples = stft.n_fft + stft.hop * (train.frames - 1)
+        self.songs = [song for song in songs if song.samples >= self.samples]
+        if not self.songs:
+            raise ValueError(f"no song is as long as a crop of {self.samples} samples")
+        length_of = {source: sum(s.samples for s in self.songs if s.source == source) for source in train.data}
+        shares = np.array([song.source.weight * song.samples / length_of[song.source] for song in self.songs])
+        self.shares = shares / shares.sum()
+
+    def draw(self) -> Batch:
+        items = [self._item() for _ in range(self.recipe.train.batch)]
+        return Batch(np.stack([stems for stems, _ in items]), np.array([top for _, top in items]))
+
+    def _crop(self) -> tuple[NDArray[np.float32], int]:
+        """(S, 2, N) of a place that sounds, and the first bin that its material does not reach."""
+        stft = self.recipe.stft
+        while True:
+            song = self.songs[self.random.choice(len(self.songs), p=self.shares)]
+            crop = song.segment(int(self.random.integers(song.samples - self.samples + 1)), self.samples)
+            if rms(crop.sum(axis=0)) > SILENCE_RMS:
+                bandwidth_hz = song.source.bandwidth_hz or stft.sample_rate / 2
+                return crop, int(bandwidth_hz / stft.sample_rate * stft.n_fft) + 1
+
+    def _item(self) -> tuple[NDArray[np.float32], int]:
+        stems, top = self._crop()
+        if self.random.random() < self.recipe.train.remix_share:
+            for index in range(1, len(stems)):
+                other, other_top = self._crop()
+                self._match_level(stems[0], other[index])
+                stems[index] = other[index]
+                top = min(top, other_top)
+        for stem in stems:
+            stem *= 10 ** (self.random.uniform(-4, 4) / 20) * self.random.choice((-1, 1))
+            if self.random.random() < 0.5:
+                stem[:] = stem[::-1].copy()
+        level = rms(stems.sum(axis=0))
+        if level > SILENCE_RMS:
+            stems *= 10 ** (self.random.uniform(-36, -12) / 20) / level
+        return stems, top
+
+    def _match_level(self, reference: NDArray[np.float32], stem: NDArray[np.float32]) -> None:
+        """Bring a stranger's stem near the reference: songs come at any level, mixes do not."""
+        reference_rms, stem_rms = rms(reference), rms(stem)
+        if reference_rms > SILENCE_RMS and stem_rms > SILENCE_RMS:
+            stem *= 10 ** (self.random.uniform(-4, 8) / 20) * reference_rms / stem_rms
