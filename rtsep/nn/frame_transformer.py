@@ -218,8 +218,11 @@ class FrameTransformer(StreamingNetwork):
         x = torch.cat([F.silu(self.norm_middle(self.up_middle(x))), high], dim=-1)
         tokens = self.top(x, high, span_list, states(self.top, n_low + n_middle), slots)
         # A straight line over each bin's own level, so that a mask can part a partial from the noise beside it.
-        line = self.to_line(join(x, tokens)).view(batch, frames, self.bins, 2, len(self.stems), self.channels)
-        low_logits = torch.addcmul(line[:, :, :, 0], line[:, :, :, 1], detail[:, :, :, None])
-        high_logits = self.to_high_logits(tokens).view(batch, frames, 1, len(self.stems), self.channels)
-        masks = torch.cat([low_logits, high_logits], dim=2).softmax(dim=3)
-        return masks.permute(0, 3, 4, 2, 1)
+        # Stems move outside the bins: every sum that follows runs over long rows.
+        stems, channels = len(self.stems), self.channels
+        line = self.to_line(join(x, tokens)).view(batch, frames, -1, 2 * stems, self.STRIDE * channels)
+        line = line.transpose(2, 3).reshape(batch, frames, 2, stems, self.bins, channels)
+        low_logits = torch.addcmul(line[:, :, 0], line[:, :, 1], detail[:, :, None])
+        high_logits = self.to_high_logits(tokens).view(batch, frames, stems, 1, channels)
+        masks = torch.cat([low_logits, high_logits], dim=3).softmax(dim=2)
+        return masks.permute(0, 2, 4, 3, 1)

@@ -61,9 +61,9 @@ class Trainer:
         self.sampler = CropSampler(
             self.recipe, load_songs(self.recipe, data, folder.parent / "cache", held_out=False), self.recipe.train.seed
         )
-        self.bins, self.rows = judged_bins(self.recipe.stft, torch.device("cpu"))
+        self.bins = judged_bins(self.recipe.stft, torch.device("cpu"))
         self.optimizer = torch.optim.AdamW(
-            parameter_groups(self.network, self.recipe.train.weight_decay), lr=0.0, betas=(0.9, 0.98)
+            parameter_groups(self.network, self.recipe.train.weight_decay), lr=0.0, betas=(0.9, 0.98), fused=True
         )
         self.step = 0
         self.average = copy.deepcopy(self.network).requires_grad_(False)
@@ -94,13 +94,12 @@ class Trainer:
                 self._save()
 
     def _batch(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Mixture (B, T, F, C) and stems (B, T, F, S, C) of the judged bins at unit level, and weights (B, T, F)."""
+        """Mixture (B, T, F, C) and stems (B, S, T, F, C) of the judged bins at unit level, and weights (B, T, F)."""
         stft, batch = self.recipe.stft, self.sampler.draw()
         waves = torch.from_numpy(batch.stems)
         size, stems = waves.shape[:2]
-        stem_spectra = spectra(waves.flatten(0, 1), stft)[:, :, self.bins]
-        stem_spectra = stem_spectra.unflatten(0, (size, stems)).permute(0, 2, 3, 1, 4).contiguous()
-        mixture = stem_spectra.sum(dim=3)
+        stem_spectra = spectra(waves.flatten(0, 1), stft, self.bins).unflatten(0, (size, stems))
+        mixture = stem_spectra.sum(dim=1)
         level = mixture[:, :, : stft.bins].abs().square().mean(dim=(1, 2, 3)).sqrt().clamp(min=1e-6)
         weight = (self.bins[None] < torch.from_numpy(batch.top_bin)[:, None]).float()
         weight = weight[:, None].expand(-1, mixture.shape[1], -1).clone()
@@ -112,7 +111,8 @@ class Trainer:
         mixture, stems, weight = self._batch()
         choice = int(self.sampler.random.integers(len(train.chunks)))
         masks = self.network(mixture[:, :, :bins].abs().permute(0, 3, 2, 1), chunk=train.chunks[choice] or None)
-        masks = masks.permute(0, 4, 3, 1, 2).index_select(2, self.rows)
+        masks = masks.permute(0, 4, 1, 3, 2)
+        masks = torch.cat([masks[..., :-1, :], masks[..., -1:, :].expand(-1, -1, -1, len(self.bins) - bins, -1)], dim=3)
         loss = separation_loss(masks, mixture, stems, weight)
         if not math.isfinite(loss.item()):
             torch.save({"mixture": mixture, "stems": stems}, self.folder / "nan_batch.pt")
@@ -123,8 +123,7 @@ class Trainer:
         self.optimizer.step()
         momentum = min(train.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            for mean, value in zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True):
-                mean.lerp_(value, 1 - momentum)
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - momentum)
         return loss.item()
 
     @torch.no_grad()

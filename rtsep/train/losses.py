@@ -13,21 +13,20 @@ from rtsep.recipe import Stft
 HIGH_BAND_STRIDE = 4  # one gain rules the whole band above the network's bins: a quarter of them says enough
 
 
-def spectra(waves: Tensor, stft: Stft) -> Tensor:
-    """(B, C, N) -> complex (B, T, bins, C), frames wholly inside the signal, no padding."""
+def spectra(waves: Tensor, stft: Stft, bins: Tensor) -> Tensor:
+    """(B, C, N) -> complex (B, T, F, C) at the chosen bins; frames wholly inside the signal, no padding."""
     batch, channels, samples = waves.shape
     window = torch.hann_window(stft.n_fft, device=waves.device)
     result = torch.stft(
         waves.reshape(batch * channels, samples), stft.n_fft, stft.hop, window=window, center=False, return_complex=True
     )
-    return result.view(batch, channels, *result.shape[1:]).permute(0, 3, 2, 1).contiguous()
+    return torch.stack(result.unflatten(0, (batch, channels)).transpose(2, 3)[..., bins].unbind(1), dim=-1)
 
 
-def judged_bins(stft: Stft, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Indices of the judged bins of the spectrum, and the row of the mask that rules each."""
-    low = torch.arange(stft.bins, device=device)
+def judged_bins(stft: Stft, device: torch.device) -> Tensor:
+    """The bins of the spectrum that are judged: all that the network sees, then some of the band above."""
     high = torch.arange(stft.bins, stft.n_fft // 2 + 1, HIGH_BAND_STRIDE, device=device)
-    return torch.cat([low, high]), torch.cat([low, torch.full_like(high, stft.bins)])
+    return torch.cat([torch.arange(stft.bins, device=device), high])
 
 
 def separation_loss(masks: Tensor, mixture: Tensor, stems: Tensor, weight: Tensor) -> Tensor:
@@ -36,15 +35,20 @@ def separation_loss(masks: Tensor, mixture: Tensor, stems: Tensor, weight: Tenso
     The first follows what is heard as signal-to-distortion ratio, the second keeps the quiet bins honest.
 
     Args:
-        masks: (B, T, F, S, C) real.
+        masks: (B, T, S, F, C) real, their sum over the stems is 1.
         mixture: (B, T, F, C) complex, scaled so that its mean square magnitude is 1.
-        stems: (B, T, F, S, C) complex, scaled alike.
+        stems: (B, S, T, F, C) complex, scaled alike.
         weight: (B, T, F) zero where nothing is judged.
     """
-    estimate = masks * mixture.unsqueeze(3)
-    error = torch.view_as_real(estimate - stems).square().sum(dim=-1)
-    distortion = (error + 1e-8).sqrt()
-    magnitude = masks * mixture.abs().unsqueeze(3)
-    loudness = ((magnitude + 1e-4).sqrt() - (stems.abs() + 1e-4).sqrt()).abs()
-    per_bin = (distortion + loudness).mean(dim=(3, 4))
-    return (per_bin * weight).sum() / weight.sum().clamp(min=1)
+    power, magnitude = mixture.abs().square(), mixture.abs()
+    total = masks.new_zeros(())
+    for index in range(masks.shape[2]):
+        mask, stem = masks[:, :, index], stems[:, index]
+        stem_magnitude = stem.abs()
+        if masks.shape[2] > 2 or index == 0:  # of two stems the second errs by the very same amount
+            common = mixture.real * stem.real + mixture.imag * stem.imag
+            error = torch.addcmul(stem_magnitude.square(), mask, mask * power - 2 * common)
+            distortion = (error.clamp(min=0) + 1e-6).sqrt()
+        loudness = ((mask * magnitude + 1e-4).sqrt() - (stem_magnitude + 1e-4).sqrt()).abs()
+        total = total + ((distortion + loudness).sum(dim=-1) * weight).sum()
+    return total / (weight.sum().clamp(min=1) * masks.shape[2] * masks.shape[4])
