@@ -55,9 +55,7 @@ class Bundle:
         except (ImportError, AttributeError) as error:
             raise RtsepError(f"{self.path}: the network {recipe.network} cannot be imported: {error}") from error
         try:
-            return network_class(
-                stems=recipe.stems, channels=recipe.stft.channels, bins=recipe.stft.bins, **recipe.net
-            )
+            return network_class(stems=recipe.stems, channels=recipe.stft.channels, bins=recipe.stft.bins, **recipe.net)
         except (TypeError, ValueError) as error:
             raise RtsepError(f"{self.path}: [net] does not fit {recipe.network}: {error}") from error
 
@@ -69,7 +67,9 @@ class Bundle:
         network = self.build_network().eval().requires_grad_(False)
         if not self.weights_path.exists():
             if any(True for _ in network.parameters()):
-                raise RtsepError(f"{self.path} has no {WEIGHTS_FILE}: train it with `rtsep train {self.path}/{RECIPE_FILE}`")
+                raise RtsepError(
+                    f"{self.path} has no {WEIGHTS_FILE}: train it with `rtsep train {self.path}/{RECIPE_FILE}`"
+                )
             return network
         self._check_sum()
         import safetensors.torch
@@ -81,11 +81,15 @@ class Bundle:
         except (OSError, safetensors.SafetensorError) as error:
             raise RtsepError(f"{self.weights_path} is not a readable safetensors file: {error}") from error
         if header.get("rtsep") != encode_network(self.recipe):
-            raise RtsepError(f"{self.weights_path} was made for another network than {self.path / RECIPE_FILE} describes")
+            raise RtsepError(
+                f"{self.weights_path} was made for another network than {self.path / RECIPE_FILE} describes"
+            )
         try:
             network.load_state_dict(tensors)
         except RuntimeError as error:
-            raise RtsepError(f"{self.weights_path} does not fit {self.recipe.network}: {str(error).splitlines()[0]}") from error
+            raise RtsepError(
+                f"{self.weights_path} does not fit {self.recipe.network}: {str(error).splitlines()[0]}"
+            ) from error
         return network
 
     def _check_sum(self) -> None:
@@ -96,7 +100,8 @@ class Bundle:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != expected.sha256:
             raise RtsepError(
-                f"{self.weights_path} is damaged or was changed (sha256 {found[:12]}…, expected {expected.sha256[:12]}…); "
+                f"{self.weights_path} is damaged or was changed: its sha256 is {found[:12]}…, "
+                f"expected {expected.sha256[:12]}…; "
                 "fetch it again"
             )
 

@@ -6,17 +6,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
+from msgspec import Struct
 
 from rtsep.errors import RtsepError
 
 STEM_NAMES = ("vocals", "drums", "bass", "other", "instrumental", "piano")
 
 
-class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table of the file: typed, immutable, without room for a misspelt key."""
-
-
-class Stft(Section):
+class Stft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Short-time Fourier transform: sizes in samples, `bins` of them (from 0 Hz up) seen by the network."""
 
     sample_rate: int = 44100
@@ -32,7 +29,7 @@ class Stft(Section):
             raise ValueError(f"bins must lie in 1..{self.n_fft // 2}, got {self.bins}")
 
 
-class DataSource(Section):
+class DataSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One folder of training material, relative to a `--data` directory.
 
     `stems`: a folder a song with vocals, drums, bass, other (.ogg, .flac, .wav, ...); `pairs`: NAME.vocals.* beside
@@ -47,10 +44,12 @@ class DataSource(Section):
     bandwidth_hz: float | None = None
 
 
-class Train(Section):
+class Train(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the weights are found: sizes in frames, optimiser steps; see rtsep.train."""
 
     data: tuple[DataSource, ...] = ()
+    licence: str = "unknown"
+    """Licence of weights that are trained on this data."""
     seed: int = 1
     steps: int = 1000
     batch: int = 4
@@ -70,18 +69,17 @@ class Train(Section):
             raise ValueError(f"warmup_frames {self.warmup_frames} must be fewer than frames {self.frames}")
 
 
-class Weights(Section):
+class Weights(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What belongs to `weights.safetensors` beside the recipe."""
 
     sha256: str
     licence: str
-    sources: tuple[str, ...] = ()
 
 
-class Recipe(Section):
+class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A system: its network, stems and transform, how it is trained, and the weights that came of it.
 
-    `network` is "package.module:Class"; `net` holds the keyword arguments of that class beyond stems, channels and bins.
+    `network` is "package.module:Class"; `net` holds its keyword arguments beyond stems, channels and bins.
     """
 
     name: str

@@ -9,7 +9,7 @@ query also asks the encoder's map of the same level (skip attention). Depthwise 
 in Primer (So et al. 2021, arXiv:2109.08668). A learned bias for each offset replaces the source's relative term, whose
 code transposes where it should skew (Huang et al. 2018, arXiv:1809.04281, have the skew).
 
-Dimensions: B batch, T frames, K frames of a step, D width of a token, H heads (both attentions together), E = D / heads.
+Dimensions: B batch, T frames, D width of a token, H heads (of both attentions together), E = D / heads.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from rtsep.nn.layers import CausalDepthwise
 
 @dataclass(frozen=True)
 class Span:
-    """Queries [start, stop) see keys [first, last): `offsets` (queries, keys) indexes the bias, its last column is a wall."""
+    """Queries [start, stop) see keys [first, last); `offsets` (queries, keys) indexes the bias table and its wall."""
 
     start: int
     stop: int

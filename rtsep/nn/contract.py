@@ -97,7 +97,7 @@ class StreamingNetwork(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} must define step")
 
     def forward(self, magnitudes: Tensor, chunk: int | None = None) -> Tensor:
-        """Masks (B, S, C, F + 1, T) of a whole recording, as chunks of `chunk` frames would give them (None: one chunk).
+        """Masks (B, S, C, F + 1, T) of a whole recording, as steps of `chunk` frames give them (None: one chunk).
 
         Not a loop over `step`: one call, for training and for files.
         """

@@ -6,7 +6,7 @@ on a narrow projection of its level, with a second projection of the encoder's m
 level as further channels. The idea is carperbr's frame transformer (README of vocal-remover-frame-transformer); causal
 convolutions, the sliding context and the free chunk size are what streaming asks for.
 
-Dimensions: B batch, S stems, C channels, F bins, T or K frames, D width of a token; inside, maps are (B, T, bins, maps).
+Dimensions: B batch, S stems, C channels, F bins, T or K frames, D width of a token; maps are (B, T, bins, maps).
 """
 
 from __future__ import annotations
@@ -75,7 +75,14 @@ class FrameTransformerModule(nn.Module):
     """Layers over one level: its `maps_in` maps and the encoder's `memory_maps` become tokens of bins * maps_out."""
 
     def __init__(
-        self, maps_in: int, memory_maps: int, bins: int, width: int, heads: int, feed_forward: int, layers: int,
+        self,
+        maps_in: int,
+        memory_maps: int,
+        bins: int,
+        width: int,
+        heads: int,
+        feed_forward: int,
+        layers: int,
         context: int,
     ) -> None:
         super().__init__()
@@ -87,7 +94,11 @@ class FrameTransformerModule(nn.Module):
         self.norm_out = nn.LayerNorm(width)
 
     def forward(
-        self, level: Tensor, encoded: Tensor, span_list: list[Span], states: list[LayerState] | None,
+        self,
+        level: Tensor,
+        encoded: Tensor,
+        span_list: list[Span],
+        states: list[LayerState] | None,
         slots: Tensor | None,
     ) -> Tensor:
         """(B, T, bins, maps_in) and (B, T, bins, memory_maps) -> tokens (B, T, width)."""
@@ -130,7 +141,9 @@ class FrameTransformer(StreamingNetwork):
             raise ValueError(f"masks that sum to one need at least two stems, got {list(stems)}")
         level_bins = [bins // self.STRIDE**level for level in (1, 2, 3)]
         if bins % self.STRIDE**3 or width % heads or any(width % size for size in level_bins):
-            raise ValueError(f"width {width} must be a multiple of {heads} heads and of every level's bins {level_bins}")
+            raise ValueError(
+                f"width {width} must be a multiple of {heads} heads and of every level's bins {level_bins}"
+            )
         self.stems, self.channels, self.bins, self.context_frames = tuple(stems), channels, bins, context
         self.table_context = context
         self.scale = RunningScale(context)

@@ -16,9 +16,9 @@ from torch.nn import functional as F
 
 
 class FrameConv(nn.Module):
-    """N×1 convolution along frequency, kernel twice the stride; frames never mix. (B, T, F, C) -> (B, T, F / stride, C').
+    """N×1 convolution along frequency, kernel twice the stride: (B, T, F, C) -> (B, T, F / stride, C').
 
-    With that kernel each window is two neighbouring patches of `stride` bins, so that the convolution is one product.
+    Frames never mix. Each window is two neighbouring patches of `stride` bins, so that the convolution is one product.
     """
 
     def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
@@ -34,7 +34,7 @@ class FrameConv(nn.Module):
 
 
 class FrameConvTransposed(nn.Module):
-    """The reverse of `FrameConv`: (B, T, F, C) -> (B, T, F * stride, C'); each bin adds to two patches of `stride` bins."""
+    """The reverse of `FrameConv`: (B, T, F, C) -> (B, T, F * stride, C'); a bin adds to two patches."""
 
     def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ class RunningScale(nn.Module):
         self.past_frames = memory_frames - 1
 
     def forward(self, magnitudes: Tensor, past: Tensor | None = None) -> Tensor:
-        """(B, T, F, C) -> scale (B, T); `past`: mean energies of the frames before, (B, memory - 1), updated in place."""
+        """(B, T, F, C) -> scale (B, T); `past`: energies of the frames before, (B, memory - 1), updated in place."""
         energy = magnitudes.square().mean(dim=(2, 3))
         energy = torch.where(energy > self.SILENCE_ENERGY, energy, torch.zeros_like(energy))
         frames = energy.shape[1]

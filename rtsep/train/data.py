@@ -58,7 +58,9 @@ def find_songs(folder: Path, source: DataSource) -> dict[str, dict[str, Path]]:
             if partners:
                 songs[name] = {"vocals": vocals, "accompaniment": partners[0]}
     if not songs:
-        raise RtsepError(f"no songs with layout {source.layout!r} in {root}; check --data and the recipe's folder names")
+        raise RtsepError(
+            f"no songs with layout {source.layout!r} in {root}; check --data and the recipe's folder names"
+        )
     return songs
 
 
@@ -82,7 +84,9 @@ def group_stems(files: dict[str, NDArray[np.float32]], stems: tuple[str, ...]) -
     length = max(audio.shape[1] for audio in files.values())
     result = np.zeros((len(stems), 2, length), np.float32)
     for index, stem in enumerate(stems):
-        parts = [stem] if stem in files else [name for name in files if name != "vocals"] if stem == "instrumental" else []
+        parts = (
+            [stem] if stem in files else [name for name in files if name != "vocals"] if stem == "instrumental" else []
+        )
         if not parts:
             raise RtsepError(f"a song with {sorted(files)} cannot give the stem {stem!r}")
         for part in parts:

@@ -1,7 +1,7 @@
 """The training loop: one process, resumable at any moment, no engine and no player.
 
-A run is a folder: `last.safetensors`-free on purpose, one `last.pt` of our own (network, average, optimiser, random
-states, step), written to a temporary name and renamed; and `log.jsonl`, a line for every report.
+A run is a folder: `last.pt` (network, average, optimiser, random state, step), `log.jsonl` with a line for every
+report, and `bundle/`, the averaged weights so far, which the player plays. Each is written under another name first.
 """
 
 from __future__ import annotations
@@ -17,16 +17,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rtsep.bundle import Bundle
+from rtsep.bundle import RECIPE_FILE, Bundle
 from rtsep.errors import RtsepError
 from rtsep.nn.contract import StreamingNetwork
 from rtsep.recipe import Recipe, Train
 from rtsep.train.crops import CropSampler
 from rtsep.train.data import load_songs
+from rtsep.train.export import export_bundle
 from rtsep.train.losses import judged_bins, separation_loss, spectra
 
 CHECKPOINT = "last.pt"
 LOG = "log.jsonl"
+BUNDLE = "bundle"
 REPORT_STEPS = 20
 CHECKPOINT_STEPS = 100
 CALIBRATION_BATCHES = 12
@@ -54,6 +56,7 @@ class Trainer:
     def __init__(self, recipe_path: Path, data: Path, folder: Path) -> None:
         bundle = Bundle(recipe_path.resolve().parent)
         self.recipe: Recipe = bundle.recipe
+        self.recipe_path = bundle.path / RECIPE_FILE
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(self.recipe.train.seed)
@@ -116,14 +119,17 @@ class Trainer:
         loss = separation_loss(masks, mixture, stems, weight)
         if not math.isfinite(loss.item()):
             torch.save({"mixture": mixture, "stems": stems}, self.folder / "nan_batch.pt")
-            raise RtsepError(f"the loss is not a number at step {self.step}; the batch is in {self.folder}/nan_batch.pt")
+            raise RtsepError(
+                f"the loss is not a number at step {self.step}; the batch is in {self.folder}/nan_batch.pt"
+            )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), train.clip_norm)
         self.optimizer.step()
         momentum = min(train.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - momentum)
+            for mean, value in zip(self.average.parameters(), self.network.parameters(), strict=True):
+                mean.lerp_(value, 1 - momentum)
         return loss.item()
 
     @torch.no_grad()
@@ -150,6 +156,7 @@ class Trainer:
         partial = self.folder / (CHECKPOINT + ".part")
         torch.save(state, partial)
         partial.replace(self.folder / CHECKPOINT)
+        export_bundle(self.recipe_path, self.average.state_dict(), self.folder / BUNDLE)
 
     def _restore(self) -> None:
         state = torch.load(self.folder / CHECKPOINT, weights_only=True)

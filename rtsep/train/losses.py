@@ -45,10 +45,9 @@ def separation_loss(masks: Tensor, mixture: Tensor, stems: Tensor, weight: Tenso
     for index in range(masks.shape[2]):
         mask, stem = masks[:, :, index], stems[:, index]
         stem_magnitude = stem.abs()
-        if masks.shape[2] > 2 or index == 0:  # of two stems the second errs by the very same amount
-            common = mixture.real * stem.real + mixture.imag * stem.imag
-            error = torch.addcmul(stem_magnitude.square(), mask, mask * power - 2 * common)
-            distortion = (error.clamp(min=0) + 1e-6).sqrt()
+        common = mixture.real * stem.real + mixture.imag * stem.imag
+        error = torch.addcmul(stem_magnitude.square(), mask, mask * power - 2 * common)
+        distortion = (error.clamp(min=0) + 1e-6).sqrt()
         loudness = ((mask * magnitude + 1e-4).sqrt() - (stem_magnitude + 1e-4).sqrt()).abs()
         total = total + ((distortion + loudness).sum(dim=-1) * weight).sum()
     return total / (weight.sum().clamp(min=1) * masks.shape[2] * masks.shape[4])

@@ -1,0 +1,95 @@
+"""`rtsep eval`: what a model scores on songs that it was not trained on."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from rtsep.errors import UsageError
+
+if TYPE_CHECKING:
+    from rtsep.train.evaluate import Row
+
+
+def parse_chunks(text: str) -> list[int]:
+    """`1,32,all` -> [1, 32, 0]. Raises UsageError."""
+    try:
+        chunks = [0 if part == "all" else int(part) for part in text.split(",")]
+    except ValueError:
+        chunks = [-1]
+    if any(chunk < 0 for chunk in chunks):
+        raise UsageError(f"--chunk {text}: expected frame counts and 'all' with commas between, such as 1,32,all")
+    return chunks
+
+
+def evaluate(
+    model: str | None = None,
+    /,
+    *,
+    data: Annotated[Path, Parameter(help="folder that holds the recipe's folders")],
+    chunk: Annotated[str, Parameter(help="frames a step; 'all' is the whole song")] = "1,32",
+    context: Annotated[int | None, Parameter(help="cut the attention's context to so many frames")] = None,
+    cache: Annotated[Path, Parameter(help="where decoded songs are kept")] = Path("runs/cache"),
+    json_output: Annotated[bool, Parameter(name="--json", negative=())] = False,
+) -> None:
+    """Score a model on the held-out songs of its recipe: whole-song SDR of every stem, in dB.
+
+    Parameters
+    ----------
+    model
+        Name or folder of a bundle; the default model if left out.
+    """
+    chunks = parse_chunks(chunk)
+    import torch
+
+    from rtsep.bundle import find_bundle
+    from rtsep.train.data import load_songs
+    from rtsep.train.evaluate import evaluate_song
+
+    torch.set_num_threads(1)
+    bundle = find_bundle(model)
+    network = bundle.load_network()
+    if context is not None:
+        if not 1 <= context <= network.context_frames:
+            raise UsageError(
+                f"--context {context}: {bundle.name} was trained with 1 to {network.context_frames} frames"
+            )
+        network.context_frames = context
+    rows: list[Row] = []
+    for song in load_songs(bundle.recipe, data, cache, held_out=True):
+        for row in evaluate_song(network, song, bundle.recipe.stft, chunks):
+            rows.append(row)
+            if json_output:
+                print(json.dumps({field: getattr(row, field) for field in row.__dataclass_fields__}), flush=True)
+            elif sys.stderr.isatty():
+                print(f"\r{song.name}: {row.stem}\033[K", end="", file=sys.stderr, flush=True)
+    if not json_output:
+        print(table(rows, chunks))
+
+
+def table(rows: list[Row], chunks: list[int]) -> str:
+    """Markdown: a line for each song and stem, then the means of each folder."""
+    names = ["all" if chunk == 0 else str(chunk) for chunk in chunks]
+    head = ["song", "stem", "mixture", "constant gain", "ideal mask", *(f"K={name}" for name in names), "in pauses"]
+    lines = [head, ["---"] * 2 + ["---:"] * (len(head) - 2)]
+
+    def figures(group: list[Row]) -> list[str]:
+        columns = [[row.mixture_db for row in group], [row.gain_db for row in group], [row.ideal_db for row in group]]
+        columns += [[row.network_db[chunk] for row in group] for chunk in chunks]
+        pauses = [level for row in group if (level := row.pause_db[chunks[0]]) is not None]
+        return [f"{statistics.fmean(column):.2f}" for column in columns] + [
+            f"{statistics.fmean(pauses):.1f}" if pauses else "–"
+        ]
+
+    lines += [[row.song, row.stem, *figures([row])] for row in rows]
+    for folder in dict.fromkeys(row.folder for row in rows):
+        for stem in dict.fromkeys(row.stem for row in rows):
+            group = [row for row in rows if row.folder == folder and row.stem == stem]
+            if group:
+                lines.append([f"**mean of {folder}**", stem, *figures(group)])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -1,0 +1,40 @@
+"""`rtsep train`: find the weights of a recipe."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+
+def train(
+    recipe: Path,
+    *,
+    data: Annotated[Path, Parameter(help="folder that holds the recipe's training folders")],
+    out: Annotated[Path | None, Parameter(help="folder of the run, default runs/NAME")] = None,
+    threads: Annotated[int, Parameter(help="CPU threads")] = 1,
+) -> None:
+    """Train a recipe; goes on where a run of the same folder stopped.
+
+    Parameters
+    ----------
+    recipe
+        A recipe.toml.
+    """
+    import torch
+
+    from rtsep.train.loop import Trainer
+
+    torch.set_num_threads(threads)
+    trainer = Trainer(recipe, data, out or Path("runs") / recipe.resolve().parent.name)
+    last = trainer.recipe.train.steps
+    for report in trainer.run():
+        left_minutes = (last - report["step"]) * report["step_s"] / 60
+        print(
+            f"step {report['step']:.0f}/{last}  loss {report['loss']:.4f}  rate {report['rate']:.2e}  "
+            f"{report['step_s']:.2f} s a step, {left_minutes:.0f} min left",
+            file=sys.stderr,
+            flush=True,
+        )

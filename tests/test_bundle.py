@@ -1,0 +1,124 @@
+"""Bundles: found by name or folder, verified before they are used."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from rtsep.bundle import Bundle, find_bundle, list_bundles
+from rtsep.errors import RtsepError
+from rtsep.train.export import export_bundle
+
+RECIPE = """name = "tiny"    # a comment that survives
+network = "rtsep.nn.frame_transformer:FrameTransformer"
+stems = ["vocals", "instrumental"]
+[stft]
+bins = 128
+[net]
+widths = [4, 4, 4]
+width = 32
+heads = 2
+feed_forward = 16
+layers = [1, 1, 1]
+context = 8
+[train]
+licence = "CC0 1.0"
+"""
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Bundle:
+    recipe = tmp_path / "source" / "recipe.toml"
+    recipe.parent.mkdir()
+    recipe.write_text(RECIPE)
+    torch.manual_seed(0)
+    network = Bundle(recipe.parent).build_network()
+    return Bundle(export_bundle(recipe, network.state_dict(), tmp_path / "tiny"))
+
+
+def test_an_exported_bundle_loads_and_names_its_licence(tiny: Bundle) -> None:
+    network = tiny.load_network()
+    assert not network.training
+    assert tiny.licence == "CC0 1.0"
+    assert "a comment that survives" in (tiny.path / "recipe.toml").read_text()
+    with torch.inference_mode():
+        assert network.forward(torch.rand(1, 2, 128, 3)).shape == (1, 2, 2, 129, 3)
+
+
+def test_exporting_again_replaces_the_weights_table(tiny: Bundle) -> None:
+    parameters = {name: tensor + 1 for name, tensor in tiny.build_network().state_dict().items()}
+    again = Bundle(export_bundle(tiny.path / "recipe.toml", parameters, tiny.path))
+    again.load_network()
+    assert (tiny.path / "recipe.toml").read_text().count("[weights]") == 1
+
+
+def test_one_changed_byte_is_noticed(tiny: Bundle) -> None:
+    content = bytearray(tiny.weights_path.read_bytes())
+    content[-1] ^= 1
+    tiny.weights_path.write_bytes(content)
+    with pytest.raises(RtsepError, match="damaged or was changed"):
+        tiny.load_network()
+
+
+def test_weights_without_a_sum_are_refused(tiny: Bundle) -> None:
+    recipe = tiny.path / "recipe.toml"
+    recipe.write_text(RECIPE)
+    with pytest.raises(RtsepError, match=r"no \[weights\] table"):
+        tiny.load_network()
+
+
+def test_weights_of_another_network_are_refused(tiny: Bundle) -> None:
+    recipe = tiny.path / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace("context = 8", "context = 9"))
+    with pytest.raises(RtsepError, match="made for another network"):
+        tiny.load_network()
+
+
+def test_a_file_that_is_no_safetensors_is_refused(tiny: Bundle) -> None:
+    import hashlib
+
+    tiny.weights_path.write_bytes(b"not weights at all")
+    recipe = tiny.path / "recipe.toml"
+    table = f'[weights]\nsha256 = "{hashlib.sha256(b"not weights at all").hexdigest()}"\nlicence = ""\n'
+    recipe.write_text(RECIPE + table)
+    with pytest.raises(RtsepError, match="not a readable safetensors file"):
+        tiny.load_network()
+
+
+def test_missing_weights_say_how_to_get_some(tiny: Bundle) -> None:
+    tiny.weights_path.unlink()
+    with pytest.raises(RtsepError, match="rtsep train"):
+        tiny.load_network()
+
+
+@pytest.mark.parametrize("network", ["rtsep.nn.nothing:Net", "rtsep.nn.constant:Nothing"])
+def test_a_network_that_cannot_be_imported_is_named(tiny: Bundle, network: str) -> None:
+    recipe = tiny.path / "recipe.toml"
+    recipe.write_text(RECIPE.replace("rtsep.nn.frame_transformer:FrameTransformer", network))
+    with pytest.raises(RtsepError, match=network):
+        tiny.load_network()
+
+
+def test_wrong_arguments_of_a_network_are_one_line(tiny: Bundle) -> None:
+    recipe = tiny.path / "recipe.toml"
+    recipe.write_text(RECIPE.replace("context = 8", "contxt = 8"))
+    with pytest.raises(RtsepError, match="contxt"):
+        tiny.load_network()
+
+
+def test_bundles_are_found_by_name_in_the_users_folder(tiny: Bundle, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("RTSEP_MODEL_DIR", str(tmp_path))
+    assert find_bundle("tiny").path == tiny.path
+    assert find_bundle(tiny.path).path == tiny.path
+    assert "tiny" in [bundle.name for bundle in list_bundles()]
+    shutil.rmtree(tiny.path)
+    with pytest.raises(RtsepError, match="no model 'tiny'"):
+        find_bundle("tiny")
+
+
+def test_weights_are_stored_in_half_precision_with_the_network_in_the_header(tiny: Bundle) -> None:
+    with safetensors.safe_open(tiny.weights_path, framework="pt") as file:
+        assert '"network":"rtsep.nn.frame_transformer:FrameTransformer"' in file.metadata()["rtsep"]
+        assert {file.get_tensor(key).dtype for key in file.keys()} == {torch.float16}  # noqa: SIM118 - not a dict

@@ -1,0 +1,59 @@
+"""The recipe file: strict, typed, and honest about what is wrong with it."""
+
+from pathlib import Path
+
+import pytest
+
+from rtsep.errors import RtsepError
+from rtsep.recipe import encode_network, load_recipe
+
+GOOD = 'name = "x"\nnetwork = "rtsep.nn.constant:ConstantMask"\nstems = ["vocals", "instrumental"]\n'
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "recipe.toml"
+    path.write_text(text)
+    return path
+
+
+def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
+    recipe = load_recipe(write(tmp_path, GOOD))
+    assert (recipe.stft.n_fft, recipe.stft.hop, recipe.stft.bins) == (4096, 1024, 1024)
+    assert recipe.weights is None
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (GOOD + "chunks = 3\n", "chunks"),
+        (GOOD + "[stft]\nhopp = 512\n", "hopp"),
+        (GOOD + "[train]\nsteps = 'many'\n", r"\$\.train\.steps"),
+        (GOOD + '[[train.data]]\nfolder = "a"\nlayout = "heap"\n', "layout"),
+        (GOOD + "[stft]\nhop = 1000\n", "multiple of hop 1000"),
+        (GOOD + "[stft]\nbins = 4000\n", "bins"),
+        (GOOD + "[train]\nframes = 10\nwarmup_frames = 10\n", "warmup_frames"),
+        (GOOD.replace('"vocals"', '"kazoo"'), "kazoo"),
+        (GOOD.replace('"instrumental"', '"vocals"'), "once each"),
+        (GOOD.replace(":ConstantMask", ""), "package.module:Class"),
+        ('name = "x"\n', "network"),
+        ("name = \n", "recipe.toml"),
+    ],
+)
+def test_a_mistake_is_named_with_the_file(tmp_path: Path, text: str, complaint: str) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(RtsepError, match=complaint) as caught:
+        load_recipe(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(RtsepError, match="cannot read the recipe"):
+        load_recipe(tmp_path / "none.toml")
+
+
+def test_the_network_header_ignores_how_the_weights_were_found(tmp_path: Path) -> None:
+    plain = load_recipe(write(tmp_path, GOOD))
+    trained = load_recipe(write(tmp_path, GOOD + "[train]\nsteps = 7\n"))
+    other = load_recipe(write(tmp_path, GOOD + "[net]\ngains = [1.0, 0.0]\n"))
+    assert encode_network(plain) == encode_network(trained) != encode_network(other)

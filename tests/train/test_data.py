@@ -1,0 +1,78 @@
+"""Training material: what is found, how it is decoded, and what a crop is."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from msgspec.structs import replace
+
+from rtsep.errors import RtsepError
+from rtsep.recipe import DataSource, load_recipe
+from rtsep.train.crops import CropSampler, rms
+from rtsep.train.data import find_songs, group_stems, load_songs
+from tests.train.material import write_material
+
+
+@pytest.fixture(scope="module")
+def recipe_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_material(tmp_path_factory.mktemp("material"))
+
+
+def test_held_out_songs_are_never_trained_on(recipe_path: Path, tmp_path: Path) -> None:
+    recipe, data = load_recipe(recipe_path), recipe_path.parent.parent
+    assert [song.name for song in load_songs(recipe, data, tmp_path, held_out=False)] == ["one", "a_1"]
+    assert [song.name for song in load_songs(recipe, data, tmp_path, held_out=True)] == ["held"]
+
+
+def test_a_song_is_decoded_once_and_again_when_its_files_change(recipe_path: Path, tmp_path: Path) -> None:
+    recipe, data = load_recipe(recipe_path), recipe_path.parent.parent
+    load_songs(recipe, data, tmp_path, held_out=True)
+    (first,) = tmp_path.iterdir()
+    written = first.stat().st_mtime_ns
+    load_songs(recipe, data, tmp_path, held_out=True)
+    assert first.stat().st_mtime_ns == written
+    drums = data / "songs" / "held" / "drums.wav"
+    drums.write_bytes(drums.read_bytes())
+    load_songs(recipe, data, tmp_path, held_out=True)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_decoded_stems_are_the_files_at_the_recipes_rate(recipe_path: Path, tmp_path: Path) -> None:
+    import soundfile
+
+    recipe, data = load_recipe(recipe_path), recipe_path.parent.parent
+    one, pair = load_songs(recipe, data, tmp_path, held_out=False)
+    drums = soundfile.read(data / "songs" / "one" / "drums.wav", dtype="float32")[0].T
+    bass = soundfile.read(data / "songs" / "one" / "bass.wav", dtype="float32")[0].T
+    drums[:, : bass.shape[1]] += bass  # the shorter file ends in silence
+    np.testing.assert_allclose(one.segment(0, one.samples)[1], drums, atol=1.01 / 32767)
+    assert pair.samples == round(3.2 * 44100)
+
+
+def test_missing_stems_and_empty_folders_are_one_clear_line(tmp_path: Path) -> None:
+    with pytest.raises(RtsepError, match="no songs with layout 'stems'"):
+        find_songs(tmp_path, DataSource(folder="nothing", layout="stems"))
+    with pytest.raises(RtsepError, match="cannot give the stem 'bass'"):
+        group_stems({"vocals": np.zeros((2, 3), np.float32), "drums": np.zeros((2, 3), np.float32)}, ("vocals", "bass"))
+
+
+def test_crops_are_long_enough_sound_and_repeat_with_the_seed(recipe_path: Path, tmp_path: Path) -> None:
+    recipe, data = load_recipe(recipe_path), recipe_path.parent.parent
+    songs = load_songs(recipe, data, tmp_path, held_out=False)
+    sampler, again = CropSampler(recipe, songs, 9), CropSampler(recipe, songs, 9)
+    tops = set()
+    for _ in range(12):
+        batch = sampler.draw()
+        assert batch.stems.shape == (2, 2, 2, 4096 + 19 * 1024)
+        assert np.array_equal(batch.stems, again.draw().stems)
+        levels = [20 * np.log10(rms(stems.sum(axis=0))) for stems in batch.stems]
+        assert all(-36.1 < level < -11.9 for level in levels)
+        tops |= set(batch.top_bin.tolist())
+    assert tops == {2049, int(900 / 44100 * 4096) + 1}  # narrow material limits what is judged, wide does not
+
+
+def test_songs_shorter_than_a_crop_are_a_clear_error(recipe_path: Path, tmp_path: Path) -> None:
+    recipe, data = load_recipe(recipe_path), recipe_path.parent.parent
+    longer = replace(recipe, train=replace(recipe.train, frames=500))
+    with pytest.raises(ValueError, match="as long as a crop"):
+        CropSampler(longer, load_songs(recipe, data, tmp_path, held_out=False), 1)
