@@ -1,0 +1,42 @@
+# make play: set up and play the bundled song without its vocals.   make test: set up and run every check.
+# PIP_ARGS is passed on to pip; PYTHON chooses the interpreter (3.11 or newer) for a new .venv.
+BIN := .venv/bin
+SONG := $(firstword $(sort $(wildcard demo/*/mixture.flac)))
+NEEDS := pyproject.toml constraints.txt scripts/setup.sh
+export PIP_ARGS PYTHON
+
+.PHONY: help setup play test lint wheel clean
+
+help:
+	@echo "make play    set up and play the bundled song without its vocals"
+	@echo "make setup   set up only: .venv, Python packages, PortAudio"
+	@echo "make test    set up, then ruff, pyright and pytest"
+	@echo "make lint    ruff and pyright"
+	@echo "make wheel   build dist/rtsep-*.whl"
+	@echo "make clean   remove what the other targets made, except .venv"
+
+setup: .venv/ready-play
+
+play: .venv/ready-play
+	@test -n "$(SONG)" || { echo "the bundled song is missing: demo/*/mixture.flac" >&2; exit 1; }
+	@$(BIN)/rtsep play $(SONG) --gain vocals=-inf
+
+test: lint
+	$(BIN)/pytest
+
+lint: .venv/ready-test
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+
+wheel: .venv/ready-test
+	$(BIN)/python -m hatchling build -t wheel -d dist
+
+clean:
+	rm -rf build dist out .pytest_cache .ruff_cache .hypothesis
+	find . -path ./.venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/ready-play: $(NEEDS)
+	@scripts/setup.sh play
+
+.venv/ready-test: $(NEEDS)
+	@scripts/setup.sh test

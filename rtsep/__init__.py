@@ -1,0 +1,27 @@
+"""Real-time music source separation.
+
+    import rtsep
+
+    separator = rtsep.load()                  # the default model
+    for block in blocks:                      # float32 (2, n), any n, 44 100 Hz
+        stems = separator.feed(block)         # {"vocals": (2, m), ...}, as much as is complete
+    stems = separator.flush()                 # the rest: as many samples came out as went in
+
+Names are imported when they are first used: `import rtsep` alone imports neither torch nor numba nor numpy.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rtsep.engine.separator import Separator, load
+
+__all__ = ["Separator", "__version__", "load"]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("Separator", "load"):
+        from rtsep.engine import separator
+
+        return getattr(separator, name)
+    raise AttributeError(f"module 'rtsep' has no attribute {name!r}")

@@ -1,0 +1,135 @@
+"""Fixtures that several test modules share: virtual audio devices, none at all, small models, sounds."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+
+from tests.virtual_audio import VirtualAudio, why_not
+
+# Before torch is imported: its threads spin for each other, and the cores belong to the sound under test too.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# No deadline for a single example: machines that run tests are busy, and a first call may compile.
+hypothesis.settings.register_profile("rtsep", deadline=None)
+hypothesis.settings.load_profile("rtsep")
+
+# Continuous integration sets this: there, a test that needs virtual devices may not skip.
+REQUIRE_AUDIO = os.environ.get("RTSEP_REQUIRE_AUDIO") == "1"
+REPOSITORY = Path(__file__).parent.parent
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With RTSEP_REQUIRE_AUDIO=1 a test that uses `virtual_audio` fails where it would skip."""
+    report = yield
+    if REQUIRE_AUDIO and report.skipped and "virtual_audio" in getattr(item, "fixturenames", ()):
+        report.outcome = "failed"
+        report.longrepr = f"RTSEP_REQUIRE_AUDIO=1 and yet skipped: {report.longrepr}"
+    return report
+
+
+def _reopen_portaudio() -> None:
+    """Let a PortAudio that is already initialised in this process look for devices again."""
+    if (sounddevice := sys.modules.get("sounddevice")) is not None:
+        while sounddevice._initialized:
+            sounddevice._terminate()
+        sounddevice._initialize()
+
+
+@pytest.fixture(scope="session")
+def virtual_audio() -> Iterator[VirtualAudio]:
+    """A running private audio server whose devices this process and its children see through PortAudio.
+
+    A test that kills the server restarts it before it ends.
+    """
+    if (reason := why_not()) is not None:
+        pytest.skip(reason)
+    server = VirtualAudio()
+    with pytest.MonkeyPatch.context() as patch:
+        try:
+            server.start()
+            for name, value in server.environment.items():
+                patch.setenv(name, value)
+            _reopen_portaudio()
+            yield server
+        finally:
+            # PortAudio first: closing a stream whose server is gone can hang.
+            if (sounddevice := sys.modules.get("sounddevice")) is not None:
+                while sounddevice._initialized:
+                    sounddevice._terminate()
+            server.stop()
+
+
+@pytest.fixture
+def silent_environment(tmp_path: Path) -> dict[str, str]:
+    """The environment for a child process that shall find no sound device, whatever this machine has."""
+    nothing = tmp_path / "no-sound-devices.conf"
+    # One entry that leads nowhere: PortAudio aborts the process when ALSA knows of none.
+    nothing.write_text("pcm.none { type empty }\n")
+    hidden = {
+        "ALSA_CONFIG_PATH": str(nothing),
+        "PULSE_SERVER": "unix:/nonexistent",
+        "JACK_NO_START_SERVER": "1",
+        "JACK_DEFAULT_SERVER": "nonexistent",
+    }
+    return os.environ | hidden
+
+
+@pytest.fixture
+def constant_bundle(tmp_path: Path) -> Callable[..., Path]:
+    """Maker of models with fixed masks: `constant_bundle(vocals=0.25, instrumental=0.75) -> folder`."""
+
+    def make(**gains: float) -> Path:
+        gains = gains or {"vocals": 0.0, "instrumental": 1.0}
+        folder = tmp_path / "-".join(["constant", *(f"{stem}{gain:g}" for stem, gain in gains.items())])
+        folder.mkdir(exist_ok=True)
+        stems = ", ".join(f'"{stem}"' for stem in gains)
+        (folder / "recipe.toml").write_text(
+            f'name = "{folder.name}"\n'
+            'network = "rtsep.nn.constant:ConstantMask"\n'
+            f"stems = [{stems}]\n"
+            "[net]\n"
+            f"gains = {[float(gain) for gain in gains.values()]}\n"
+        )
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def short_wav(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seconds of stereo at 44.1 kHz, 32-bit float: a chord of its own in each channel, a little noise."""
+    import soundfile
+
+    time_s = np.arange(2 * 44100) / 44100
+    noise = np.random.default_rng(0).standard_normal((2, time_s.size)) * 0.01
+    chords = [[220.0, 277.2, 329.6], [233.1, 293.7, 349.2]]
+    tones = np.array([sum(np.sin(2 * np.pi * hertz * time_s) for hertz in chord) for chord in chords])
+    path = tmp_path_factory.mktemp("sounds") / "short.wav"
+    soundfile.write(path, (0.12 * tones + noise).T.astype(np.float32), 44100, subtype="FLOAT")
+    return path
+
+
+@pytest.fixture(scope="session")
+def song() -> Path:
+    """Folder of the bundled song: `mixture.flac` with its true stems beside it."""
+    found = sorted(REPOSITORY.glob("demo/*/mixture.flac"))
+    if not found:
+        pytest.skip("the bundled song is not there: demo/*/mixture.flac")
+    return found[0].parent
+
+
+@pytest.fixture(scope="session")
+def default_bundle() -> Path:
+    """Folder of the default model."""
+    folder = REPOSITORY / "models" / "frame-transformer-2stems"
+    if not (folder / "weights.safetensors").exists():
+        pytest.skip("the default model has no weights yet: models/frame-transformer-2stems")
+    return folder

@@ -1,0 +1,92 @@
+"""The README's promises: its commands run, its Python example runs, its tables and links are true."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rtsep.ui.keys import BINDINGS
+
+REPOSITORY = Path(__file__).parent.parent
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+
+
+COMMANDS = [line.split(" #")[0].strip() for block in blocks("sh") for line in block.splitlines() if line]
+
+
+@pytest.fixture
+def folder_with_song(tmp_path: Path, short_wav: Path) -> Path:
+    """A folder in which the README's commands find their song.flac."""
+    import soundfile
+
+    samples, rate = soundfile.read(short_wav, dtype="float32")
+    soundfile.write(tmp_path / "song.flac", np.concatenate([samples, samples]), rate)
+    return tmp_path
+
+
+def test_commands_are_of_kinds_that_are_tried_here() -> None:
+    assert COMMANDS
+    assert {shlex.split(command)[0] for command in COMMANDS} == {"make", "rtsep"}
+
+
+@pytest.mark.parametrize("command", [line for line in COMMANDS if line.startswith("make ")])
+def test_make_targets_exist(command: str) -> None:
+    # What they do takes long and is what continuous integration runs.
+    subprocess.run([*shlex.split(command), "--dry-run"], cwd=REPOSITORY, check=True, capture_output=True)
+
+
+@pytest.mark.usefixtures("default_bundle")
+@pytest.mark.parametrize("command", [line for line in COMMANDS if line.startswith("rtsep ")])
+def test_commands_run(command: str, folder_with_song: Path, silent_environment: dict[str, str]) -> None:
+    # Without a device: `play` renders to files then, and the sound of it is other tests' matter.
+    path = os.pathsep.join([str(Path(sys.executable).parent), silent_environment["PATH"]])
+    done = subprocess.run(
+        shlex.split(command),
+        cwd=folder_with_song,
+        env=silent_environment | {"PATH": path},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    if " -o stems" in command:
+        written = {
+            file.relative_to(folder_with_song).as_posix() for file in folder_with_song.glob("stems/*/*.wav")
+        }
+        assert written == {"stems/song/vocals.wav", "stems/song/instrumental.wav"}
+
+
+@pytest.mark.usefixtures("default_bundle")
+def test_python_example_runs(folder_with_song: Path) -> None:
+    (example,) = blocks("python")
+    check = textwrap.dedent("""
+        import numpy
+        assert numpy.concatenate(vocals, axis=1).shape == song.T.shape
+    """)
+    subprocess.run([sys.executable, "-c", example + check], cwd=folder_with_song, check=True, timeout=120)
+
+
+def test_keys_are_those_of_the_player() -> None:
+    rows = [f"| `{binding.shown}` | {binding.text} |" for binding in BINDINGS]
+    assert "\n".join(["| key | what it does |", "|---|---|", *rows, ""]) in README
+
+
+def test_links_and_paths_lead_somewhere() -> None:
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
+    paths = re.findall(r"`((?:rtsep|models|demo|docs)(?:/[\w.-]+)*)`", README)
+    missing = {name for name in links + paths if name != "rtsep" and not (REPOSITORY / name).exists()}
+    assert not missing
