@@ -84,9 +84,9 @@ def group_stems(files: dict[str, NDArray[np.float32]], stems: tuple[str, ...]) -
     length = max(audio.shape[1] for audio in files.values())
     result = np.zeros((len(stems), 2, length), np.float32)
     for index, stem in enumerate(stems):
-        parts = (
-            [stem] if stem in files else [name for name in files if name != "vocals"] if stem == "instrumental" else []
-        )
+        parts = [stem] if stem in files else []
+        if not parts and stem == "instrumental":
+            parts = [name for name in files if name != "vocals"]
         if not parts:
             raise RtsepError(f"a song with {sorted(files)} cannot give the stem {stem!r}")
         for part in parts:

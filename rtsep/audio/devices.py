@@ -1,0 +1,129 @@
+"""Sound devices as PortAudio lists them, and how the user names one: index, exact name, or a unique part."""
+
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Literal
+
+from rtsep.errors import RtsepError
+
+Kind = Literal["input", "output"]
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A sound device. `inputs` and `outputs` are the most channels it offers; `index` is PortAudio's."""
+
+    index: int
+    name: str
+    host_api: str
+    inputs: int
+    outputs: int
+    default_samplerate: float
+    is_default_input: bool
+    is_default_output: bool
+
+    def serves(self, kind: Kind) -> bool:
+        """Whether it can record ("input") or play ("output")."""
+        return (self.inputs if kind == "input" else self.outputs) > 0
+
+
+def load_sounddevice() -> ModuleType:
+    """The sounddevice module; RtsepError with the remedy where the PortAudio library is missing or broken."""
+    try:
+        import sounddevice
+    except OSError as error:
+        raise RtsepError(
+            "the PortAudio library is missing, so there is no sound in or out; Debian and Ubuntu: "
+            "apt-get install libportaudio2 (the packages for macOS and Windows carry it)"
+        ) from error
+    except ImportError as error:
+        raise RtsepError(f"sounddevice cannot be imported ({error}); pip install sounddevice") from error
+    return sounddevice
+
+
+def list_devices() -> list[Device]:
+    """All devices in PortAudio's order; empty where there is none. RtsepError without a PortAudio library."""
+    sounddevice = load_sounddevice()
+    try:
+        apis = sounddevice.query_hostapis()
+        found = sounddevice.query_devices()
+        default_input, default_output = _defaults(sounddevice)
+    except sounddevice.PortAudioError as error:
+        raise RtsepError(f"PortAudio cannot list the sound devices: {_text(error)}") from error
+    return [
+        Device(
+            index=int(entry["index"]),
+            name=str(entry["name"]),
+            host_api=str(apis[entry["hostapi"]]["name"]),
+            inputs=int(entry["max_input_channels"]),
+            outputs=int(entry["max_output_channels"]),
+            default_samplerate=float(entry["default_samplerate"]),
+            is_default_input=int(entry["index"]) == default_input,
+            is_default_output=int(entry["index"]) == default_output,
+        )
+        for entry in found
+    ]
+
+
+def find_device(wanted: str | int | None = None, kind: Kind = "output") -> Device:
+    """The device that a user means: None is the default one, else index, exact name, or a part of one name.
+
+    Case matters only between two exact names. RtsepError when nothing or several match, with a list of them.
+    """
+    devices = list_devices()
+    able = [device for device in devices if device.serves(kind)]
+    if not able:
+        raise RtsepError(f"there is no sound {kind} device here; rtsep devices lists what PortAudio sees")
+    if wanted is None:
+        defaults = [device for device in able if getattr(device, f"is_default_{kind}")]
+        return defaults[0] if defaults else able[0]
+    if isinstance(wanted, int) or wanted.strip().isdecimal():
+        return _by_index(int(wanted), devices, kind)
+    return _by_name(wanted.strip(), able, kind)
+
+
+def _defaults(sounddevice: ModuleType) -> tuple[int, int]:
+    """PortAudio's default devices (input, output), −1 for none."""
+    chosen = []
+    for kind in ("input", "output"):
+        try:
+            chosen.append(int(sounddevice.query_devices(kind=kind)["index"]))
+        except (sounddevice.PortAudioError, ValueError):
+            chosen.append(-1)
+    return chosen[0], chosen[1]
+
+
+def _by_index(index: int, devices: list[Device], kind: Kind) -> Device:
+    for device in devices:
+        if device.index == index:
+            if not device.serves(kind):
+                raise RtsepError(f'device {index} ("{device.name}") has no {kind}s; {_choice(devices, kind)}')
+            return device
+    raise RtsepError(f"there is no device {index}; {_choice(devices, kind)}")
+
+
+def _by_name(wanted: str, able: list[Device], kind: Kind) -> Device:
+    rules = (
+        lambda name: name == wanted,
+        lambda name: name.casefold() == wanted.casefold(),
+        lambda name: wanted.casefold() in name.casefold(),
+    )
+    for matches in rules if wanted else ():
+        found = [device for device in able if matches(device.name)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise RtsepError(f'"{wanted}" could be several devices; say more, or the number: {_list(found)}')
+    raise RtsepError(f'no {kind} device is called "{wanted}"; {_choice(able, kind)}')
+
+
+def _choice(devices: list[Device], kind: Kind) -> str:
+    return f"there is: {_list([device for device in devices if device.serves(kind)])}"
+
+
+def _list(devices: list[Device]) -> str:
+    return ", ".join(f"{device.index} {device.name} ({device.host_api})" for device in devices) or "none"
+
+
+def _text(error: Exception) -> str:
+    return str(error.args[0]) if error.args else type(error).__name__

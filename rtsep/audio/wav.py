@@ -1,0 +1,170 @@
+"""WAV files out, whole or not at all; and what a WAV file's header promises."""
+
+import contextlib
+import errno
+import os
+import secrets
+import struct
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtsep.errors import RtsepError
+
+_FLOAT = 3  # WAVE_FORMAT_IEEE_FLOAT
+_HEADER = struct.Struct("<4sI4s 4sIQQQI 4sIHHIIHHH 4sII 4sI")
+_UNSAID = 2**32 - 1  # in place of a 32-bit size: look into the ds64 chunk
+_LARGEST_RIFF = 2**32 - 2
+# Sizes that programs write when they cannot know better: ffmpeg and sox into a pipe.
+_OPEN_ENDED = (0xFFFFFFFF, 0x7FFFF000)
+
+
+def _header(sample_rate: int, channels: int, data_bytes: int) -> bytes:
+    """A header of constant length: RIFF, or RF64 (EBU Tech 3306) once 32 bits cannot hold the size.
+
+    The place of RF64's 64-bit sizes is kept free by a JUNK chunk, so that the choice can be made at the end.
+    """
+    riff_bytes = _HEADER.size - 8 + data_bytes
+    frames = data_bytes // (4 * channels)
+    large = riff_bytes > _LARGEST_RIFF
+
+    def low(value: int) -> int:
+        return _UNSAID if large else value
+
+    return _HEADER.pack(
+        *(b"RF64" if large else b"RIFF", low(riff_bytes), b"WAVE"),
+        *(b"ds64" if large else b"JUNK", 28, *((riff_bytes, data_bytes, frames) if large else (0, 0, 0)), 0),
+        *(b"fmt ", 18, _FLOAT, channels, sample_rate, sample_rate * 4 * channels, 4 * channels, 32, 0),
+        *(b"fact", 4, low(frames)),
+        *(b"data", low(data_bytes)),
+    )
+
+
+class AtomicWav:
+    """A 32-bit float WAV that appears under its name only when it is complete.
+
+        with AtomicWav(path, 44100, 2) as wav:
+            wav.write(samples)      # float32 (channels, n)
+            wav.commit()
+
+    Samples go to a hidden file beside `path`; `commit` syncs and renames it, `abort` (and leaving the block
+    without `commit`) removes it. Folders are made as needed. Raises RtsepError when the disk refuses.
+    """
+
+    def __init__(self, path: Path | str, sample_rate: int, channels: int):
+        self.path = Path(path)
+        self.sample_rate = sample_rate
+        self.channels = channels
+        self.frames = 0
+        # A name of its own, so that two runs at once do not share it.
+        self._part = self.path.with_name(f".{self.path.name[:100]}.{secrets.token_hex(4)}.part")
+        self._file: BinaryIO | None = None
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._part.open("xb")
+            self._file.write(_header(sample_rate, channels, 0))
+        except OSError as error:
+            self.abort()
+            raise self._failure(error) from error
+
+    def write(self, samples: NDArray[np.float32]) -> None:
+        """Append samples, float32 (channels, n)."""
+        if samples.ndim != 2 or samples.shape[0] != self.channels:
+            raise ValueError(f"expected ({self.channels}, n) samples, got {samples.shape}")
+        if self._file is None:
+            raise ValueError(f"{self.path} is closed")
+        try:
+            self._file.write(np.ascontiguousarray(samples.T, dtype="<f4").data)
+        except OSError as error:
+            self.abort()
+            raise self._failure(error) from error
+        self.frames += samples.shape[1]
+
+    def seal(self) -> None:
+        """Bring all of it to the disk, still without its name. Of several files seal all, then commit all."""
+        if self._file is None:
+            raise ValueError(f"{self.path} is closed")
+        try:
+            self._file.seek(0)
+            self._file.write(_header(self.sample_rate, self.channels, self.frames * 4 * self.channels))
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.seek(0, os.SEEK_END)
+        except OSError as error:
+            self.abort()
+            raise self._failure(error) from error
+
+    def commit(self) -> None:
+        """Seal the file and give it its name, replacing an older file of that name."""
+        self.seal()
+        assert self._file is not None
+        try:
+            self._file.close()
+            self._part.replace(self.path)
+        except OSError as error:
+            self.abort()
+            raise self._failure(error) from error
+        self._file = None
+
+    def abort(self) -> None:
+        """Leave nothing behind. Does nothing after `commit`."""
+        if self._file is None:
+            return
+        with contextlib.suppress(OSError):  # closing flushes, which a full disk refuses again
+            self._file.close()
+        self._file = None
+        self._part.unlink(missing_ok=True)
+
+    def __enter__(self) -> "AtomicWav":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.abort()
+
+    def _failure(self, error: OSError) -> RtsepError:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return RtsepError(f"no room left to write {self.path}: free some space or choose another folder")
+        return RtsepError(f"cannot write {self.path}: {error.strerror or error}")
+
+
+def declared_data_bytes(stream: BinaryIO) -> tuple[int, int] | None:
+    """(promised, present) bytes of sound in a WAV file whose header says nothing else than it must.
+
+    None if it is no RIFF/RF64 file, has no data chunk, or was written into a pipe (sizes left open). Promised
+    is 0 with present > 0 when a recorder never came back to fill in the size.
+    """
+    stream.seek(0)
+    head = stream.read(12)
+    if len(head) < 12 or head[:4] not in (b"RIFF", b"RF64") or head[8:] != b"WAVE":
+        return None
+    long_size = None
+    end = stream.seek(0, os.SEEK_END)
+    at = 12
+    while at + 8 <= end:
+        stream.seek(at)
+        name, size = struct.unpack("<4sI", stream.read(8))
+        if name == b"ds64" and size >= 16:
+            long_size = struct.unpack("<QQ", stream.read(16))[1]
+        if name == b"data":
+            present = end - at - 8
+            if size == _UNSAID and long_size:
+                size = long_size
+            elif size in _OPEN_ENDED:
+                return None
+            if size == 0 and _chunk_follows(stream, at + 8, end):
+                return 0, 0
+            return size, present if size > present or size == 0 else size
+        at += 8 + size + size % 2
+    return None
+
+
+def _chunk_follows(stream: BinaryIO, at: int, end: int) -> bool:
+    """Whether another chunk (or nothing) lies at `at`, as after data that really is empty."""
+    stream.seek(at)
+    head = stream.read(8)
+    if len(head) < 8:
+        return True
+    name, size = struct.unpack("<4sI", head)
+    return name.isascii() and name.decode("ascii").isprintable() and at + 8 + size <= end + 1

@@ -1,0 +1,136 @@
+"""The command line. Commands are imported only when called, so that `rtsep --help` answers at once.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some of several files failed, 130 interrupted.
+stdout carries data, stderr everything that is said to a person.
+"""
+
+import contextlib
+import difflib
+import importlib
+import os
+import select
+import signal
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+import rtsep
+from rtsep.errors import RtsepError, UsageError
+
+_COMMANDS = {
+    "play": ("rtsep.cli.play:play", "Play a song and ride its stems' faders."),
+    "separate": ("rtsep.cli.separate:separate", "Write the stems of audio files."),
+    "devices": ("rtsep.cli.devices:devices", "List the sound devices."),
+    "doctor": ("rtsep.cli.doctor:doctor", "Say how well this machine can do it, and what is wrong."),
+    "train": ("rtsep.cli.train:train", "Train a model."),
+    "eval": ("rtsep.cli.eval:evaluate", "Measure how well a model separates."),
+}
+_MODELS = {
+    "list": ("rtsep.cli.models:list_models", "List the models that are here."),
+    "check": (
+        "rtsep.cli.models:check_models",
+        "Verify models: checksum, and the contract that streaming rests on.",
+    ),
+}
+
+
+def build_app(words: Sequence[str]) -> App:
+    """All commands with their names and one-line helps; only the module that `words` ask for is imported.
+
+    UsageError if they ask for a command that is not there.
+    """
+    app = App(
+        name="rtsep",
+        help="Separate music into stems while it plays.",
+        version=rtsep.__version__,
+        result_action="return_value",
+        suppress_keyboard_interrupt=False,
+    )
+    wanted = words[0] if words else ""
+    _check_word("rtsep", wanted, [*_COMMANDS, "models"])
+    _register(app, _COMMANDS, wanted)
+    models = app.command(App(name="models", help="List and check models."))
+    wanted = words[1] if wanted == "models" and len(words) > 1 else ""
+    _check_word("rtsep models", wanted, [*_MODELS])
+    _register(models, _MODELS, wanted)
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code. Anything unforeseen is a bug and keeps its traceback."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    _unwind_on_termination()
+    try:
+        code = build_app(words)(words, exit_on_error=False, print_error=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except CycloptsError as error:
+        return _fail(UsageError(_one_line(error)))
+    except RtsepError as error:
+        return _fail(error)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        if not _stdout_is_broken():
+            raise
+        return 1
+
+
+def _check_word(parent: str, word: str, commands: list[str]) -> None:
+    """UsageError unless `word` may follow `parent`; cyclopts would import all commands to find near names."""
+    if not word or word in commands or word in ("--help", "-h", "--version"):
+        return
+    if word.startswith("-"):
+        raise UsageError(f"unknown option {word} ({parent} --help tells more)")
+    near = difflib.get_close_matches(word, commands, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(commands)}"
+    raise UsageError(f'{parent} has no command "{word}"; {hint}')
+
+
+def _register(parent: App, commands: dict[str, tuple[str, str]], wanted: str) -> None:
+    for name, (place, text) in commands.items():
+        if name == wanted:
+            # As the function itself, which makes its whole docstring the help of `rtsep NAME --help`.
+            module, _, function = place.partition(":")
+            parent.command(getattr(importlib.import_module(module), function), name=name)
+        else:
+            parent.command(place, name=name, help=text)
+
+
+def _fail(error: RtsepError) -> int:
+    print(f"rtsep: {error}", file=sys.stderr)
+    return error.exit_code
+
+
+def _one_line(error: CycloptsError) -> str:
+    """What cyclopts says, without line breaks, and where to read on."""
+    command = " ".join(["rtsep", *(error.command_chain or ())])
+    return f"{' '.join(str(error).split())} ({command} --help tells more)"
+
+
+def _unwind_on_termination() -> None:
+    """Let SIGTERM unwind like Ctrl-C: half-written files go away, the worker is sent home."""
+
+    def leave(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    with contextlib.suppress(ValueError):  # not the main thread: whoever called owns the signals
+        signal.signal(signal.SIGTERM, leave)
+
+
+def _stdout_is_broken() -> bool:
+    """Whether the reader of stdout has gone (`rtsep devices | head -1`), which is no error of ours."""
+    broken = False
+    try:
+        sys.stdout.flush()
+        if hasattr(select, "poll"):  # unbuffered, nothing is left over that a flush could trip over
+            poll = select.poll()
+            poll.register(sys.stdout.fileno(), select.POLLOUT)
+            broken = any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+    except BrokenPipeError:
+        broken = True
+    if broken:
+        # Python flushes once more at exit, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return broken

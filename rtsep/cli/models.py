@@ -1,0 +1,110 @@
+"""`rtsep models`: what models are here, and whether they keep their promises."""
+
+import json as json_format
+import sys
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from rtsep.errors import RtsepError
+
+if TYPE_CHECKING:
+    from rtsep.bundle import Bundle
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One model. `latency_ms` is the least possible, at one frame a step, without margin and device."""
+
+    name: str
+    stems: list[str]
+    parameters: int
+    latency_ms: float
+    licence: str
+    path: str
+    weights: bool
+    problem: str | None = None
+
+
+def list_models(*, json: Annotated[bool, Parameter(negative="")] = False) -> None:
+    """List the models that are here: stems, size, least latency, licence, place.
+
+    Looked for in the folder that RTSEP_MODEL_DIR names, in the user's cache, and among what came along.
+
+    Parameters
+    ----------
+    json
+        A JSON list on stdout.
+    """
+    from rtsep.bundle import bundle_folders, list_bundles
+
+    rows = [_row(bundle) for bundle in list_bundles()]
+    if json:
+        print(json_format.dumps([asdict(row) for row in rows]))
+        return
+    if not rows:
+        places = ", ".join(str(folder) for folder in bundle_folders())
+        print(f"rtsep: no models in {places}", file=sys.stderr)
+    for row in rows:
+        if row.problem:
+            print(f"{row.name}  {row.path}\n    unusable: {row.problem}")
+            continue
+        state = "" if row.weights else "  (not trained yet: no weights)"
+        print(f"{row.name}  {', '.join(row.stems)}{state}")
+        print(f"    {row.parameters / 1e6:.2f} M parameters, {row.latency_ms:.0f} ms at least")
+        print(f"    licence: {row.licence or 'none given'}")
+        print(f"    {row.path}")
+
+
+def check_models(names: Annotated[tuple[str, ...], Parameter(negative="")] = (), /) -> int:
+    """Verify models: checksum of the weights, and the contract that streaming rests on.
+
+    Parameters
+    ----------
+    names
+        Names or folders. Default: every model that is here.
+    """
+    from rtsep.bundle import find_bundle, list_bundles
+
+    bundles = [find_bundle(name) for name in names] if names else list_bundles()
+    if not bundles:
+        raise RtsepError("there are no models to check; name a folder with a recipe.toml")
+    failed = 0
+    for bundle in bundles:
+        problems = _problems(bundle)
+        failed += bool(problems)
+        print(f"{bundle.name}: {'FAILED' if problems else 'ok'}", *problems, sep="\n    ", flush=True)
+    if failed:
+        return 3 if failed < len(bundles) else 1
+    return 0
+
+
+def _problems(bundle: "Bundle") -> list[str]:
+    from rtsep.nn.check import check_network
+
+    try:
+        return list(check_network(bundle.load_network()))
+    except RtsepError as error:
+        return [str(error)]
+
+
+def _row(bundle: "Bundle") -> _Row:
+    from rtsep.engine.processor import HOP, N_FFT, SAMPLE_RATE
+
+    has_weights = bundle.weights_path.exists()
+    try:
+        network = bundle.build_network()
+        parameters = sum(parameter.numel() for parameter in network.parameters())
+        latency_samples = N_FFT + network.lookahead_frames * HOP
+        return _Row(
+            name=bundle.name,
+            stems=list(bundle.recipe.stems),
+            parameters=parameters,
+            latency_ms=round(1000 * latency_samples / SAMPLE_RATE, 1),
+            licence=bundle.licence,
+            path=str(bundle.path),
+            weights=has_weights or parameters == 0,
+        )
+    except RtsepError as error:
+        return _Row(bundle.name, [], 0, 0.0, "", str(bundle.path), has_weights, str(error))

@@ -1,0 +1,133 @@
+"""`rtsep separate`: stems as files, by the very engine that plays them."""
+
+import json as json_format
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from rtsep.engine.options import MAX_CHUNK, check_chunk, check_compute
+from rtsep.errors import RtsepError
+
+PROGRESS_S = 0.2
+
+
+def separate(
+    files: Annotated[tuple[Path, ...], Parameter(negative="")],
+    /,
+    *,
+    out: Annotated[Path, Parameter(name=("--out", "-o"))],
+    model: str | None = None,
+    chunk: int = MAX_CHUNK,
+    compute: str = "auto",
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Write the stems of audio files.
+
+    OUT/TRACK/STEM.wav, 32-bit float, at the file's own rate and exact length; the stems sum to the file.
+    TRACK is the file's name without its ending; of several with one name the second becomes "NAME (2)".
+    What an earlier run wrote under that name is replaced. The paths written are printed; a file that fails
+    leaves none.
+
+    Parameters
+    ----------
+    files
+        Audio files.
+    out
+        Folder for the stems.
+    model
+        Name or folder of a model. Default: the one that comes along.
+    chunk
+        Frames the network takes in one step, 1 to 32.
+    compute
+        auto, cpu, cuda or cuda:N.
+    json
+        One JSON object a file on stdout instead of paths.
+    """
+    check_chunk(chunk)
+    check_compute(compute)
+    from rtsep.engine.separator import load
+
+    separator = load(model, chunk, compute)
+    from rtsep.cli.split import split_file
+
+    failed = 0
+    for number, (file, track) in enumerate(zip(files, track_names(files), strict=True), start=1):
+        said = f"[{number}/{len(files)}] {track}" if len(files) > 1 else track
+        began = time.perf_counter()
+        try:
+            result = split_file(file, out / track, separator, _progress(said))
+        except RtsepError as error:
+            failed += 1
+            _clear_progress()
+            print(f"rtsep: {error}", file=sys.stderr)
+            if json:
+                _print_json({"file": str(file), "error": str(error)})
+            continue
+        _clear_progress()
+        for note in result.notes:
+            print(f"rtsep: {note}", file=sys.stderr)
+        if json:
+            seconds = result.frames / result.sample_rate
+            elapsed = time.perf_counter() - began
+            _print_json(
+                {
+                    "file": str(file),
+                    "stems": {stem: str(path) for stem, path in result.paths.items()},
+                    "sample_rate": result.sample_rate,
+                    "frames": result.frames,
+                    "seconds": round(seconds, 3),
+                    "elapsed_s": round(elapsed, 3),
+                    "times_realtime": round(seconds / elapsed, 2),
+                    "notes": result.notes,
+                }
+            )
+        else:
+            print(*result.paths.values(), sep="\n", flush=True)
+    if failed:
+        return 3 if failed < len(files) else 1
+    return 0
+
+
+def track_names(files: Sequence[Path]) -> list[str]:
+    """A folder name for each file, none twice, not even on file systems that ignore case."""
+    names: list[str] = []
+    taken: set[str] = set()
+    for file in files:
+        base = file.stem if file.stem.strip(". ") else "track"
+        name, count = base, 1
+        while name.casefold() in taken:
+            count += 1
+            name = f"{base} ({count})"
+        taken.add(name.casefold())
+        names.append(name)
+    return names
+
+
+def _print_json(entry: dict[str, object]) -> None:
+    print(json_format.dumps(entry), flush=True)
+
+
+def _progress(said: str) -> Callable[[int, int | None], None]:
+    """A line on stderr that is written over, a few times a second; nothing unless stderr is a terminal."""
+    began = last = time.monotonic()
+
+    def show(done: int, total: int | None) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if not sys.stderr.isatty() or now - last < PROGRESS_S:
+            return
+        last = now
+        share = f"{done / total:4.0%}" if total else "   ?"
+        left = f"{(now - began) * (total - done) / done:.0f} s left" if total else ""
+        print(f"\r\x1b[K{said}  {share}  {left}", end="", file=sys.stderr, flush=True)
+
+    return show
+
+
+def _clear_progress() -> None:
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,91 @@
+"""`rtsep doctor`: versions, devices, measured speed, and a remedy for everything that is wrong."""
+
+import importlib.metadata
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import rtsep
+from rtsep.audio.devices import Device
+from rtsep.cli import doctor as doctor_module
+from rtsep.cli.main import main
+from rtsep.errors import RtsepError
+
+SPEAKERS = Device(2, "Speakers", "ALSA", 0, 2, 48000.0, False, True)
+
+
+@pytest.fixture(autouse=True)
+def quick_and_small(
+    monkeypatch: pytest.MonkeyPatch, constant_bundle: Callable[..., Path], tmp_path: Path
+) -> None:
+    """The default model is one without weights, there are speakers, and measuring takes a moment."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    constant_bundle(vocals=0.5, other=0.5).rename(folder / "frame-transformer-2stems")
+    monkeypatch.setattr("rtsep.bundle.bundle_folders", lambda: [folder])
+    monkeypatch.setattr("rtsep.audio.devices.list_devices", lambda: [SPEAKERS])
+    monkeypatch.setattr(doctor_module, "_MEASURE_S", 0.1)
+
+
+def report(capsys: pytest.CaptureFixture[str]) -> dict:
+    assert main(["doctor", "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_healthy_machine(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor_module, "_SHARE_FOR_LIVE", 1e9)  # a busy machine is no failure of this test
+    found = report(capsys)
+    assert found["problems"] == []
+    assert found["versions"]["rtsep"] == rtsep.__version__
+    assert found["versions"]["torch"] == importlib.metadata.version("torch")
+    assert {"python", "numpy", "numba", "sounddevice", "portaudio", "fftw"} <= set(found["versions"])
+    assert found["devices"][0]["name"] == "Speakers"
+    assert found["model"] == "frame-transformer-2stems"
+    measured = [(speed["compute"], speed["chunk"]) for speed in found["speed"]]
+    assert measured[:2] == [("cpu", 1), ("cpu", 32)]
+    for speed in found["speed"]:
+        assert 0 < speed["hop_p50_ms"] <= speed["hop_p99_ms"]
+        assert speed["realtime_factor"] == pytest.approx(speed["hop_p50_ms"] / 23.22, abs=2e-3)
+    assert found["fastest_compute"] in {speed["compute"] for speed in found["speed"]}
+    assert main(["doctor"]) == 0
+    assert "nothing is wrong" in capsys.readouterr().out
+
+
+def test_no_device_comes_with_a_remedy(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rtsep.audio.devices.list_devices", list)
+    assert "no sound output device" in report(capsys)["problems"][0]
+    assert main(["doctor"]) == 0
+    assert "to mend:\n    no sound output device" in capsys.readouterr().out
+
+
+def test_no_portaudio_does_not_stop_the_rest(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> list[Device]:
+        raise RtsepError("the PortAudio library is missing: apt-get install libportaudio2")
+
+    monkeypatch.setattr("rtsep.audio.devices.list_devices", refuse)
+    found = report(capsys)
+    assert "apt-get install libportaudio2" in found["problems"][0]
+    assert found["speed"]
+
+
+def test_a_broken_model_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "models" / "frame-transformer-2stems" / "recipe.toml").write_text("stems = 3\n")
+    found = report(capsys)
+    assert "recipe.toml" in found["problems"][0]
+    assert found["speed"] == []
+
+
+def test_a_machine_too_slow_for_live_is_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor_module, "_measure", lambda processor, chunk: (15.0, 30.0))
+    found = report(capsys)
+    assert "30.0 of 23.2 ms" in found["problems"][0]
+    assert "--chunk 8" in found["problems"][0]
+    assert found["speed"][0]["realtime_factor"] == pytest.approx(15.0 / 23.22, abs=1e-3)

@@ -1,0 +1,174 @@
+"""The command line as a whole: quick help, one-line errors, exit codes, signals, broken pipes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import rtsep
+from rtsep.cli import main as command_line
+from rtsep.cli.main import main
+from rtsep.errors import RtsepError
+
+HEAVY = ("torch", "numba", "numpy")
+COMMANDS = [
+    "",
+    "play",
+    "separate",
+    "devices",
+    "doctor",
+    "train",
+    "eval",
+    "models",
+    "models list",
+    "models check",
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_is_there_and_imports_nothing_heavy(command: str) -> None:
+    program = (
+        "import sys; from rtsep.cli.main import main\n"
+        f"code = main({[*command.split(), '--help']!r})\n"
+        f"print('HEAVY', [name for name in {HEAVY} if name in sys.modules], code)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert f"Usage: rtsep {command}".strip() in done.stdout, done.stderr
+    assert "HEAVY [] 0" in done.stdout
+
+
+def test_every_command_has_its_own_long_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["separate", "--help"]) == 0
+    assert "OUT/TRACK/STEM.wav" in capsys.readouterr().out
+    assert main(["--help"]) == 0
+    said = capsys.readouterr().out
+    assert all(name in said for name in COMMANDS if " " not in name)
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == rtsep.__version__
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["seperate", "x"], "did you mean separate?"),
+        (["models", "lst"], "did you mean list?"),
+        (["zzz"], "there is play, separate"),
+        (["devices", "--jsn"], "--jsn"),
+        (["separate", "-o", "x"], "FILES"),
+        (["separate", "a.wav"], "--out"),
+        (["separate", "a.wav", "-o", "x", "--chunk", "many"], "many"),
+        (["separate", "a.wav", "-o", "x", "--chunk", "0"], "--chunk 0: expected 1 to 32"),
+        (["separate", "a.wav", "-o", "x", "--compute", "gpu"], "--compute gpu: expected auto, cpu, cuda"),
+        (["--nonsense"], "--nonsense"),
+        (["models", "--json"], "--json"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_code_2(
+    words: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert says in said.err
+    assert said.err.startswith("rtsep: ")
+    assert said.err.count("\n") == 1
+
+
+def _pretend(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    def raising() -> None:
+        raise error
+
+    monkeypatch.setattr("rtsep.cli.devices.devices", raising)
+
+
+def test_failures_are_one_line_and_exit_code_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _pretend(monkeypatch, RtsepError("the moon is not in reach"))
+    assert main(["devices"]) == 1
+    assert capsys.readouterr().err == "rtsep: the moon is not in reach\n"
+
+
+def test_ctrl_c_is_exit_code_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    _pretend(monkeypatch, KeyboardInterrupt())
+    assert main(["devices"]) == 130
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError(), BrokenPipeError("the worker's")])
+def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, error: Exception, tmp_path: Path) -> None:
+    _pretend(monkeypatch, error)
+    with (tmp_path / "stdout").open("w") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        with pytest.raises(type(error)):
+            main(["devices"])
+
+
+def test_every_command_leads_to_a_function() -> None:
+    import importlib
+
+    for place, _ in [*command_line._COMMANDS.values(), *command_line._MODELS.values()]:
+        module, _, name = place.partition(":")
+        assert callable(getattr(importlib.import_module(module), name)), place
+
+
+@pytest.mark.parametrize("buffering", ["0", ""])
+@pytest.mark.parametrize("words", [["--help"], ["devices", "--json"]])
+def test_a_reader_that_goes_away_is_no_error(words: list[str], buffering: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "rtsep", *words],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            env=os.environ | {"PYTHONUNBUFFERED": buffering},
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def _start_separating(song: Path, out: Path, model: Path) -> subprocess.Popen[str]:
+    """A `separate` that is in the middle of a long file."""
+    words = ["separate", str(song), "-o", str(out), "--model", str(model), "--chunk", "1"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rtsep", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    end = time.monotonic() + 60
+    while not list(out.glob("*/.*.part")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    return process
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_separate_leaves_nothing(
+    tmp_path: Path, constant_bundle: Callable[..., Path], number: signal.Signals, code: int
+) -> None:
+    import numpy as np
+    import soundfile
+
+    song = tmp_path / "song.wav"
+    soundfile.write(song, np.zeros((44100 * 1200, 1), np.int16), 44100)
+    process = _start_separating(song, tmp_path / "out", constant_bundle())
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == code, err
+    assert (out, err) == ("", "")
+    assert not (tmp_path / "out").exists()
