@@ -1,0 +1,321 @@
+"""The audio callback, compiled to machine code: it copies, mixes and counts, and does nothing else.
+
+It takes no lock and no GIL, allocates nothing and cannot raise; a test searches the compiled code for all of
+these. It owns the play position: only here does it move.
+
+How a block of n frames is made. The signal is computed for n + 64 samples: the first n go out, the next 64 are
+kept as the tail, that is, what would have been heard next. Every discontinuity (a jump, wet to dry and back,
+pause, bypass, starvation) is then a cross-fade over 64 samples from that tail to the new signal, running on
+across block borders; a fade never needs ring data that may be gone. From EOF on the signal is zero.
+
+What is heard, in this order: nothing while paused; the mixture in bypass; the stems with their gains when they
+are there; silence, standing still, while the patience granted with a jump lasts and nothing was heard since; the
+dry mixture at the same position, as loud as the loudest stem is set; else silence, standing still.
+"""
+
+import ctypes
+
+import numpy as np
+from numba import cfunc, types
+
+from rtsep.dsp import deck as at
+from rtsep.dsp.atomics import address_from_pointer, fence, float32_at, int64_at, load_f32, load_i64, store_i64
+from rtsep.dsp.compiled import FLAGS, FLOAT32_LINE, FLOAT32_ROWS, INT64_LINE, kernel, named_after_sources
+from rtsep.dsp.deck import LINE_BYTES, LINE_WORDS, MAX_STEMS, Deck, Kind
+from rtsep.dsp.mailbox import collect
+from rtsep.dsp.rings import HEADER_WORDS, copy_if_valid, eof_of
+
+FADE = 64  # samples of every cross-fade
+RAMP = 256  # samples, at least, over which a gain moves
+LARGEST_PART = 8192  # longer blocks are made in parts
+NEED = LARGEST_PART + FADE
+KNEE = np.float32(10 ** (-1.0 / 20))  # the limiter leaves everything below alone
+CEILING = np.float32(10 ** (-0.3 / 20))  # nothing gets louder
+
+SILENT, WET, DRY, BYPASS, WAITING = (int(kind) for kind in Kind)
+
+# The control block: one int64 each, addresses and sizes. Its own address is the callback's user data.
+MIXTURE_HEADER, MIXTURE_DATA, MIXTURE_CAPACITY, STEM_HEADER, STEM_DATA, STEM_CAPACITY, STEMS = range(7)
+TRANSPORT, GAINS, CALLBACK, STATE, LEVELS, SCRATCH, OUT_CHANNELS = range(7, 14)
+CONTROL_WORDS = 14
+
+# STATE, int64: what is remembered from block to block.
+SEEN = 0  # sequence of the last letter obeyed
+FADED = 1  # samples of the current cross-fade already done
+LAST_KIND = 2
+PATIENCE = 3  # samples still to be waited for stems
+HEARD = 4  # 1 when something was played since the jump
+RAMP_LENGTH = 5  # samples of the current move of the gains,
+RAMP_DONE = 6  # and how many of them are over
+RUNNING = 7  # 0 before the first block
+LETTER = 8  # three words
+STATE_WORDS = 16
+
+# LEVELS, float32 (LEVEL_ROWS, FADE): two rows each of the tail and of what is faded from; rows of gains.
+TAIL, FADE_FROM, GAIN_NOW, GAIN_FROM, GAIN_STEP, GAIN_TARGET, LEVEL_ROWS = 0, 2, 4, 5, 6, 7, 8
+
+# SCRATCH, float32 (SCRATCH_ROWS, NEED): the mixed signal, a gain curve for each stem and the master, ring rows.
+MIXED = 0
+CURVES = 2
+RING = CURVES + MAX_STEMS + 1
+SCRATCH_ROWS = RING + 2 * MAX_STEMS
+
+
+@kernel(types.float32(types.float32))
+def limit(value):
+    """Soft limiter without memory: a hyperbola of slope 1 at KNEE that approaches CEILING; NaN becomes silence."""
+    if value != value:
+        return np.float32(0.0)
+    size = abs(value)
+    if size <= KNEE:
+        return value
+    room = CEILING - KNEE
+    limited = CEILING - room * room / (size - KNEE + room)
+    return limited if value > 0 else -limited
+
+
+@kernel(types.void(FLOAT32_LINE, types.int64, INT64_LINE, FLOAT32_ROWS, FLOAT32_ROWS, types.int64))
+def _gain_curves(gains, stems, state, levels, scratch, n):
+    """Write the gain of every stem, then the master's, for n + FADE samples; ramps go on across blocks."""
+    changed = False
+    for g in range(stems + 1):
+        target = load_f32(gains, g if g < stems else at.MASTER)
+        if not target >= 0:  # a negative gain or NaN is silence
+            target = np.float32(0.0)
+        if target != levels[GAIN_TARGET, g]:
+            levels[GAIN_TARGET, g] = target
+            changed = True
+    if state[RUNNING] == 0:
+        state[RUNNING] = 1
+    elif changed:
+        state[RAMP_LENGTH] = max(n, RAMP)
+        state[RAMP_DONE] = 0
+        for g in range(stems + 1):
+            distance = levels[GAIN_TARGET, g] - levels[GAIN_NOW, g]
+            levels[GAIN_FROM, g] = levels[GAIN_NOW, g]
+            levels[GAIN_STEP, g] = distance / np.float32(state[RAMP_LENGTH])
+    # Every sample is counted from the start of the ramp, so the curve does not depend on how blocks cut it.
+    done = state[RAMP_DONE]
+    ramped = min(max(state[RAMP_LENGTH] - done - 1, 0), n + FADE)
+    for g in range(stems + 1):
+        start, step, target = levels[GAIN_FROM, g], levels[GAIN_STEP, g], levels[GAIN_TARGET, g]
+        for i in range(ramped):
+            scratch[CURVES + g, i] = start + step * np.float32(done + i + 1)
+        for i in range(ramped, n + FADE):
+            scratch[CURVES + g, i] = target
+        levels[GAIN_NOW, g] = scratch[CURVES + g, n - 1]
+    state[RAMP_DONE] = min(done + n, state[RAMP_LENGTH])
+
+
+@kernel(types.void(FLOAT32_ROWS, FLOAT32_ROWS, types.int64, types.int64, types.int64, types.int64))
+def _mix(ring, scratch, stems, kind, there, need):
+    """Write the signal of `kind` to the MIXED rows: `there` samples from the ring rows, then zeros up to `need`."""
+    for c in range(2):
+        for i in range(need):
+            scratch[MIXED + c, i] = np.float32(0.0)
+    if kind == WET:
+        for s in range(stems):
+            for c in range(2):
+                for i in range(there):
+                    scratch[MIXED + c, i] += scratch[CURVES + s, i] * ring[2 * s + c, i]
+    elif kind == DRY:
+        for s in range(1, stems):  # the largest gain, collected in the first curve
+            for i in range(there):
+                scratch[CURVES, i] = max(scratch[CURVES, i], scratch[CURVES + s, i])
+        for c in range(2):
+            for i in range(there):
+                scratch[MIXED + c, i] = scratch[CURVES, i] * ring[c, i]
+    elif kind == BYPASS:
+        for c in range(2):
+            for i in range(there):
+                scratch[MIXED + c, i] = ring[c, i]
+    for c in range(2):
+        for i in range(there):
+            scratch[MIXED + c, i] *= scratch[CURVES + stems, i]
+
+
+@kernel(types.void(INT64_LINE, FLOAT32_ROWS, FLOAT32_ROWS, types.int64, types.boolean))
+def _cross_fade(state, levels, scratch, n, discontinuity):
+    """Fade the MIXED rows in from the tail at a discontinuity, go on with a fade under way, keep the new tail."""
+    if discontinuity:
+        state[FADED] = 0
+        for c in range(2):
+            for i in range(FADE):
+                levels[FADE_FROM + c, i] = levels[TAIL + c, i]
+    faded = state[FADED]
+    for c in range(2):
+        for i in range(FADE - faded):
+            weight = np.float32(faded + i + 1) * np.float32(1.0 / (FADE + 1))
+            old = levels[FADE_FROM + c, faded + i]
+            scratch[MIXED + c, i] = old + (scratch[MIXED + c, i] - old) * weight
+        for i in range(FADE):
+            levels[TAIL + c, i] = scratch[MIXED + c, n + i]
+    state[FADED] = min(faded + n, FADE)
+
+
+@kernel(types.int64(FLOAT32_ROWS, FLOAT32_ROWS, types.int64, types.int64))
+def _put_out(scratch, output, offset, n):
+    """Limit the MIXED rows into `output` (frames, channels) from frame `offset` on; count the samples limited hard."""
+    clipped = 0
+    channels = output.shape[1]
+    for i in range(n):
+        left, right = scratch[MIXED, i], scratch[MIXED + 1, i]
+        if abs(left) > CEILING:
+            clipped += 1
+        if abs(right) > CEILING:
+            clipped += 1
+        left, right = limit(left), limit(right)
+        if channels == 1:
+            output[offset + i, 0] = np.float32(0.5) * (left + right)
+        else:
+            output[offset + i, 0] = left
+            output[offset + i, 1] = right
+            for c in range(2, channels):
+                output[offset + i, c] = np.float32(0.0)
+    return clipped
+
+
+@kernel(types.void(INT64_LINE, FLOAT32_ROWS, types.int64, types.int64))
+def _mix_part(control, output, offset, n):
+    stems = control[STEMS]
+    mixture_header = int64_at(control[MIXTURE_HEADER], HEADER_WORDS)
+    mixture = float32_at(control[MIXTURE_DATA], 2, control[MIXTURE_CAPACITY])
+    stem_header = int64_at(control[STEM_HEADER], HEADER_WORDS)
+    stem = float32_at(control[STEM_DATA], 2 * stems, control[STEM_CAPACITY])
+    transport = int64_at(control[TRANSPORT], LINE_WORDS)
+    gains = float32_at(control[GAINS], 1, LINE_BYTES // 4)[0]
+    words = int64_at(control[CALLBACK], LINE_WORDS)
+    state = int64_at(control[STATE], STATE_WORDS)
+    letter = int64_at(control[STATE] + 8 * LETTER, 3)
+    levels = float32_at(control[LEVELS], LEVEL_ROWS, FADE)
+    scratch = float32_at(control[SCRATCH], SCRATCH_ROWS, NEED)
+    ring = float32_at(control[SCRATCH] + 4 * RING * NEED, 2 * MAX_STEMS, NEED)
+
+    epoch, position = words[at.CALLBACK_EPOCH], words[at.POSITION]  # our own words: nobody else writes them
+    sequence = collect(transport, state[SEEN], letter)
+    jumped = sequence != state[SEEN]
+    if jumped:
+        state[SEEN] = sequence
+        epoch, position, state[PATIENCE] = letter[0], letter[1], letter[2]
+        state[HEARD] = 0
+    _gain_curves(gains, stems, state, levels, scratch, n)
+
+    eof = eof_of(mixture_header, epoch)
+    there = min(n + FADE, max(eof - position, 0))
+    starved = 0
+    kind = SILENT
+    if load_i64(transport, at.PLAYING) != 0 and epoch >= 0 and there > 0:
+        patient = state[HEARD] == 0 and state[PATIENCE] > 0
+        if load_i64(transport, at.BYPASS) != 0:
+            if copy_if_valid(mixture_header, mixture, position, ring, there, epoch):
+                kind = BYPASS
+        elif copy_if_valid(stem_header, stem, position, ring, there, epoch):
+            kind = WET
+        elif not patient and copy_if_valid(mixture_header, mixture, position, ring, there, epoch):
+            kind = DRY
+        if kind == SILENT:
+            if patient:
+                kind = WAITING
+                state[PATIENCE] -= n
+            else:
+                starved = n
+
+    _mix(ring, scratch, stems, kind, there, n + FADE)
+    _cross_fade(state, levels, scratch, n, jumped or kind != state[LAST_KIND])
+    state[LAST_KIND] = kind
+    clipped = _put_out(scratch, output, offset, n)
+
+    played = 0
+    if kind == WET or kind == DRY or kind == BYPASS:
+        state[HEARD] = 1
+        played = min(n, there)
+        position += played
+    ended = epoch >= 0 and position >= eof
+    if ended:
+        position = eof  # also after a jump beyond it
+
+    # One seqlock around the whole line, so that nobody pairs the new epoch with the old position.
+    sequence = words[at.SEQUENCE]
+    store_i64(words, at.SEQUENCE, sequence + 1)
+    fence()
+    store_i64(words, at.POSITION, position)
+    store_i64(words, at.CALLBACK_EPOCH, epoch)
+    store_i64(words, at.ACK, state[SEEN])
+    store_i64(words, at.KIND, kind)
+    store_i64(words, at.ENDED, 1 if ended else 0)
+    store_i64(words, at.BLOCKS, words[at.BLOCKS] + 1)
+    store_i64(words, at.FRAMES, words[at.FRAMES] + n)
+    if kind == DRY:
+        store_i64(words, at.LATE_BLOCKS, words[at.LATE_BLOCKS] + 1)
+        store_i64(words, at.DRY_SAMPLES, words[at.DRY_SAMPLES] + played)
+    if kind == WET:
+        store_i64(words, at.WET_SAMPLES, words[at.WET_SAMPLES] + played)
+    store_i64(words, at.STARVED_SAMPLES, words[at.STARVED_SAMPLES] + starved)
+    store_i64(words, at.CLIPPED_SAMPLES, words[at.CLIPPED_SAMPLES] + clipped)
+    store_i64(words, at.MAX_BLOCK, max(words[at.MAX_BLOCK], n))
+    store_i64(words, at.SEQUENCE, sequence + 2)
+
+
+@kernel(types.void(INT64_LINE, FLOAT32_ROWS, types.int64))
+def mix_block(control, output, frames):
+    """Make one block: fill `output` float32 (frames, channels). `control`: see `CallbackControl`."""
+    done = 0
+    while done < frames:
+        n = min(frames - done, LARGEST_PART)
+        _mix_part(control, output, done, n)
+        done += n
+
+
+_ULONG = types.uint64 if ctypes.sizeof(ctypes.c_ulong) == 8 else types.uint32
+_PA_STREAM_CALLBACK = types.int32(types.voidptr, types.voidptr, _ULONG, types.voidptr, _ULONG, types.voidptr)
+
+
+def _stream_callback(_input, output, frames, _time_info, _status_flags, user_data):
+    """PaStreamCallback: fill `output` for `frames` frames of interleaved float32 and ask to go on."""
+    control = int64_at(address_from_pointer(user_data), CONTROL_WORDS)
+    count = np.int64(frames)
+    mix_block(control, float32_at(address_from_pointer(output), count, control[OUT_CHANNELS]), count)
+    return 0
+
+
+stream_callback = cfunc(_PA_STREAM_CALLBACK, cache=True, **FLAGS)(named_after_sources(_stream_callback))
+
+
+class CallbackControl:
+    """Everything the compiled callback can see, kept alive in one object.
+
+    A new one for the same deck goes on where the last one stood and does not obey a letter twice.
+
+    Attributes:
+        words: int64, the control block; its address is the callback's user data.
+    """
+
+    def __init__(self, deck: Deck, out_channels: int = 2) -> None:
+        if out_channels < 1:
+            raise ValueError(f"an output has at least one channel, got {out_channels}")
+        self.deck = deck
+        self._state = np.zeros(STATE_WORDS, np.int64)
+        self._levels = np.zeros((LEVEL_ROWS, FADE), np.float32)
+        self._scratch = np.zeros((SCRATCH_ROWS, NEED), np.float32)
+        self._scratch[:] = 0.0  # np.zeros only promises pages; the callback must not be the first to touch them
+        self._state[SEEN] = deck.callback.ack
+        self._state[FADED] = FADE
+        self.words = np.array(
+            [
+                deck.mixture.words.ctypes.data,
+                deck.mixture.data.ctypes.data,
+                deck.mixture.capacity,
+                deck.stem.words.ctypes.data,
+                deck.stem.data.ctypes.data,
+                deck.stem.capacity,
+                len(deck.layout.stems),
+                deck.transport.words.ctypes.data,
+                deck.transport.gains.ctypes.data,
+                deck.callback.words.ctypes.data,
+                self._state.ctypes.data,
+                self._levels.ctypes.data,
+                self._scratch.ctypes.data,
+                out_channels,
+            ],
+            np.int64,
+        )

@@ -1,0 +1,146 @@
+"""The output stream: PortAudio driven by the compiled callback.
+
+This is the one door to `sounddevice._StreamBase`, the part of sounddevice (meant for "library authors") that
+takes a C function pointer instead of a Python function, so that no Python runs in the audio thread. It is not
+covered by sounddevice's compatibility promise; hence the version check.
+
+PortAudio keeps raw addresses. Everything they lead to is referenced from a module-level set from before the
+stream opens until PortAudio has said that it is closed; a stream whose close never returns (PulseAudio's server
+died, say) keeps its memory until the process ends.
+"""
+
+import atexit
+import threading
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, Literal
+
+from rtsep.audio.callback import CallbackControl, stream_callback
+from rtsep.audio.devices import load_sounddevice
+from rtsep.dsp.deck import Deck
+from rtsep.errors import RtsepError
+
+OLDEST, BELOW = (0, 5), (0, 6)  # sounddevice versions this door is known to fit
+
+_reachable: set["OutputStream"] = set()
+
+
+def _checked_sounddevice() -> ModuleType:
+    """Return sounddevice, sure that it is one whose inner parts we know; else RtsepError."""
+    sounddevice = load_sounddevice()
+    version = sounddevice.__version__
+    number = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
+    if not OLDEST <= number < BELOW or not hasattr(sounddevice, "_StreamBase"):
+        fitting = f"sounddevice>={OLDEST[0]}.{OLDEST[1]},<{BELOW[0]}.{BELOW[1]}"
+        raise RtsepError(f'sounddevice {version} is not one this player knows: pip install "{fitting}"')
+    return sounddevice
+
+
+class OutputStream:
+    """Plays a deck on a device; stereo where the device has two channels, else mono.
+
+    Args:
+        deck: what to play; the stream goes on at the deck's position.
+        device_index: PortAudio's number of the device, None for the default one.
+        blocksize: frames the callback is asked for at once; 0 lets PortAudio choose, block by block.
+        samplerate: in Hz; the device must take it.
+        latency: seconds, or the device's own "low" or "high".
+
+    Raises:
+        RtsepError: no PortAudio, an unknown sounddevice, no such device, or the device refuses.
+    """
+
+    def __init__(
+        self,
+        deck: Deck,
+        device_index: int | None = None,
+        blocksize: int = 0,
+        samplerate: int = 44100,
+        latency: float | Literal["low", "high"] = "high",
+    ) -> None:
+        sounddevice = _checked_sounddevice()
+        self._sounddevice = sounddevice
+        self._stream: Any = None
+        try:
+            found = sounddevice.query_devices(device_index, "output")
+            channels = min(2, int(found["max_output_channels"]))
+            self._control = CallbackControl(deck, channels)
+            _reachable.add(self)
+            foreign = sounddevice._ffi
+            self._stream = sounddevice._StreamBase(
+                kind="output",
+                device=device_index,
+                channels=channels,
+                dtype="float32",
+                samplerate=samplerate,
+                blocksize=blocksize,
+                latency=latency,
+                clip_off=True,  # our limiter has done it, and with dithering off the samples arrive as they are
+                dither_off=True,
+                callback=foreign.cast("PaStreamCallback *", stream_callback.address),
+                userdata=foreign.cast("void *", self._control.words.ctypes.data),
+            )
+        except (sounddevice.PortAudioError, ValueError) as error:
+            _reachable.discard(self)
+            which = "the default output" if device_index is None else f"device {device_index}"
+            raise RtsepError(f"cannot open {which} for playing: {_first_line(error)}") from error
+
+    @property
+    def latency_s(self) -> float:
+        """Output latency in seconds as PortAudio reports it (its word; measure it by loop-back)."""
+        return float(self._stream.latency)
+
+    @property
+    def active(self) -> bool:
+        """True while PortAudio calls the callback; False before `start`, after `stop` and when the device is gone."""
+        return self._stream is not None and bool(self._stream.active)
+
+    def start(self) -> None:
+        """Begin to call the callback."""
+        if self._stream is None:
+            raise ValueError("the stream is closed")
+        try:
+            self._stream.start()
+        except self._sounddevice.PortAudioError as error:
+            raise RtsepError(f"cannot start the output: {_first_line(error)}") from error
+
+    def stop(self, timeout_s: float = 2.0) -> bool:
+        """Let PortAudio play what it has and stop calling the callback.
+
+        Returns:
+            True when stopped; False when PortAudio did not come back in time: the stream is then given up, its
+            memory is kept until the process ends, and another one may be opened.
+        """
+        return self._stream is None or self._within(timeout_s, self._stream.stop)
+
+    def close(self, timeout_s: float = 2.0) -> bool:
+        """Close at once, without playing what is left. Idempotent; returns as `stop` does."""
+        stream = self._stream
+        if stream is None:
+            return True
+
+        def abort_and_close() -> None:
+            stream.abort()  # closing an active stream hangs in some PortAudio versions
+            stream.close()
+
+        done = self._within(timeout_s, abort_and_close)
+        if done:
+            self._stream = None
+            _reachable.discard(self)
+        return done
+
+    def _within(self, timeout_s: float, action: Callable[[], object]) -> bool:
+        # A daemon thread: the call into PortAudio cannot be cancelled, only left behind.
+        thread = threading.Thread(target=action, name="rtsep-portaudio", daemon=True)
+        thread.start()
+        thread.join(timeout_s)
+        if not thread.is_alive():
+            return True
+        self._stream = None  # whoever is in there is not to be disturbed by a second call; stays in _reachable
+        # sounddevice would call Pa_Terminate at exit, which closes all streams and would hang the same way.
+        atexit.unregister(self._sounddevice._exit_handler)
+        return False
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,0 +1,354 @@
+"""The deck: one shared block that holds everything player and worker tell each other.
+
+`DeckLayout` is the one description of where things lie; it goes to the worker as JSON. `Deck` is the block seen
+through it. Words are grouped by their writer, and no two writers share a cache line (128 bytes, which is what
+Apple's processors use; x86 has 64), so that counting in one process never slows another:
+
+    mixture ring header     the source               stem ring header       the worker
+    transport words, gains  the player (see mailbox)  callback words         the audio callback
+    worker words, times     the worker               then the data of both rings, page-aligned
+
+All words are int64 unless said otherwise and are read and written through `atomics`.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from enum import IntEnum
+from typing import NamedTuple, Self
+
+import numpy as np
+from numba import types
+from numpy.typing import NDArray
+
+from rtsep.dsp.atomics import fence, load_f32, load_i64, store_f32, store_i64
+from rtsep.dsp.compiled import INT64_LINE, kernel
+from rtsep.dsp.mailbox import post
+from rtsep.dsp.memory import SharedBlock
+from rtsep.dsp.rings import HEADER_WORDS, NO_EPOCH, Ring
+
+LINE_BYTES = 128
+LINE_WORDS = LINE_BYTES // 8
+PAGE_BYTES = 16384  # the largest page among the targets (macOS on ARM)
+MAX_STEMS = 8
+TIMES = 4096  # compute times kept, a power of two
+
+# transport words; 0 to 3 are the mailbox (see mailbox.py)
+PLAYING = 4
+BYPASS = 5
+# transport gains, float32: one for each stem, then
+MASTER = MAX_STEMS
+
+# callback words
+SEQUENCE = 0  # seqlock of this line: odd while the callback writes it
+POSITION = 1  # the next sample to be heard
+CALLBACK_EPOCH = 2
+ACK = 3  # MAIL_SEQUENCE of the last mail that was obeyed
+KIND = 4
+ENDED = 5  # 1 when POSITION has reached EOF
+BLOCKS = 6
+FRAMES = 7  # heartbeat: frames asked for by the device so far
+LATE_BLOCKS = 8
+DRY_SAMPLES = 9
+STARVED_SAMPLES = 10
+CLIPPED_SAMPLES = 11
+WET_SAMPLES = 12
+MAX_BLOCK = 13
+
+# worker words
+STATE = 0
+CHUNK = 1
+HOPS = 2
+LATE_HOPS = 3
+SKIPPED_HOPS = 4
+RESTARTS = 5
+HEARTBEAT = 6
+TIMES_COUNT = 7
+
+
+class Kind(IntEnum):
+    """What the callback played last."""
+
+    SILENT = 0
+    WET = 1
+    DRY = 2
+    BYPASS = 3
+    WAITING = 4
+
+
+class WorkerState(IntEnum):
+    """What the worker is doing."""
+
+    STARTING = 0
+    WARMING = 1
+    RUNNING = 2
+    AHEAD = 3
+    ENDED = 4
+
+
+@dataclass(frozen=True)
+class DeckLayout:
+    """Where everything lies in the block, in bytes; the same in every process that has the same fields.
+
+    Capacities are in samples and powers of two.
+    """
+
+    stems: tuple[str, ...]
+    channels: int = 2
+    mixture_capacity: int = 2**19
+    stem_capacity: int = 2**18
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.stems) <= MAX_STEMS:
+            raise ValueError(f"a deck takes 1 to {MAX_STEMS} stems, got {len(self.stems)}")
+        if self.channels != 2:
+            raise ValueError(f"a deck is stereo, got {self.channels} channels")
+
+    MIXTURE_HEADER = 0
+    STEM_HEADER = LINE_BYTES
+    TRANSPORT = 2 * LINE_BYTES
+    GAINS = 3 * LINE_BYTES
+    CALLBACK = 4 * LINE_BYTES
+    WORKER = 5 * LINE_BYTES
+    WORKER_TIMES = 6 * LINE_BYTES
+    MIXTURE_DATA = -(-(6 * LINE_BYTES + 4 * TIMES) // PAGE_BYTES) * PAGE_BYTES
+
+    @property
+    def stem_rows(self) -> int:
+        """Rows of the stem ring: row of stem s, channel c is ``s * channels + c``."""
+        return len(self.stems) * self.channels
+
+    @property
+    def stem_data(self) -> int:
+        """Offset of the stem ring's data."""
+        end = self.MIXTURE_DATA + 4 * self.channels * self.mixture_capacity
+        return -(-end // PAGE_BYTES) * PAGE_BYTES
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the whole block."""
+        return self.stem_data + 4 * self.stem_rows * self.stem_capacity
+
+    def to_json(self) -> str:
+        """Return the fields as JSON, for the worker."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Return the layout that `to_json` described."""
+        fields = json.loads(text)
+        return cls(**{**fields, "stems": tuple(fields["stems"])})
+
+
+class Transport:
+    """What the player asks for; written by the player alone."""
+
+    def __init__(self, words: NDArray[np.int64], gains: NDArray[np.float32]) -> None:
+        self.words, self.gains = words, gains
+
+    def post(self, target: int, epoch: int, patience: int) -> int:
+        """Ask the callback to jump to position `target` of `epoch`; returns the sequence it will acknowledge.
+
+        `patience`: samples of silence it may wait for stems before it plays the dry mixture. One thread only.
+        """
+        return post(self.words, target, epoch, patience)
+
+    @property
+    def playing(self) -> bool:
+        """False: the callback gives silence and stands still."""
+        return bool(load_i64(self.words, PLAYING))
+
+    @playing.setter
+    def playing(self, value: bool) -> None:
+        store_i64(self.words, PLAYING, int(value))
+
+    @property
+    def bypass(self) -> bool:
+        """True: the mixture is heard, as it is but for the master gain."""
+        return bool(load_i64(self.words, BYPASS))
+
+    @bypass.setter
+    def bypass(self, value: bool) -> None:
+        store_i64(self.words, BYPASS, int(value))
+
+    @property
+    def master(self) -> float:
+        """Linear gain of everything."""
+        return load_f32(self.gains, MASTER)
+
+    @master.setter
+    def master(self, value: float) -> None:
+        store_f32(self.gains, MASTER, value)
+
+    def gain(self, stem: int) -> float:
+        """Return the linear gain of stem number `stem`."""
+        return load_f32(self.gains, _stem_index(stem))
+
+    def set_gain(self, stem: int, linear: float) -> None:
+        """Set the linear gain of stem number `stem`; heard within one block."""
+        store_f32(self.gains, _stem_index(stem), linear)
+
+
+def _stem_index(stem: int) -> int:
+    if not 0 <= stem < MAX_STEMS:
+        raise ValueError(f"stem number must be 0 to {MAX_STEMS - 1}, got {stem}")
+    return stem
+
+
+class PlayHead(NamedTuple):
+    """The callback's words, all of one moment; samples where not said otherwise."""
+
+    position: int
+    epoch: int
+    ack: int
+    kind: Kind
+    ended: bool
+    blocks: int
+    frames: int
+    late_blocks: int
+    dry_samples: int
+    starved_samples: int
+    clipped_samples: int
+    wet_samples: int
+    max_block: int
+
+
+@kernel(types.boolean(INT64_LINE, INT64_LINE))
+def _copy_line(words, out):
+    sequence = load_i64(words, SEQUENCE)
+    for i in range(words.shape[0]):
+        out[i] = load_i64(words, i)
+    fence()
+    return (sequence & 1) == 0 and load_i64(words, SEQUENCE) == sequence
+
+
+class CallbackWords:
+    """What the audio callback tells; written by the callback alone."""
+
+    def __init__(self, words: NDArray[np.int64]) -> None:
+        self.words = words
+
+    def read(self) -> PlayHead:
+        """Return all words of one moment (epoch and position belong together).
+
+        A callback that died half-way through writing leaves its last words; they are returned as they are.
+        """
+        copy = np.empty(LINE_WORDS, np.int64)
+        for _ in range(64):
+            if _copy_line(self.words, copy):
+                break
+        head = PlayHead._make(int(value) for value in copy[POSITION : MAX_BLOCK + 1])
+        return head._replace(kind=Kind(head.kind), ended=bool(head.ended))
+
+    @property
+    def position(self) -> int:
+        """The next sample to be heard."""
+        return load_i64(self.words, POSITION)
+
+    @property
+    def frames(self) -> int:
+        """Heartbeat: frames the device has asked for so far."""
+        return load_i64(self.words, FRAMES)
+
+    @property
+    def ack(self) -> int:
+        """Sequence of the last mail the callback obeyed."""
+        return load_i64(self.words, ACK)
+
+
+class _Word:
+    """One word of the worker's line as an attribute."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+
+    def __get__(self, line: "WorkerWords", owner: type) -> int:
+        return load_i64(line.words, self.index)
+
+    def __set__(self, line: "WorkerWords", value: int) -> None:
+        store_i64(line.words, self.index, value)
+
+
+class WorkerWords:
+    """What the worker tells; written by the worker alone (RESTARTS survives it: the next worker counts it up)."""
+
+    state = _Word(STATE)  # a WorkerState
+    chunk = _Word(CHUNK)  # K of the last step
+    hops = _Word(HOPS)  # published
+    late_hops = _Word(LATE_HOPS)  # published behind the play head
+    skipped_hops = _Word(SKIPPED_HOPS)
+    restarts = _Word(RESTARTS)
+    heartbeat = _Word(HEARTBEAT)  # time.monotonic_ns() of the last turn of the loop
+
+    def __init__(self, words: NDArray[np.int64], times: NDArray[np.float32]) -> None:
+        self.words, self.times = words, times
+
+    def add_time(self, microseconds: float) -> None:
+        """Note the compute time of one hop."""
+        count = load_i64(self.words, TIMES_COUNT)
+        store_f32(self.times, count & (TIMES - 1), microseconds)
+        store_i64(self.words, TIMES_COUNT, count + 1)
+
+    def recent_times(self) -> NDArray[np.float32]:
+        """Return the compute times of the last 4096 hops at most, in microseconds, oldest first."""
+        count = load_i64(self.words, TIMES_COUNT)
+        return self.times[np.arange(max(0, count - TIMES), count) & (TIMES - 1)]
+
+
+class Deck:
+    """The block seen through its layout.
+
+    Attributes:
+        mixture: Ring with one row a channel, written by the source.
+        stem: Ring with row ``stem * channels + channel``, written by the worker.
+        transport, callback, worker: the words by their writer.
+        block: the shared block when the deck was made by `create` or `attach`; else None.
+    """
+
+    def __init__(self, layout: DeckLayout, buffer: memoryview | bytearray) -> None:
+        if len(buffer) < layout.nbytes:
+            raise ValueError(f"deck needs {layout.nbytes} bytes, got {len(buffer)}")
+        self.layout = layout
+        self.block: SharedBlock | None = None
+
+        def words(offset: int, count: int = LINE_WORDS) -> NDArray[np.int64]:
+            return np.frombuffer(buffer, np.int64, count, offset)
+
+        def floats(offset: int, count: int) -> NDArray[np.float32]:
+            return np.frombuffer(buffer, np.float32, count, offset)
+
+        mixture = floats(layout.MIXTURE_DATA, layout.channels * layout.mixture_capacity)
+        stem = floats(layout.stem_data, layout.stem_rows * layout.stem_capacity)
+        self.mixture = Ring(words(layout.MIXTURE_HEADER, HEADER_WORDS), mixture.reshape(layout.channels, -1))
+        self.stem = Ring(words(layout.STEM_HEADER, HEADER_WORDS), stem.reshape(layout.stem_rows, -1))
+        self.transport = Transport(words(layout.TRANSPORT), floats(layout.GAINS, LINE_BYTES // 4))
+        self.callback = CallbackWords(words(layout.CALLBACK))
+        self.worker = WorkerWords(words(layout.WORKER), floats(layout.WORKER_TIMES, TIMES))
+
+    def initialise(self) -> None:
+        """Bring a zeroed block into its first state: rings empty, all gains 1, paused, no epoch."""
+        self.mixture.clear()
+        self.stem.clear()
+        self.transport.gains[:] = 1.0
+        store_i64(self.callback.words, CALLBACK_EPOCH, NO_EPOCH)
+
+    @classmethod
+    def create(cls, layout: DeckLayout) -> Self:
+        """Make a deck in new shared memory; hand ``deck.block.fd`` and ``layout.to_json()`` to the worker."""
+        block = SharedBlock.create(layout.nbytes)
+        deck = cls(layout, block.buffer)
+        deck.block = block
+        deck.initialise()
+        return deck
+
+    @classmethod
+    def attach(cls, layout: DeckLayout, fd: int) -> Self:
+        """See the deck behind an inherited descriptor."""
+        block = SharedBlock.attach(fd, layout.nbytes)
+        deck = cls(layout, block.buffer)
+        deck.block = block
+        return deck
+
+    def close(self) -> None:
+        """Close the shared block; its memory goes with the last array that looks at it. Idempotent."""
+        if self.block is not None:
+            self.block.close()

@@ -1,0 +1,46 @@
+"""The mailbox from the transport to the audio callback: one letter, the newest, no lock.
+
+A seqlock: MAIL_SEQUENCE is odd while the letter is being written. The callback never waits; it finds the
+letter unfinished or changed under its hands and looks again in its next block, a few milliseconds later.
+"""
+
+from numba import types
+
+from rtsep.dsp.atomics import fence, load_i64, store_i64
+from rtsep.dsp.compiled import INT64_LINE, kernel
+
+MAIL_SEQUENCE = 0
+MAIL_EPOCH = 1
+MAIL_TARGET = 2  # position to jump to
+MAIL_PATIENCE = 3  # samples of silence to wait for stems after the jump
+
+
+@kernel(types.int64(INT64_LINE, types.int64, types.int64, types.int64))
+def post(words, target, epoch, patience):
+    """Write a letter and return its sequence (even, never 0). One thread of one process only."""
+    sequence = words[MAIL_SEQUENCE]
+    store_i64(words, MAIL_SEQUENCE, sequence + 1)
+    fence()  # nothing of the letter may be visible before the odd number is
+    store_i64(words, MAIL_EPOCH, epoch)
+    store_i64(words, MAIL_TARGET, target)
+    store_i64(words, MAIL_PATIENCE, patience)
+    store_i64(words, MAIL_SEQUENCE, sequence + 2)
+    return sequence + 2
+
+
+@kernel(types.int64(INT64_LINE, types.int64, INT64_LINE))
+def collect(words, seen, letter):
+    """Copy a letter newer than `seen` to ``letter[:3]`` = epoch, target, patience; return its sequence, else `seen`."""
+    sequence = load_i64(words, MAIL_SEQUENCE)
+    if sequence == seen or sequence & 1:
+        return seen
+    epoch = load_i64(words, MAIL_EPOCH)
+    target = load_i64(words, MAIL_TARGET)
+    patience = load_i64(words, MAIL_PATIENCE)
+    fence()  # the second look must not be taken before the letter was read
+    if load_i64(words, MAIL_SEQUENCE) != sequence:
+        return seen
+    letter[0] = epoch
+    letter[1] = target
+    letter[2] = patience
+    return sequence

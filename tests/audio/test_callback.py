@@ -1,0 +1,302 @@
+"""The compiled callback against a second description of it in NumPy, and its single promises."""
+
+import ctypes
+
+import numpy as np
+import pytest
+from numba import njit
+
+from rtsep.audio.callback import CEILING, KNEE, CallbackControl, limit, mix_block, stream_callback
+from rtsep.dsp.deck import BYPASS, MASTER, PLAYING, Deck, DeckLayout, Kind
+from rtsep.dsp.mailbox import post
+from rtsep.dsp.rings import BEGIN, END, EOF, EPOCH, NO_EOF
+from tests.audio.callback_reference import COLUMN, COLUMNS, Reference
+
+CAPACITY = 2**16
+
+
+def make_deck(stems: int = 2) -> Deck:
+    names = tuple(f"stem{i}" for i in range(stems))
+    layout = DeckLayout(names, mixture_capacity=CAPACITY, stem_capacity=CAPACITY)
+    deck = Deck(layout, bytearray(layout.nbytes))
+    deck.initialise()
+    return deck
+
+
+def fill(deck: Deck, rng: np.random.Generator, level: float = 0.7) -> None:
+    """Whatever position is asked for, there is a sample; the tests say by the headers which may be taken."""
+    deck.mixture.data[:] = rng.uniform(-level, level, deck.mixture.data.shape)
+    deck.stem.data[:] = rng.uniform(-level, level, deck.stem.data.shape)
+
+
+def step(deck: Deck, control: CallbackControl, n: int, channels: int = 2) -> np.ndarray:
+    out = np.full((n, channels), np.nan, np.float32)
+    mix_block(control.words, out, n)
+    return out.T
+
+
+N, JUMP, TARGET, LETTER_EPOCH, PATIENCE, PLAY, PASS, GAIN_SET = (COLUMN[name] for name in COLUMNS[:8])
+MIX_EPOCH, MIX_BEGIN, MIX_END, MIX_EOF, STEM_EPOCH, STEM_BEGIN, STEM_END = (COLUMN[name] for name in COLUMNS[8:])
+
+
+@njit(nogil=True)
+def drive(control, script, gain_sets, mixture, stem, transport, gains, words, out, log):
+    """Play the script: before every block make the world look as its row says, after it note the callback's words."""
+    done = 0
+    stems = gain_sets.shape[1] - 1
+    for b in range(script.shape[0]):
+        row = script[b]
+        if row[JUMP]:
+            post(transport, row[TARGET], row[LETTER_EPOCH], row[PATIENCE])
+        transport[PLAYING] = row[PLAY]
+        transport[BYPASS] = row[PASS]
+        for g in range(stems):
+            gains[g] = gain_sets[row[GAIN_SET], g]
+        gains[MASTER] = gain_sets[row[GAIN_SET], stems]
+        mixture[EPOCH] = row[MIX_EPOCH]
+        mixture[BEGIN] = row[MIX_BEGIN]
+        mixture[END] = row[MIX_END]
+        mixture[EOF] = row[MIX_EOF]
+        stem[EPOCH] = row[STEM_EPOCH]
+        stem[BEGIN] = row[STEM_BEGIN]
+        stem[END] = row[STEM_END]
+        n = row[N]
+        mix_block(control, out[done : done + n], n)
+        done += n
+        log[b, 0] = words[1]
+        log[b, 1] = words[2]
+        log[b, 2] = words[4]
+        log[b, 3] = words[5]
+
+
+def hold(rng: np.random.Generator, blocks: int, chance: float, values: np.ndarray) -> np.ndarray:
+    """A column that changes with `chance` from block to block; `values` (blocks,) are what it may change to."""
+    change = rng.random(blocks) < chance
+    change[0] = True
+    return values[np.flatnonzero(change)[np.cumsum(change) - 1]]
+
+
+def random_script(rng: np.random.Generator, blocks: int, gain_sets: int, first_epoch: int) -> np.ndarray:
+    """Seeks, pauses, bypass, faders, stems and mixtures that are late, of another epoch, overtaken, at their end."""
+    script = np.zeros((blocks, len(COLUMNS)), np.int64)
+    large = np.exp(rng.uniform(0, np.log(8193), blocks)).astype(np.int64)
+    script[:, N] = np.where(rng.random(blocks) < 0.005, np.minimum(large, 8192), rng.integers(1, 20, blocks))
+    script[:, JUMP] = rng.random(blocks) < 0.01
+    script[0, JUMP] = 1
+    epoch = first_epoch + np.cumsum(script[:, JUMP])
+    script[:, LETTER_EPOCH] = epoch
+    script[:, TARGET] = rng.integers(-4000, 30000, blocks)
+    script[:, PATIENCE] = rng.integers(0, 400, blocks) * (rng.random(blocks) < 0.5)
+    script[:, PLAY] = hold(rng, blocks, 0.02, rng.random(blocks) < 0.8)
+    script[:, PASS] = hold(rng, blocks, 0.01, rng.random(blocks) < 0.2)
+    script[:, GAIN_SET] = hold(rng, blocks, 0.03, rng.integers(0, gain_sets, blocks))
+    # Rings follow a seek some blocks late, and are now and then of an older epoch.
+    lag = hold(rng, blocks, 0.02, rng.choice([0, 0, 0, 3, 40], blocks))
+    script[:, MIX_EPOCH] = epoch[np.maximum(np.arange(blocks) - lag, 0)]
+    lag = hold(rng, blocks, 0.02, rng.choice([0, 0, 0, 5, 60], blocks))
+    script[:, STEM_EPOCH] = epoch[np.maximum(np.arange(blocks) - lag, 0)]
+    script[:, MIX_BEGIN] = hold(rng, blocks, 0.01, rng.choice([-8192, -8192, -8192, 2000], blocks))
+    script[:, MIX_END] = hold(rng, blocks, 0.02, rng.choice([56000, 56000, 20000, 1000], blocks))
+    script[:, MIX_EOF] = hold(rng, blocks, 0.01, rng.choice([NO_EOF, 25000, 50000], blocks))
+    script[:, STEM_BEGIN] = hold(rng, blocks, 0.01, rng.choice([-8192, -8192, 500], blocks))
+    script[:, STEM_END] = hold(rng, blocks, 0.04, rng.integers(0, 56000, blocks))
+    return script
+
+
+@pytest.mark.parametrize(("stems", "batches", "blocks"), [(2, 18, 50_000), (1, 1, 50_000), (8, 2, 25_000)])
+def test_a_million_random_blocks_equal_the_reference(stems, batches, blocks) -> None:
+    rng = np.random.default_rng(stems)
+    deck = make_deck(stems)
+    fill(deck, rng, 0.7 if stems < 3 else 0.2)
+    control = CallbackControl(deck)
+    reference = Reference(deck.mixture.data, deck.stem.data)
+    gain_sets = rng.uniform(0, 1.5, (40, stems + 1)).astype(np.float32)
+    gain_sets[rng.random(gain_sets.shape) < 0.3] = 1.0
+    gain_sets[rng.random(gain_sets.shape) < 0.1] = 0.0
+    kinds = np.zeros(5, np.int64)
+    for batch in range(batches):
+        script = random_script(rng, blocks, len(gain_sets), batch * blocks)
+        out = np.full((script[:, N].sum(), 2), np.nan, np.float32)
+        log = np.zeros((blocks, 4), np.int64)
+        drive(
+            control.words, script, gain_sets, deck.mixture.words, deck.stem.words, deck.transport.words,
+            deck.transport.gains, deck.callback.words, out, log,
+        )  # fmt: skip
+        expected, expected_log = reference.run(script, gain_sets)
+        np.testing.assert_array_equal(log, expected_log)
+        np.testing.assert_allclose(out, expected, rtol=0, atol=1e-6)
+        kinds += np.bincount(log[:, 2], minlength=5)
+    head = deck.callback.read()._asdict()
+    assert {name: head[name] for name in reference.counters} == reference.counters
+    assert (kinds > blocks * batches / 500).all(), f"the script does not visit every kind: {kinds}"
+
+
+def playing_deck(level: float = 0.1) -> tuple[Deck, CallbackControl]:
+    """Two stems of constant level and their mixture from position 0 to 30 000, playing, one letter posted."""
+    deck = make_deck()
+    for ring in (deck.mixture, deck.stem):
+        ring.restart(1, 0, 0)
+        ring.write(np.full((ring.rows, 30000), level if ring is deck.stem else 2 * level, np.float32))
+    deck.transport.playing = True
+    deck.transport.post(0, 1, 0)
+    return deck, CallbackControl(deck)
+
+
+def test_a_fader_acts_within_one_block_and_never_jumps() -> None:
+    deck, control = playing_deck()
+    step(deck, control, 512)
+    deck.transport.set_gain(0, 0.0)
+    heard = step(deck, control, 256)
+    assert np.abs(np.diff(heard)).max() < 0.1 / 256 * 1.01
+    np.testing.assert_allclose(heard[:, -1], 0.1, atol=1e-7)
+    np.testing.assert_array_equal(step(deck, control, 64), np.float32(0.1))
+
+
+@pytest.mark.parametrize("n", [1, 7, 64, 100, 1024])
+def test_nothing_clicks_when_stems_end_and_come_back(n) -> None:
+    deck, control = playing_deck()
+    deck.stem.restart(1, 0, 0)
+    deck.stem.write(np.full((4, 2000), 0.1, np.float32))
+    deck.transport.set_gain(1, 0.0)  # wet 0.1, dry 0.2: a difference that would be seen
+    heard = [step(deck, control, n) for _ in range(4000 // n)]
+    assert deck.callback.read().kind == Kind.DRY
+    deck.stem.write(np.full((4, 10000), 0.1, np.float32))
+    heard += [step(deck, control, n) for _ in range(4000 // n)]
+    assert deck.callback.read().kind == Kind.WET
+    sound = np.concatenate(heard, 1)
+    assert np.abs(np.diff(sound)).max() <= 0.1 / 64
+    assert {0.1, 0.2} <= {round(float(value), 6) for value in np.unique(sound)}
+
+
+def test_everything_muted_stays_silent_when_stems_are_late() -> None:
+    deck, control = playing_deck()
+    deck.stem.restart(1, 0, 0)
+    for stem in range(2):
+        deck.transport.set_gain(stem, 0.0)
+    assert not step(deck, control, 1000).any()
+    assert deck.callback.read().kind == Kind.DRY
+    assert deck.callback.read().late_blocks == 1
+
+
+def test_patience_waits_in_silence_and_then_plays_dry() -> None:
+    deck, control = playing_deck()
+    deck.stem.restart(1, 0, 0)
+    deck.transport.post(500, 1, 300)
+    for _ in range(3):
+        assert not step(deck, control, 100).any()
+        assert deck.callback.read().kind == Kind.WAITING
+        assert deck.callback.position == 500
+    step(deck, control, 100)
+    assert deck.callback.read().kind == Kind.DRY
+    assert deck.callback.position == 600
+    assert deck.callback.read().starved_samples == 0
+
+
+def test_pause_stands_still_and_resumes_at_the_same_sample() -> None:
+    deck, control = playing_deck()
+    step(deck, control, 333)
+    deck.transport.playing = False
+    faded = step(deck, control, 128)
+    assert faded[0, 0] > 0.19
+    assert not faded[:, 64:].any()
+    assert deck.callback.position == 333
+    deck.transport.playing = True
+    step(deck, control, 128)
+    assert deck.callback.position == 461
+
+
+def test_the_end_stops_exactly_at_eof_even_after_a_seek_beyond_it() -> None:
+    deck, control = playing_deck()
+    deck.mixture.finish(1000)
+    heard = step(deck, control, 1024)
+    np.testing.assert_array_equal(heard[:, 64:1000], np.float32(0.2))
+    assert not heard[:, 1000:].any()
+    assert deck.callback.read()[:5] == (1000, 1, 2, Kind.WET, True)
+    assert not step(deck, control, 64).any()
+    deck.transport.post(5000, 1, 0)
+    step(deck, control, 64)
+    head = deck.callback.read()
+    assert (head.position, head.ended, head.starved_samples) == (1000, True, 0)
+    deck.transport.post(900, 1, 0)
+    step(deck, control, 64)
+    assert not deck.callback.read().ended
+
+
+def test_bypass_is_the_mixture_whatever_the_faders_say() -> None:
+    deck, control = playing_deck()
+    deck.transport.set_gain(0, 0.0)
+    deck.transport.bypass = True
+    step(deck, control, 64)
+    np.testing.assert_array_equal(step(deck, control, 64), np.float32(0.2))
+    deck.transport.master = 0.5
+    step(deck, control, 256)
+    np.testing.assert_array_equal(step(deck, control, 64), np.float32(0.1))
+
+
+def test_mono_is_the_mean_and_further_channels_are_silent() -> None:
+    for channels in (1, 2, 3, 6):
+        deck, _ = playing_deck()
+        deck.stem.data[1::2] = 0.2
+        control = CallbackControl(deck, channels)
+        step(deck, control, 64, channels)
+        heard = step(deck, control, 64, channels)
+        expected = [0.3] if channels == 1 else [0.2, 0.4] + [0.0] * (channels - 2)
+        np.testing.assert_allclose(heard, np.tile(np.float32(expected), (64, 1)).T, atol=1e-7)
+
+
+def test_blocks_beyond_the_largest_part_are_made_in_parts() -> None:
+    deck, control = playing_deck()
+    heard = step(deck, control, 20000)
+    np.testing.assert_array_equal(heard[:, 64:], np.float32(0.2))
+    assert deck.callback.position == 20000
+
+
+def test_a_new_control_goes_on_and_does_not_obey_a_letter_twice() -> None:
+    deck, control = playing_deck()
+    step(deck, control, 100)
+    again = CallbackControl(deck)
+    step(deck, again, 100)
+    assert deck.callback.position == 200
+    deck.transport.post(700, 1, 0)
+    step(deck, again, 100)
+    assert deck.callback.position == 800
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, 0.89, -0.89, float(KNEE)])
+def test_the_limiter_is_transparent_below_its_knee(value) -> None:
+    assert limit(np.float32(value)) == np.float32(value)
+
+
+def test_the_limiter_rises_smoothly_to_its_ceiling_and_kills_nan() -> None:
+    values = np.linspace(0.85, 4, 4000).astype(np.float32)
+    limited = np.array([limit(value) for value in values], np.float32)
+    assert (np.diff(limited) >= 0).all()
+    assert np.abs(np.diff(limited)).max() <= np.diff(values).max() * 1.01
+    assert limited.max() <= CEILING
+    assert limit(np.float32(np.inf)) == CEILING
+    assert limit(np.float32(-np.inf)) == -CEILING
+    assert limit(np.float32(np.nan)) == 0.0
+
+
+def test_samples_above_the_ceiling_are_counted_and_not_a_number_is_silence() -> None:
+    deck, control = playing_deck(level=1.0)
+    deck.stem.data[0, 200] = np.nan
+    heard = step(deck, control, 264)
+    assert np.isfinite(heard).all()
+    assert heard[0, 200] == 0.0
+    assert heard.max() <= CEILING
+    assert 2 * 200 - 1 <= deck.callback.read().clipped_samples <= 2 * 264 - 1
+
+
+def test_the_c_function_is_the_same_as_the_kernel() -> None:
+    deck, control = playing_deck()
+    other_deck, other = playing_deck()
+    for n in (1, 63, 1000):
+        out = np.full((n, 2), np.nan, np.float32)
+        function = ctypes.CFUNCTYPE(
+            ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_void_p, ctypes.c_ulong,
+            ctypes.c_void_p,
+        )(stream_callback.address)  # fmt: skip
+        assert function(None, out.ctypes.data, n, None, 0, control.words.ctypes.data) == 0
+        np.testing.assert_array_equal(out.T, step(other_deck, other, n))
+    assert deck.callback.read() == other_deck.callback.read()

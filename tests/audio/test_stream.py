@@ -1,0 +1,176 @@
+"""The output stream on virtual devices: every sample arrives, and a hanging PortAudio does not hang us."""
+
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rtsep.audio import stream as stream_module
+from rtsep.audio.devices import find_device, load_sounddevice
+from rtsep.audio.stream import OutputStream
+from rtsep.dsp.deck import Deck, DeckLayout, Kind
+from rtsep.errors import RtsepError
+
+LENGTH = 3 * 44100 + 7
+
+
+def counters(length: int) -> np.ndarray:
+    """Two rows of a ramp that float32 holds exactly and that never repeats within `length`, below the limiter."""
+    count = np.arange(1, length + 1, dtype=np.float32)
+    return np.stack([count, -count]) * np.float32(2.0**-19)
+
+
+def loaded_deck(stems: tuple[str, ...] = ("one", "two")) -> Deck:
+    """A deck whose stems add up to counters: the odd numbers in one, the even ones in the other."""
+    deck = Deck.create(DeckLayout(stems))
+    ramp = counters(LENGTH)
+    padded = np.pad(ramp, ((0, 0), (0, 16384)))
+    odd = padded * (np.arange(padded.shape[1]) % 2).astype(np.float32)
+    deck.mixture.restart(0, 0, 0)
+    deck.mixture.finish(LENGTH)
+    deck.mixture.write(padded)
+    deck.stem.restart(0, 0, 0)
+    deck.stem.write(np.concatenate([odd, padded - odd]))
+    return deck
+
+
+@contextmanager
+def capture(path: Path) -> Iterator[None]:
+    """Record what the virtual speakers play to `path`, raw interleaved float32 stereo."""
+    command = ["parec", "--device=rt_out.monitor", "--format=float32le", "--rate=44100", "--channels=2", "--raw"]
+    with path.open("wb") as file:
+        recorder = subprocess.Popen(command, stdout=file)
+        try:
+            deadline = time.monotonic() + 5
+            while path.stat().st_size == 0 and time.monotonic() < deadline:
+                time.sleep(0.02)
+            yield
+            time.sleep(1.0)  # what is still on its way
+        finally:
+            recorder.terminate()
+            recorder.wait()
+
+
+def wait_for(condition, limit_s: float = 15.0) -> None:
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline, "gave up waiting"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("blocksize", [256, 1024, 0])
+def test_every_sample_arrives_at_the_speakers_bit_for_bit(virtual_audio, tmp_path, blocksize) -> None:
+    deck = loaded_deck()
+    stream = OutputStream(deck, find_device("rt_out").index, blocksize)
+    with capture(tmp_path / "heard.raw"):
+        stream.start()
+        time.sleep(0.2)  # silence first, so that the capture runs when the sound begins
+        deck.transport.post(0, 0, 44100)
+        deck.transport.playing = True
+        wait_for(lambda: deck.callback.read().ended)
+    head = deck.callback.read()
+    assert stream.stop()
+    assert stream.close()
+
+    heard = np.fromfile(tmp_path / "heard.raw", np.float32).reshape(-1, 2).T
+    expected = counters(LENGTH)
+    first = int(np.flatnonzero(heard[0])[0])
+    # The first 64 samples are the fade-in from silence; all others are the counters themselves.
+    np.testing.assert_array_equal(heard[:, first + 64 : first + LENGTH], expected[:, 64:])
+    assert not heard[:, first + LENGTH :].any()
+    assert head.wet_samples == LENGTH == head.position
+    assert (head.late_blocks, head.starved_samples, head.dry_samples, head.clipped_samples) == (0, 0, 0, 0)
+    assert head.max_block == blocksize or blocksize == 0
+    assert stream not in stream_module._reachable
+
+
+def test_a_new_stream_goes_on_where_the_last_one_stood(virtual_audio) -> None:
+    deck = loaded_deck()
+    device = find_device("rt_out").index
+    deck.transport.playing = True
+    deck.transport.post(1000, 0, 44100)
+    for _ in range(2):
+        before = deck.callback.read().position
+        stream = OutputStream(deck, device, 512)
+        assert stream.latency_s > 0
+        stream.start()
+        wait_for(lambda before=before: deck.callback.read().position >= before + 8192)
+        assert stream.active
+        assert stream.close()
+        assert not stream.active
+        assert stream.close(), "closing twice is fine"
+    assert deck.callback.read().kind == Kind.WET
+    assert deck.callback.read().position >= 16384
+
+
+def test_a_killed_audio_server_does_not_hang_stop_and_close(virtual_audio) -> None:
+    stream = OutputStream(loaded_deck(), find_device("rt_out").index, 512)
+    stream.start()
+    virtual_audio.kill()
+    try:
+        before = time.monotonic()
+        stream.stop(timeout_s=1.0)
+        stream.close(timeout_s=1.0)
+        assert time.monotonic() - before < 3.0
+    finally:
+        virtual_audio.restart()
+
+
+class HangingStream:
+    """Stands for a PortAudio whose server has gone: stopping does not come back."""
+
+    latency = 0.01
+    active = True
+
+    def __init__(self, **settings: object) -> None:
+        self.settings = settings
+
+    def stop(self) -> None:
+        time.sleep(60)
+
+    abort = close = stop
+
+
+@pytest.fixture
+def hanging(monkeypatch):
+    sounddevice = load_sounddevice()
+    monkeypatch.setattr(sounddevice, "_StreamBase", HangingStream)
+    monkeypatch.setattr(sounddevice, "query_devices", lambda *_: {"max_output_channels": 2})
+    monkeypatch.setattr(stream_module.atexit, "unregister", lambda _: None)
+    return sounddevice
+
+
+@pytest.mark.parametrize("action", ["stop", "close"])
+def test_a_stream_that_hangs_is_given_up_and_its_memory_kept(hanging, action) -> None:
+    stream = OutputStream(loaded_deck())
+    before = time.monotonic()
+    assert getattr(stream, action)(timeout_s=0.1) is False
+    assert time.monotonic() - before < 2.0
+    assert stream in stream_module._reachable
+    assert not stream.active
+    assert stream.stop()
+    assert stream.close(), "nothing is left to wait for"
+
+
+def test_a_closed_stream_cannot_be_started(hanging) -> None:
+    stream = OutputStream(loaded_deck())
+    stream.close(timeout_s=0.05)
+    with pytest.raises(ValueError, match="closed"):
+        stream.start()
+
+
+@pytest.mark.parametrize("version", ["0.4.7", "0.6.0", "1.0", "dev"])
+def test_an_unknown_sounddevice_is_refused_by_name(monkeypatch, version) -> None:
+    monkeypatch.setattr(load_sounddevice(), "__version__", version)
+    with pytest.raises(RtsepError, match=f"sounddevice {version} is not one"):
+        OutputStream(loaded_deck())
+
+
+def test_a_device_that_does_not_exist_is_one_clear_line() -> None:
+    with pytest.raises(RtsepError, match="cannot open device 4711 for playing") as caught:
+        OutputStream(loaded_deck(), device_index=4711)
+    assert "\n" not in str(caught.value)
