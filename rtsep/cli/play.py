@@ -25,6 +25,8 @@ REFRESH_S = 0.05
 SILENT_DEVICE_S = 3.0
 """A device that asks for nothing for this long is gone, whatever PortAudio says."""
 FADE_OUT_S = 0.1
+DEVICE_LATENCY_S = 0.1
+"""Asked of the device. A busy machine has that long to call back; the fingers on the faders feel it, but just."""
 
 
 def play(
@@ -89,7 +91,7 @@ def play(
                 model=model,
                 chunk=chunk,
                 compute=compute,
-                open_stream=lambda deck: OutputStream(deck, output.index),
+                open_stream=lambda deck: OutputStream(deck, output.index, latency=DEVICE_LATENCY_S),
                 start_s=start,
             )
         )

@@ -30,7 +30,10 @@ def rtsep(*arguments: object, **options: object) -> subprocess.CompletedProcess[
     """Run the command to its end."""
     command = [sys.executable, "-m", "rtsep", *map(str, arguments)]
     settings = {"capture_output": True, "text": True, "timeout": 120, "cwd": REPOSITORY} | options
-    return subprocess.run(command, **settings)  # type: ignore[call-overload]
+    done = subprocess.run(command, **settings)  # type: ignore[call-overload]
+    # On a machine that is too busy ALSA itself speaks of underruns; only our own words are under test.
+    done.stderr = "".join(line for line in done.stderr.splitlines(True) if not line.startswith("ALSA lib"))
+    return done
 
 
 def worker_of(player: psutil.Process) -> psutil.Process:
@@ -123,7 +126,9 @@ def test_gains(text: str, expected: tuple[str, float]) -> None:
     assert parse_gain(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "vocals", "vocals=", "=3", "vocals=loud", "vocals=nan", "vocals=inf", "vocals=99"])
+@pytest.mark.parametrize(
+    "text", ["", "vocals", "vocals=", "=3", "vocals=loud", "vocals=nan", "vocals=inf", "vocals=99"]
+)
 def test_what_is_no_gain_is_a_usage_error(text: str) -> None:
     with pytest.raises(UsageError, match="STEM=DB"):
         parse_gain(text)
@@ -258,7 +263,9 @@ def test_without_a_device_stems_and_picture_are_written(
     assert done.returncode == 0
     assert done.stderr.splitlines()[0].startswith("rtsep: no sound device here")
     folder = tmp_path / "out" / "short"
-    assert done.stdout.split() == [f"out/short/{name}" for name in ("vocals.wav", "instrumental.wav", "before-after.png")]
+    assert done.stdout.split() == [
+        f"out/short/{name}" for name in ("vocals.wav", "instrumental.wav", "before-after.png")
+    ]
     song, _ = soundfile.read(short_wav, dtype="float32")
     stem, rate = soundfile.read(folder / "instrumental.wav", dtype="float32")
     assert rate == RATE

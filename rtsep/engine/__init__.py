@@ -1,0 +1,1 @@
+"""The separation engine: worker process, rings and clock, dry fallback, statistics."""

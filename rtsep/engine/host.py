@@ -1,0 +1,270 @@
+"""The player's side of the engine: the shared deck, and a worker process that is there whenever it is
+needed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, cast
+
+import numpy as np
+
+import rtsep
+from rtsep.bundle import find_bundle
+from rtsep.dsp.deck import Deck, DeckLayout, WorkerState
+from rtsep.engine.options import check_chunk, check_compute
+from rtsep.errors import RtsepError
+
+READY_LIMIT_S = 120.0
+END_LIMIT_S = 2.0
+MAX_FAILED_STARTS = 3
+"""A worker that dies before it is ready this often in a row will not get better: the dry sound goes on
+without it."""
+
+
+@dataclass(frozen=True)
+class EngineStats:
+    """What the worker has done since the engine was made. Times are of computing one hop, over the last 4096
+    steps."""
+
+    state: str
+    chunk: int
+    hops: int
+    late_hops: int
+    skipped_hops: int
+    restarts: int
+    compute_p50_ms: float
+    compute_p99_ms: float
+
+
+class Engine:
+    """Owns the deck and the worker. A dead worker is started again at once and counted; `close` leaves
+    nothing behind.
+
+    Args:
+        model: name or folder of a bundle, None for the default.
+        chunk: frames a step, 1 to 32; None: small while there is little lead, then up to 32.
+        compute: auto, cpu, cuda or cuda:N, for the worker.
+
+    Attributes:
+        deck: the rings and words shared with worker and callback.
+        stems: names, in the order of the stem ring's rows.
+
+    Raises RtsepError or UsageError for a model or option that is not there. Whether the worker can run on
+    `compute` shows in `wait_ready`.
+    """
+
+    def __init__(self, model: str | Path | None = None, *, chunk: int | None = None, compute: str = "auto") -> None:
+        bundle = find_bundle(model)
+        self.model_name = bundle.name
+        self.stems = tuple(bundle.recipe.stems)
+        self.chunk = check_chunk(chunk)
+        self._compute = check_compute(compute)
+        self._model = str(Path(bundle.path).resolve())
+        self._layout = DeckLayout(stems=self.stems)
+        self.deck = Deck.create(self._layout)
+        assert self.deck.block is not None
+        self._descriptor = self.deck.block.fd
+        self.context_frames = 0
+        self.lookahead_frames = 0
+        self.compute = compute
+        self.restarts = 0
+        self._failure: str | None = None
+        self._ready = threading.Event()
+        self._closing = threading.Event()
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._keeper = threading.Thread(target=self._keep_running, name="rtsep-worker-keeper", daemon=True)
+        self._keeper.start()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def worker_pid(self) -> int | None:
+        """The running worker's process id, None between two workers."""
+        process = self._process
+        return process.pid if process is not None and process.poll() is None else None
+
+    def wait_ready(self, limit_s: float = READY_LIMIT_S) -> None:
+        """Wait until the first worker can separate. RtsepError with its own words if it cannot, or takes too
+        long."""
+        deadline = time.monotonic() + limit_s
+        while not self._ready.wait(0.05):
+            self.poll()
+            if time.monotonic() > deadline:
+                raise RtsepError(f"the separation worker was not ready after {limit_s:.0f} s")
+        self.poll()
+
+    @property
+    def failure(self) -> str | None:
+        """Why no worker runs and none will be started, in one line; None while all is well."""
+        return self._failure
+
+    @property
+    def ready(self) -> bool:
+        """Whether a worker has been ready once."""
+        return self._ready.is_set()
+
+    def poll(self) -> int:
+        """Restarts so far. RtsepError if the engine has given up: no worker runs, and none will."""
+        if self._failure is not None:
+            raise RtsepError(self._failure)
+        return self.restarts
+
+    def stats(self) -> EngineStats:
+        """The counters of now."""
+        words = self.deck.worker
+        times_us = words.recent_times()
+        p50, p99 = np.percentile(times_us, [50, 99]) / 1000 if len(times_us) else (0.0, 0.0)
+        return EngineStats(
+            state=WorkerState(words.state).name.lower(),
+            chunk=words.chunk,
+            hops=words.hops,
+            late_hops=words.late_hops,
+            skipped_hops=words.skipped_hops,
+            restarts=self.restarts,
+            compute_p50_ms=float(p50),
+            compute_p99_ms=float(p99),
+        )
+
+    def close(self) -> None:
+        """End the worker and let go of the shared memory. Nobody may look at the deck any more. May be
+        called twice."""
+        self._closing.set()
+        with self._lock:
+            process = self._process
+        if process is not None:
+            _end(process)
+        self._keeper.join(timeout=END_LIMIT_S)
+        self.deck.close()
+
+    # -- the keeper's thread ---------------------------------------------------------------------------------
+
+    def _keep_running(self) -> None:
+        failed_starts = 0
+        while not self._closing.is_set():
+            with tempfile.TemporaryFile() as errors:
+                try:
+                    process = self._spawn(errors)
+                except OSError as error:
+                    self._failure = f"the separation worker cannot be started: {error}"
+                    return
+                if process is None:
+                    return
+                answer = self._listen(process)
+                process.wait()
+                for pipe in (process.stdin, process.stdout):
+                    if pipe is not None:
+                        with contextlib.suppress(OSError):
+                            pipe.close()
+                if self._closing.is_set():
+                    return
+                failed_starts = 0 if "ready" in answer else failed_starts + 1
+                if "error" in answer and not self.ready:
+                    self._failure = answer["error"]
+                    return
+                if failed_starts == MAX_FAILED_STARTS:
+                    words = answer.get("error") or _last_line(errors) or f"exit code {process.returncode}"
+                    self._failure = f"the separation worker does not start: {words}"
+                    return
+            self.restarts += 1
+
+    def _spawn(self, errors: IO[bytes]) -> subprocess.Popen[bytes] | None:
+        """A new worker that has been told what to do; None if the engine was closed meanwhile."""
+        with self._lock:
+            if self._closing.is_set():
+                return None
+            process = cast(
+                "subprocess.Popen[bytes]",
+                subprocess.Popen(
+                    [sys.executable, "-P", "-m", "rtsep.engine.worker"],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    env=_environment(),
+                    **_inheriting(self._descriptor),
+                ),
+            )
+            self._process = process
+        config = {
+            "fd": self._descriptor,
+            "layout": self._layout.to_json(),
+            "model": self._model,
+            "chunk": self.chunk,
+            "compute": self._compute,
+            "restarts": self.restarts,
+        }
+        assert process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write((json.dumps(config) + "\n").encode())
+            process.stdin.flush()
+        return process
+
+    def _listen(self, process: subprocess.Popen[bytes]) -> dict[str, Any]:
+        """Take the worker's answers until it dies; returns all of them as one."""
+        assert process.stdout is not None
+        answers: dict[str, Any] = {}
+        for line in process.stdout:
+            with contextlib.suppress(ValueError):
+                answers |= json.loads(line)
+            if "ready" in answers and not self.ready:
+                about = answers["ready"]
+                self.compute = about["compute"]
+                self.context_frames = about["context_frames"]
+                self.lookahead_frames = about["lookahead_frames"]
+                self._ready.set()
+        return answers
+
+
+def _environment() -> dict[str, str]:
+    """The worker finds the same modules as this process does, also those of a user's own network; one thread
+    each."""
+    package_root = str(Path(rtsep.__file__).resolve().parent.parent)
+    paths = [package_root, *(str(Path(path).absolute()) for path in sys.path)]
+    return os.environ | {
+        "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+    }
+
+
+def _inheriting(descriptor: int) -> dict[str, Any]:
+    """Arguments of Popen that hand down the deck, and keep control-C, which is for the player, from the
+    worker."""
+    if sys.platform == "win32":
+        startup = subprocess.STARTUPINFO(lpAttributeList={"handle_list": [descriptor]})
+        return {"startupinfo": startup, "creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    return {"pass_fds": (descriptor,), "start_new_session": True}
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ask by closing its stdin, then insist."""
+    if process.stdin is not None:
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+    try:
+        process.wait(timeout=END_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _last_line(errors: IO[bytes]) -> str:
+    errors.seek(0)
+    lines = errors.read().decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else ""

@@ -1,0 +1,44 @@
+"""The latency of the separated sound, in samples at 44 100 Hz, in the three parts that the user is shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import gcd
+
+FADE = 64
+"""A block is on time only when this many samples beyond it exist: the fade to dry can then always be made."""
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Samples. `algorithmic` cannot be less on any machine, `margin` is this machine's, `device` the sound
+    card's."""
+
+    algorithmic: int
+    margin: int
+    device: int
+
+    @property
+    def total(self) -> int:
+        return self.algorithmic + self.margin + self.device
+
+
+def algorithmic_latency(chunk: int, block: int, *, lookahead: int = 0, support: int = 4096, hop: int = 1024) -> int:
+    """Samples between a sound's entry and its separated exit that no faster machine can save.
+
+    When the callback plays [p, p + B), the stems must be there up to p + B + FADE. Stems end `support - hop` and the
+    lookahead behind the last whole chunk of K hops, and where chunks end relative to blocks differs from block to
+    block in steps of g = gcd(B, K * hop): up to K * hop - g samples of an unfinished chunk have to be waited for,
+    and what is needed counts in whole g. For g = 1 this is support + (K - 1 + lookahead) * hop + B - 1 + FADE.
+
+    Args:
+        chunk: K, frames a step.
+        block: B, samples a callback.
+        lookahead: the network's, in frames.
+        support: samples of the synthesis window.
+    """
+    if chunk < 1 or block < 1:
+        raise ValueError(f"expected chunk >= 1 and block >= 1, got {chunk} and {block}")
+    step = gcd(block, chunk * hop)
+    behind = support - hop + lookahead * hop
+    return -(-(behind + block + FADE) // step) * step + chunk * hop - step

@@ -1,0 +1,152 @@
+"""The one path of separation: hops of mixture in, hops of stems out. `Separator`, the worker and `separate`
+all use it.
+
+One hop in completes one frame (the window reaches 3 hops back), one frame gives one mask, and the
+overlap-add of that frame completes the hop 3 hops back:
+
+    hop h in  ->  frame h - 3  ->  mask of frame h - 3 - L  ->  hop h - 3 - L out      (L: the network's
+    lookahead)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtsep.dsp.kernels import apply_masks
+from rtsep.dsp.stft import StreamingISTFT, StreamingSTFT
+from rtsep.errors import RtsepError
+
+Float32 = NDArray[np.float32]
+
+HOP = 1024
+N_FFT = 4096
+BINS = N_FFT // 2 + 1
+SAMPLE_RATE = 44100
+SUPPORT_HOPS = N_FFT // HOP - 1
+"""Hops by which synthesis lags behind the input: a hop is complete with the last frame that covers it."""
+
+
+class FrameStepper(Protocol):
+    """What the processor asks of `rtsep.engine.compute.Stepper`, so that this file does not import torch."""
+
+    stems: tuple[str, ...]
+    channels: int
+    bins: int
+    context_frames: int
+    lookahead_frames: int
+    max_chunk: int
+
+    def step(self, magnitudes: Float32) -> Float32: ...
+    def reset(self) -> None: ...
+
+
+class BrokenNetwork(RtsepError):
+    """The network gave NaN or infinity. The processor must be reset before it is used again."""
+
+
+class Processor:
+    """Separates a stream of hops. S stems, C channels, K hops a call. Allocates nothing of its own per
+    call."""
+
+    def __init__(self, stepper: FrameStepper) -> None:
+        self.stems = stepper.stems
+        self.channels = stepper.channels
+        self.max_chunk = stepper.max_chunk
+        self.context_frames = stepper.context_frames
+        self.delay_hops = SUPPORT_HOPS + stepper.lookahead_frames
+        self._stepper = stepper
+        self._lookahead = stepper.lookahead_frames
+        self._analysis = StreamingSTFT(self.channels, N_FFT, HOP)
+        self._synthesis = StreamingISTFT(len(self.stems) * self.channels, N_FFT, HOP)
+        # Spectra wait here for masks that come `lookahead` frames later: [0, L) are the past, [L, L + K)
+        # this chunk.
+        self._spectra = np.zeros((self._lookahead + self.max_chunk, self.channels, BINS), np.complex64)
+        self._magnitudes = np.zeros(self.channels * stepper.bins * self.max_chunk, np.float32)
+        self._bins = stepper.bins
+        self._masked = self._synthesis.spectrum.reshape(len(self.stems), self.channels, BINS)
+
+    @property
+    def latency_samples(self) -> int:
+        """How far the output lags behind the input, for a call of one hop."""
+        return self.delay_hops * HOP
+
+    def reset(self) -> None:
+        """Forget everything: the next hop in is the first of a song, with silence before it."""
+        self._synthesis.reset()
+        self._restart_analysis()
+
+    def process(self, mixture: Float32, out: Float32) -> None:
+        """Separate K hops: input hop h gives output hop h - `delay_hops`.
+
+        Args:
+            mixture: (C, K * hop), 1 <= K <= max_chunk.
+            out: (S, C, K * hop), overwritten.
+
+        Raises BrokenNetwork (with `out` half written) if a stem is not finite.
+        """
+        frames = self._check(mixture)
+        masks = self._stepper.step(self._analyse(mixture, 0, frames))
+        rows = out.reshape(-1, out.shape[-1])
+        for k in range(frames):
+            apply_masks(self._spectra[k], masks[..., k], self._masked)
+            hop = self._synthesis.push(self._synthesis.spectrum)
+            rows[:, k * HOP : (k + 1) * HOP] = hop
+            # One number tells: NaN and infinity survive every sum, and no sound is loud enough to overflow
+            # this one.
+            if not np.isfinite(np.vdot(hop, hop)):
+                raise BrokenNetwork("the network gave values that are not numbers; run `rtsep models check`")
+        self._keep_past(frames)
+
+    def warm(self, mixture: Float32, prime_hops: int = SUPPORT_HOPS) -> None:
+        """Give the network the past: restart the analysis, push `mixture` (C, n * hop), any n, and publish
+        nothing.
+
+        The first `prime_hops` only fill the window, so that every frame is whole; 0 when the song begins
+        there. What was already synthesised is kept: warmed with the last n hops again, the stream goes on
+        without a seam.
+        """
+        for _ in self.warming(mixture, prime_hops):
+            pass
+
+    def warming(self, mixture: Float32, prime_hops: int = SUPPORT_HOPS) -> Iterator[None]:
+        """`warm`, one step of the network at a time. Left half-way, only `reset` or another `warm` can
+        follow."""
+        self._restart_analysis()
+        hops = mixture.shape[-1] // HOP
+        for hop in range(min(prime_hops, hops)):
+            self._analysis.push(mixture[:, hop * HOP : (hop + 1) * HOP])
+        for first in range(prime_hops, hops, self.max_chunk):
+            frames = min(self.max_chunk, hops - first)
+            self._stepper.step(self._analyse(mixture, first, frames))
+            self._keep_past(frames)
+            yield
+
+    def _restart_analysis(self) -> None:
+        self._analysis.reset()
+        self._stepper.reset()
+        self._spectra[:] = 0
+
+    def _analyse(self, mixture: Float32, first_hop: int, frames: int) -> Float32:
+        """Push hops; their spectra go to `_spectra`, their magnitudes (C, F, K) are returned."""
+        size = self.channels * self._bins * frames
+        magnitudes = self._magnitudes[:size].reshape(self.channels, self._bins, frames)
+        for k in range(frames):
+            start = (first_hop + k) * HOP
+            spectrum = self._analysis.push(mixture[:, start : start + HOP])
+            self._spectra[self._lookahead + k] = spectrum
+            np.abs(spectrum[:, : self._bins], out=magnitudes[:, :, k])
+        return magnitudes
+
+    def _keep_past(self, frames: int) -> None:
+        for age in range(self._lookahead):
+            self._spectra[age] = self._spectra[age + frames]
+
+    def _check(self, mixture: Float32) -> int:
+        frames, rest = divmod(mixture.shape[-1], HOP)
+        if rest or not 1 <= frames <= self.max_chunk:
+            raise ValueError(f"expected 1 to {self.max_chunk} hops of {HOP} samples, got {mixture.shape[-1]} samples")
+        return frames

@@ -1,0 +1,115 @@
+"""Separation in process, for Python programs: feed blocks of any length, get stems back. No worker, no
+rings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtsep.bundle import find_bundle
+from rtsep.engine.options import MAX_CHUNK
+from rtsep.engine.processor import HOP, SAMPLE_RATE, Processor
+
+Float32 = NDArray[np.float32]
+
+
+def load(model: str | Path | None = None, chunk: int = MAX_CHUNK, compute: str = "auto") -> Separator:
+    """A separator for a model.
+
+    Args:
+        model: name or folder of a bundle; None is the default model.
+        chunk: frames the network takes in one step, 1 to 32: 1 answers soonest, 32 is fastest.
+        compute: auto, cpu, cuda or cuda:N.
+
+    Raises RtsepError if there is no such model or device.
+    """
+    if not 1 <= chunk <= MAX_CHUNK:
+        raise ValueError(f"chunk: expected 1 to {MAX_CHUNK} frames, got {chunk}")
+    # torch is imported when a model is asked for, not with this module
+    from rtsep.engine.compute import Stepper, choose_compute
+
+    network = find_bundle(model).load_network()
+    return Separator(Processor(Stepper(network, choose_compute(compute), chunk)), chunk)
+
+
+class Separator:
+    """Separates a stream at 44 100 Hz: what has come out after `flush` is exactly as long as what went in,
+    and aligned.
+
+    The answer depends on `chunk`, never on how the stream was cut into blocks. The last chunk is completed
+    with silence.
+    """
+
+    sample_rate = SAMPLE_RATE
+
+    def __init__(self, processor: Processor, chunk: int) -> None:
+        self.stems = processor.stems
+        self.channels = processor.channels
+        self.chunk = chunk
+        self._processor = processor
+        self._pending = np.zeros((self.channels, chunk * HOP), np.float32)
+        self._out = np.zeros((len(self.stems), self.channels, chunk * HOP), np.float32)
+        self.reset()
+
+    @property
+    def latency_samples(self) -> int:
+        """The most samples that can have gone in without having come out."""
+        return self._processor.latency_samples + self.chunk * HOP - 1
+
+    def reset(self) -> None:
+        """Forget everything: the next sample fed is the first of a new stream."""
+        self._processor.reset()
+        self._filled = 0
+        self._fed = 0
+        self._returned = 0
+        self._lead_in = self._processor.latency_samples  # output samples that lie before the first sample
+
+    def feed(self, block: Float32) -> dict[str, Float32]:
+        """The stems that `block` completes: name -> (C, m), m >= 0.
+
+        Args:
+            block: float32 (C, n) at 44 100 Hz, any n >= 0.
+        """
+        if block.ndim != 2 or block.shape[0] != self.channels:
+            raise ValueError(f"expected a block ({self.channels}, n), got {block.shape}")
+        self._fed += block.shape[1]
+        return self._named(self._push(block))
+
+    def flush(self) -> dict[str, Float32]:
+        """The rest of the stems, name -> (C, m); then reset, ready for a new stream."""
+        pieces: list[Float32] = []
+        silence = np.zeros((self.channels, self.chunk * HOP), np.float32)
+        while self._returned < self._fed:
+            pieces += self._push(silence[:, : silence.shape[1] - self._filled], limit=self._fed - self._returned)
+        self.reset()
+        return self._named(pieces)
+
+    def _push(self, block: Float32, limit: int | None = None) -> list[Float32]:
+        pieces: list[Float32] = []
+        taken = 0
+        while taken < block.shape[1]:
+            count = min(block.shape[1] - taken, self._pending.shape[1] - self._filled)
+            self._pending[:, self._filled : self._filled + count] = block[:, taken : taken + count]
+            self._filled += count
+            taken += count
+            if self._filled == self._pending.shape[1]:
+                self._filled = 0
+                self._processor.process(self._pending, self._out)
+                dropped = min(self._lead_in, self._out.shape[2])
+                self._lead_in -= dropped
+                piece = (
+                    self._out[:, :, dropped:].copy()
+                    if limit is None
+                    else self._out[:, :, dropped:][:, :, :limit].copy()
+                )
+                self._returned += piece.shape[2]
+                pieces.append(piece)
+        return pieces
+
+    def _named(self, pieces: list[Float32]) -> dict[str, Float32]:
+        if not pieces:
+            return {stem: np.zeros((self.channels, 0), np.float32) for stem in self.stems}
+        joined = pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=2)
+        return dict(zip(self.stems, joined, strict=True))

@@ -1,0 +1,1 @@
+"""Transport: sources, play, pause, seek, gains, bypass. Never imports torch."""

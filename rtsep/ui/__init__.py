@@ -1,0 +1,1 @@
+"""What the user looks at and presses: key table, terminal player."""

@@ -1,0 +1,65 @@
+"""The status line of the terminal player: pure text from a snapshot."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rtsep.engine.latency import Latency
+    from rtsep.player.transport import Fader, PlayerStatus
+
+BARS = " ▁▂▃▄▅▆▇█"
+BAR_WIDTH = 3
+FLOOR_DB = -54.0
+SAMPLE_RATE = 44100
+
+
+def clock(seconds: float) -> str:
+    """65.4 -> 1:05, 3700 -> 1:01:40."""
+    whole = max(0, int(seconds))
+    hours, minutes = whole // 3600, whole // 60 % 60
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
+
+
+def level_bar(level_db: float) -> str:
+    """A level as a bar of three characters, empty at -54 dB, full at 0."""
+    filled = round((1.0 - max(min(level_db, 0.0), FLOOR_DB) / FLOOR_DB) * BAR_WIDTH * (len(BARS) - 1))
+    return "".join(BARS[min(max(filled - cell * (len(BARS) - 1), 0), len(BARS) - 1)] for cell in range(BAR_WIDTH))
+
+
+def latency_text(latency: Latency) -> str:
+    """Milliseconds: algorithmic + margin + device."""
+    parts = (latency.algorithmic, latency.margin, latency.device)
+    return " + ".join(f"{part * 1000 / SAMPLE_RATE:.0f}" for part in parts) + " ms"
+
+
+def _fader_text(number: int, stem: str, fader: Fader, level_db: float, selected: bool) -> str:
+    gain = "muted" if fader.muted or fader.gain_db == float("-inf") else f"{fader.gain_db:+.0f} dB"
+    marks = (" solo" if fader.solo else "") + ("" if gain == "+0 dB" else f" {gain}")
+    return f"{'>' if selected else ''}{number} {stem} {level_bar(level_db)}{marks}"
+
+
+def status_line(status: PlayerStatus, selected: int) -> str:
+    """One line: position, stems, latency in its parts, what was late.
+
+    What matters most comes first, since a narrow terminal cuts the end. `selected`: the stem that + and -
+    move.
+    """
+    mark = "▶" if status.playing else "Ⅱ"
+    length = "?" if status.length_s is None else clock(status.length_s)
+    parts = [f"{mark} {clock(status.position_s)}/{length}"]
+    parts += [
+        _fader_text(index + 1, stem, status.faders[index], status.levels_db[index], index == selected)
+        for index, stem in enumerate(status.stems)
+    ]
+    if status.bypass:
+        parts.append("BYPASS")
+    if status.volume_db != 0.0:
+        parts.append(f"volume {status.volume_db:+.0f} dB")
+    parts.append(latency_text(status.latency))
+    parts.append(f"late {status.engine.late_hops + status.engine.skipped_hops} hops {status.late_blocks} blocks")
+    if status.clipped_samples:
+        parts.append(f"limited {status.clipped_samples}")
+    if status.engine.restarts:
+        parts.append(f"restarts {status.engine.restarts}")
+    return "  ".join(parts)

@@ -1,0 +1,119 @@
+"""Networks that misbehave or count, named in recipes by tests as `tests.engine.networks:Class`."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rtsep.nn.constant import ConstantMask, ConstantState
+from rtsep.nn.contract import State
+
+LOUD = 50.0
+"""Mean magnitude above which `BrokenWhenLoud` gives NaN and `SlowWhenLoud` takes its time."""
+
+
+class BrokenWhenLoud(ConstantMask):
+    """Constant masks, but not numbers for every step that contains a loud frame, and from then on until the
+    reset."""
+
+    @dataclass
+    class Broken(ConstantState):
+        poison: Tensor
+
+    def init_state(self, batch: int = 1, max_chunk: int = 32) -> Broken:
+        return self.Broken(max_chunk, torch.zeros(1))
+
+    def step(self, magnitudes: Tensor, state: State) -> Tensor:
+        assert isinstance(state, self.Broken)
+        if magnitudes.mean(dim=(0, 1, 2)).max() > LOUD:
+            state.poison.fill_(float("nan"))
+        return super().step(magnitudes, state) + state.poison
+
+
+class SlowWhenLoud(ConstantMask):
+    """Constant masks, but 100 ms for every loud frame: four times slower than the song."""
+
+    def step(self, magnitudes: Tensor, state: State) -> Tensor:
+        loud = int((magnitudes.mean(dim=(0, 1, 2)) > LOUD).sum())
+        time.sleep(0.1 * loud)
+        return super().step(magnitudes, state)
+
+
+@dataclass
+class DelayedState(ConstantState):
+    past: Tensor
+
+
+class Delayed(ConstantMask):
+    """Lookahead 2: the mask of frame t is 1 / (1 + mean magnitude of frame t), given when frame t + 2
+    comes."""
+
+    lookahead_frames = 2
+
+    def init_state(self, batch: int = 1, max_chunk: int = 32) -> DelayedState:
+        return DelayedState(max_chunk, torch.zeros(batch, self.channels, self.bins, 2))
+
+    def step(self, magnitudes: Tensor, state: State) -> Tensor:
+        assert isinstance(state, DelayedState)
+        frames = torch.cat([state.past, magnitudes], dim=-1)
+        state.past.copy_(frames[..., -2:])
+        level = frames[..., :-2].mean(dim=(1, 2))[:, None, None, None, :]
+        shape = (frames.shape[0], 1, self.channels, self.mask_rows, magnitudes.shape[-1])
+        first = (1.0 / (1.0 + level)).expand(shape)
+        return torch.cat([first, 1.0 - first], dim=1)
+
+
+class Remembering(ConstantMask):
+    """The first stem's mask is 1 once 40 frames were seen since the reset, 0 before: shows what a worker
+    warmed with."""
+
+    @dataclass
+    class Count(ConstantState):
+        seen: Tensor
+
+    def __init__(self, stems: list[str], gains: list[float], channels: int = 2, bins: int = 1024) -> None:
+        super().__init__(stems, gains, channels, bins)
+        self.context_frames = 192
+
+    def init_state(self, batch: int = 1, max_chunk: int = 32) -> Count:
+        return self.Count(max_chunk, torch.zeros(1))
+
+    def step(self, magnitudes: Tensor, state: State) -> Tensor:
+        assert isinstance(state, self.Count)
+        frames = magnitudes.shape[-1]
+        count = state.seen + torch.arange(frames)
+        state.seen += frames
+        shape = (1, 1, self.channels, self.mask_rows, frames)
+        first = (count >= 40).float().view(1, 1, 1, 1, frames).expand(shape)
+        return torch.cat([first, 1.0 - first], dim=1)
+
+
+class Chatty(ConstantMask):
+    """Prints where it can."""
+
+    def __init__(self, stems: list[str], gains: list[float], channels: int = 2, bins: int = 1024) -> None:
+        super().__init__(stems, gains, channels, bins)
+        print('{"error": "not really"}', flush=True)
+        os.system("echo from a child")
+
+    def step(self, magnitudes: Tensor, state: State) -> Tensor:
+        print("step", flush=True)
+        return super().step(magnitudes, state)
+
+
+class Crashing(ConstantMask):
+    """Raises when it is stepped."""
+
+    def step(self, magnitudes: Tensor, state: State) -> Tensor:
+        raise RuntimeError("the roof fell in")
+
+
+class Dying(ConstantMask):
+    """Takes the whole process along."""
+
+    def step(self, magnitudes: Tensor, state: State) -> Tensor:
+        os._exit(9)

@@ -1,0 +1,81 @@
+"""Where steps are computed, and that a device computes what the CPU does."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from rtsep.engine.compute import Stepper, choose_compute
+from rtsep.engine.options import check_chunk, check_compute
+from rtsep.errors import RtsepError, UsageError
+from rtsep.nn.constant import ConstantMask
+from rtsep.nn.frame_transformer import FrameTransformer
+
+HAS_CUDA = torch.cuda.is_available()
+
+
+def test_the_cpu_is_always_there_and_one_thread_is_enough() -> None:
+    assert choose_compute("cpu").type == "cpu"
+    Stepper(ConstantMask(["vocals"], [1.0]), choose_compute("cpu"))
+    assert torch.get_num_threads() == 1
+
+
+@pytest.mark.parametrize("text", ["", "gpu", "cuda:", "cuda:-1", "cuda:x", "cpu:0", "CPU", "cuda:1234"])
+def test_other_words_are_a_usage_error(text: str) -> None:
+    with pytest.raises(UsageError, match="auto, cpu, cuda or cuda:N"):
+        choose_compute(text)
+    with pytest.raises(UsageError, match="auto, cpu, cuda or cuda:N"):
+        check_compute(text)
+
+
+@pytest.mark.parametrize("chunk", [0, -1, 33])
+def test_chunks_have_limits(chunk: int) -> None:
+    with pytest.raises(UsageError, match="1 to 32"):
+        check_chunk(chunk)
+
+
+def test_a_device_that_is_not_there_is_one_line() -> None:
+    with pytest.raises(RtsepError, match="--compute cuda:99") as caught:
+        choose_compute("cuda:99")
+    assert caught.value.exit_code == 1
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(HAS_CUDA, reason="there is a CUDA device here")
+def test_auto_is_the_cpu_without_cuda() -> None:
+    assert choose_compute("auto").type == "cpu"
+    with pytest.raises(RtsepError, match="no CUDA device"):
+        choose_compute("cuda")
+
+
+def test_steps_reset_and_warm_up() -> None:
+    """After a warm-up the state is that of a fresh stepper; shapes are the contract's."""
+    torch.manual_seed(1)
+    network = FrameTransformer(stems=["vocals", "instrumental"], widths=(8, 8, 8), layers=(1, 1, 1))
+    noise = np.random.default_rng(1).random((2, 1024, 5), dtype=np.float32)
+    stepper = Stepper(network, choose_compute("cpu"), 8)
+    first = stepper.step(noise).copy()
+    assert first.shape == (2, 2, 1025, 5)
+    np.testing.assert_allclose(first.sum(axis=0), 1.0, atol=1e-5)
+    second = stepper.step(noise).copy()
+    assert np.abs(first - second).max() > 1e-6  # it remembers
+    stepper.warm_up([1, 5])
+    np.testing.assert_array_equal(stepper.step(noise), first)
+
+
+@pytest.mark.skipif(not HAS_CUDA, reason="no CUDA device here: parity with the CPU not tested")
+def test_cuda_gives_what_the_cpu_gives() -> None:
+    torch.manual_seed(1)
+    network = FrameTransformer(stems=["vocals", "instrumental"])
+    random = np.random.default_rng(1)
+    chunks = [4, 4, 32, 1, 7, 32, 32, 32, 32, 32, 32, 1]
+    frames = [random.random((2, 1024, chunk), dtype=np.float32) for chunk in chunks]
+    on_cpu = Stepper(network, choose_compute("cpu"), 32)
+    expected = [on_cpu.step(magnitudes).copy() for magnitudes in frames]
+    on_cuda = Stepper(network, choose_compute("cuda"), 32)
+    on_cuda.warm_up(chunks)
+    allocated = torch.cuda.memory_stats()["num_alloc_retries"]
+    for magnitudes, masks in zip(frames, expected, strict=True):
+        np.testing.assert_allclose(on_cuda.step(magnitudes), masks, atol=2e-3)
+    assert torch.cuda.memory_stats()["num_alloc_retries"] == allocated

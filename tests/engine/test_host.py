@@ -1,0 +1,209 @@
+"""The worker as a process: how it begins, how it ends, and what is left behind when somebody is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+import rtsep
+from rtsep.dsp.deck import Deck
+from rtsep.engine.host import Engine
+from rtsep.errors import RtsepError
+
+ROOT = str(Path(rtsep.__file__).parent.parent)
+STEMS = ("vocals", "instrumental")
+
+
+def wait_until(condition: Callable[[], bool], limit_s: float = 10.0) -> None:
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.002)
+
+
+def bundle(folder: Path, network: str, **net: object) -> Path:
+    """A model folder with a network of the tests."""
+    fields = "\n".join(f"{key} = {json.dumps(value)}" for key, value in ({"gains": [0.5, 0.5]} | net).items())
+    folder.mkdir(exist_ok=True)
+    (folder / "recipe.toml").write_text(
+        f'name = "{folder.name}"\nnetwork = "{network}"\nstems = {json.dumps(STEMS)}\n[net]\n{fields}\n'
+    )
+    return folder
+
+
+def play_noise(deck: Deck, seconds: float = 5.0) -> np.ndarray:
+    """Put a song on the mixture ring, as a source would; returns it."""
+    song = np.random.default_rng(2).uniform(-0.5, 0.5, (2, round(seconds * 44100))).astype(np.float32)
+    deck.mixture.restart(1, 0, 0)
+    deck.mixture.write(song)
+    return song
+
+
+def test_a_worker_separates_what_is_on_the_ring(constant_bundle: Callable[..., Path]) -> None:
+    with Engine(constant_bundle(vocals=0.25, instrumental=0.75), chunk=4) as engine:
+        engine.wait_ready()
+        song = play_noise(engine.deck)
+        wait_until(lambda: engine.deck.stem.epoch == 1 and engine.deck.stem.end >= 100_000)
+        out = np.zeros((4, 100_000), np.float32)
+        assert engine.deck.stem.read(0, out, 1)
+        np.testing.assert_allclose(out[:2], 0.25 * song[:, :100_000], atol=1e-6)
+        np.testing.assert_allclose(out[2:], 0.75 * song[:, :100_000], atol=1e-6)
+        stats = engine.stats()
+        assert (stats.chunk, stats.restarts, stats.late_hops) == (4, 0, 0)
+        assert stats.hops >= 97
+        assert 0 < stats.compute_p50_ms <= stats.compute_p99_ms < 100
+        assert engine.compute == "cpu" or engine.compute.startswith("cuda")
+
+
+def test_killed_it_is_back_within_a_second_and_publishes_again(constant_bundle: Callable[..., Path]) -> None:
+    with Engine(constant_bundle(vocals=0.5, instrumental=0.5)) as engine:
+        engine.wait_ready()
+        for restarts in (1, 2):
+            pid = engine.worker_pid
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
+            killed = time.monotonic()
+            wait_until(lambda pid=pid: engine.worker_pid not in (None, pid))
+            assert time.monotonic() - killed < 1.0
+            assert engine.poll() == restarts
+        play_noise(engine.deck)
+        wait_until(lambda: engine.deck.stem.epoch == 1 and engine.deck.stem.end > 50_000)
+        assert engine.deck.worker.restarts == 2
+
+
+def test_killed_while_it_still_imports_it_is_back_too(constant_bundle: Callable[..., Path]) -> None:
+    with Engine(constant_bundle()) as engine:
+        wait_until(lambda: engine.worker_pid is not None)
+        pid = engine.worker_pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        engine.wait_ready()
+        assert engine.poll() == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is POSIX")
+@pytest.mark.parametrize("when", ["ready", "importing"])
+def test_killed_player_takes_the_worker_along(constant_bundle: Callable[..., Path], when: str) -> None:
+    wait = "engine.wait_ready()" if when == "ready" else "while engine.worker_pid is None: pass"
+    code = (
+        "import time\n"
+        "from rtsep.engine.host import Engine\n"
+        f"engine = Engine({str(constant_bundle())!r})\n"
+        f"{wait}\n"
+        "print(engine.worker_pid, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": ROOT}
+    player = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment)
+    assert player.stdout is not None
+    worker = psutil.Process(int(player.stdout.readline()))
+    player.kill()
+    player.wait()
+    killed = time.monotonic()
+    wait_until(lambda: not _alive(worker), limit_s=5)
+    assert time.monotonic() - killed <= 1.0
+
+
+def _alive(process: psutil.Process) -> bool:
+    # Where nobody reaps orphans a dead one stays as a zombie.
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_a_player_that_ends_without_close_leaves_no_worker(constant_bundle: Callable[..., Path]) -> None:
+    code = (
+        "from rtsep.engine.host import Engine\n"
+        f"engine = Engine({str(constant_bundle())!r})\n"
+        "engine.wait_ready()\n"
+        "print(engine.worker_pid, flush=True)\n"
+        "raise SystemExit(7)\n"
+    )
+    child = subprocess.run(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": ROOT},
+        timeout=60,
+    )
+    assert child.returncode == 7
+    pid = int(child.stdout)
+    wait_until(lambda: not psutil.pid_exists(pid) or not _alive(psutil.Process(pid)), limit_s=1.0)
+
+
+def test_what_a_network_prints_does_not_disturb(tmp_path: Path) -> None:
+    with Engine(bundle(tmp_path / "chatty", "tests.engine.networks:Chatty")) as engine:
+        engine.wait_ready()
+        play_noise(engine.deck)
+        wait_until(lambda: engine.deck.stem.epoch == 1 and engine.deck.stem.end > 50_000)
+        assert engine.poll() == 0
+
+
+def test_a_worker_that_cannot_start_says_why(tmp_path: Path, constant_bundle: Callable[..., Path]) -> None:
+    broken = bundle(tmp_path / "nowhere", "no.such.module:Network")
+    with Engine(broken) as engine, pytest.raises(RtsepError, match=r"no\.such\.module"):
+        engine.wait_ready()
+    crashing = bundle(tmp_path / "crashing", "tests.engine.networks:Crashing")
+    with Engine(crashing) as engine, pytest.raises(RtsepError, match="the roof fell in"):
+        engine.wait_ready()
+    with (
+        Engine(constant_bundle(), compute="cuda:99") as engine,
+        pytest.raises(RtsepError, match="--compute cuda:99"),
+    ):
+        engine.wait_ready()
+
+
+def test_a_worker_that_dies_at_every_start_is_given_up(tmp_path: Path) -> None:
+    with Engine(bundle(tmp_path / "dying", "tests.engine.networks:Dying")) as engine:
+        with pytest.raises(RtsepError, match="does not start: exit code 9"):
+            engine.wait_ready()
+        assert engine.failure is not None
+        assert engine.worker_pid is None
+
+
+def test_close_does_not_wait_for_a_start_and_can_be_repeated(constant_bundle: Callable[..., Path]) -> None:
+    engine = Engine(constant_bundle())
+    wait_until(lambda: engine.worker_pid is not None)
+    pid = engine.worker_pid
+    assert pid is not None
+    began = time.monotonic()
+    engine.close()
+    engine.close()
+    assert time.monotonic() - began < 1.5
+    assert not psutil.pid_exists(pid)
+    assert engine.poll() == 0
+
+
+def test_nothing_is_left_in_shared_memory(constant_bundle: Callable[..., Path]) -> None:
+    if not Path("/dev/shm").is_dir():
+        pytest.skip("no /dev/shm here")
+    before = set(os.listdir("/dev/shm"))
+    engine = Engine(constant_bundle())
+    engine.wait_ready()
+    assert not [name for name in set(os.listdir("/dev/shm")) - before if "rtsep" in name]
+    os.kill(engine.worker_pid or 0, signal.SIGKILL)
+    engine.close()
+    assert not [name for name in set(os.listdir("/dev/shm")) - before if "rtsep" in name]
+
+
+def test_the_worker_is_not_started_by_hand() -> None:
+    child = subprocess.run(
+        [sys.executable, "-m", "rtsep.engine.worker", "--help"],
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    assert child.returncode == 1
+    assert "started by rtsep itself" in child.stderr

@@ -1,0 +1,66 @@
+"""The formula, and that the path really has this latency: a live deck driven sample by sample."""
+
+from __future__ import annotations
+
+from math import gcd
+
+import numpy as np
+import pytest
+
+from rtsep.audio.callback import CallbackControl, mix_block
+from rtsep.dsp.deck import Deck, DeckLayout, Kind
+from rtsep.engine.compute import Stepper, choose_compute
+from rtsep.engine.latency import Latency, algorithmic_latency
+from rtsep.engine.processor import HOP, Processor
+from rtsep.engine.pump import Pump
+from rtsep.nn.constant import ConstantMask
+
+
+def test_the_formula_in_numbers() -> None:
+    assert algorithmic_latency(1, 441) == 4096 + 440 + 64
+    assert algorithmic_latency(1, 441, lookahead=3) == 4096 + 3 * 1024 + 440 + 64
+    assert algorithmic_latency(8, 441, support=2048) == 2048 + 7 * 1024 + 440 + 64
+    # Blocks in step with the hops: the 64 samples cost a whole common step.
+    assert algorithmic_latency(1, 256) == 4096 + 256
+    assert algorithmic_latency(1, 1024) == 4096 + 1024
+    assert algorithmic_latency(8, 1024) == 4096 + 8 * 1024
+    assert Latency(4160, 100, 1500).total == 5760
+    with pytest.raises(ValueError, match="chunk"):
+        algorithmic_latency(0, 256)
+
+
+@pytest.mark.parametrize(
+    ("chunk", "block"), [(1, 256), (1, 1024), (1, 441), (3, 1024), (2, 3072), (1, 64), (4, 1000), (9, 9216)]
+)
+def test_a_live_deck_is_wet_at_this_distance_and_not_below(chunk: int, block: int) -> None:
+    """Source, an infinitely fast worker and a callback that follows `distance` samples behind the source.
+
+    A block that begins when the source has `p + distance` samples plays [p, p + block).
+    """
+    needed = algorithmic_latency(chunk, block)
+    assert _all_wet(chunk, block, needed)
+    assert not _all_wet(chunk, block, needed - 1)
+
+
+def _all_wet(chunk: int, block: int, distance: int) -> bool:
+    layout = DeckLayout(stems=("vocals",))
+    deck = Deck(layout, bytearray(layout.nbytes))
+    deck.initialise()
+    pump = Pump(deck, Processor(Stepper(ConstantMask(["vocals"], [1.0]), choose_compute("cpu"), 32)), chunk)
+    control = CallbackControl(deck)
+    output = np.zeros((block, 2), np.float32)
+    deck.mixture.restart(1, 0, 0)
+    deck.transport.playing = True
+    deck.transport.post(0, 1, 0)
+    due = distance
+    written = 0
+    kinds = []
+    for _ in range(chunk * HOP // gcd(block, chunk * HOP) + 10):  # every way that blocks and chunks can meet
+        deck.mixture.write(np.zeros((2, due - written), np.float32))
+        written = due
+        while pump.turn() == 0.0:
+            pass
+        mix_block(control.words, output, block)
+        kinds.append(deck.callback.read().kind)
+        due += block
+    return set(kinds) == {Kind.WET}

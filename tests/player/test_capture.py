@@ -1,0 +1,168 @@
+"""The bundled song through real (virtual) speakers: what is captured is what `separate` gives, sample for sample.
+
+Quick: the first seconds with small random weights. RTSEP_WHOLE_SONG=1: the whole song, with the
+default model where it has weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from scipy.signal import correlate
+
+import rtsep
+from rtsep.audio.devices import find_device
+from rtsep.audio.stream import OutputStream
+from rtsep.player.transport import Player
+from tests.virtual_audio import VirtualAudio
+
+RATE = 44100
+CHUNK = 8
+WHOLE = os.environ.get("RTSEP_WHOLE_SONG") == "1"
+EXCERPT_S = 10
+REPOSITORY = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A frame transformer; its masks depend on everything it has heard, so a sample too few would show."""
+    default = REPOSITORY / "models" / "frame-transformer-2stems"
+    if WHOLE and (default / "weights.safetensors").exists():
+        return default
+    import safetensors.torch
+    import torch
+
+    from rtsep.bundle import Bundle
+    from rtsep.recipe import encode_network
+
+    folder = tmp_path_factory.mktemp("models") / "random"
+    folder.mkdir()
+    recipe = folder / "recipe.toml"
+    recipe.write_text(
+        'name = "random"\n'
+        'network = "rtsep.nn.frame_transformer:FrameTransformer"\n'
+        'stems = ["vocals", "instrumental"]\n'
+        "[net]\nwidths = [8, 8, 8]\nlayers = [1, 1, 1]\n"
+    )
+    torch.manual_seed(7)
+    network = Bundle(folder).build_network()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(3.0)  # random masks that move
+    content = safetensors.torch.save(network.state_dict(), {"rtsep": encode_network(Bundle(folder).recipe)})
+    (folder / "weights.safetensors").write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    with recipe.open("a") as file:
+        file.write(f'[weights]\nsha256 = "{digest}"\nlicence = "CC0-1.0"\n')
+    return folder
+
+
+@pytest.fixture(scope="module")
+def instrumental(model: Path, song: Path) -> np.ndarray:
+    """The stem (2, n) as `rtsep separate --chunk 8` writes it, of the whole song or of more than the excerpt."""
+    mixture, rate = soundfile.read(song / "mixture.flac", dtype="float32", always_2d=True)
+    assert rate == RATE
+    separator = rtsep.load(model, chunk=CHUNK)
+    if WHOLE:
+        pieces = [separator.feed(mixture.T), separator.flush()]
+    else:
+        pieces = [separator.feed(mixture.T[:, : (EXCERPT_S + 2) * RATE])]
+    return np.concatenate([piece["instrumental"] for piece in pieces], axis=1)
+
+
+class Recorder:
+    """Records what the virtual speakers play, with the sound server's own program."""
+
+    def __init__(self, server: VirtualAudio, path: Path) -> None:
+        self.path = path
+        with path.open("wb") as file:
+            self._process = subprocess.Popen(
+                ["parec", "-d", "rt_out.monitor", "--raw", "--format=float32le", f"--rate={RATE}", "--channels=2"],
+                stdout=file,
+                env=os.environ | server.environment,
+            )
+        deadline = time.monotonic() + 10
+        while path.stat().st_size < 4 * 2 * RATE // 2:  # the first quarter of a second can be stale
+            assert time.monotonic() < deadline, "the recorder hears nothing"
+            time.sleep(0.02)
+
+    def stop(self) -> np.ndarray:
+        """End it; returns all it has heard, (2, n)."""
+        self._process.send_signal(signal.SIGINT)
+        self._process.wait(timeout=10)
+        raw = np.fromfile(self.path, "<f4")
+        return raw[: len(raw) // 2 * 2].reshape(-1, 2).T
+
+
+@pytest.fixture
+def record(virtual_audio: VirtualAudio, tmp_path: Path) -> Iterator[Callable[[], Recorder]]:
+    made: list[Recorder] = []
+
+    def make() -> Recorder:
+        made.append(Recorder(virtual_audio, tmp_path / "capture.raw"))
+        return made[-1]
+
+    yield make
+    for recorder in made:
+        recorder.stop()
+
+
+def place_of(needle: np.ndarray, hay: np.ndarray) -> int:
+    """Where `needle` lies in `hay` with the least squared error (music repeats itself, and louder)."""
+    energy = np.concatenate([[0.0], np.cumsum(hay.astype(float) ** 2)])
+    matches = correlate(hay.astype(float), needle.astype(float), mode="valid", method="fft")
+    return int(np.argmin(energy[len(needle) :] - energy[: -len(needle)] - 2 * matches))
+
+
+def decibels(error: np.ndarray, signal: np.ndarray) -> float:
+    return 10 * float(np.log10(np.sum(error.astype(float) ** 2) / np.sum(signal.astype(float) ** 2)))
+
+
+@pytest.mark.parametrize("block", [256, 1024])
+def test_the_capture_is_the_separated_file(
+    song: Path, model: Path, instrumental: np.ndarray, record: Callable[[], Recorder], block: int
+) -> None:
+    device = find_device("rt_out").index
+    recorder = record()
+    with Player(
+        song / "mixture.flac",
+        model=model,
+        chunk=CHUNK,
+        open_stream=lambda deck: OutputStream(deck, device, blocksize=block),
+    ) as player:
+        player.set_gain("vocals", float("-inf"))
+        player.open()
+        player.play()
+        deadline = time.monotonic() + 90
+        while not player.ended and (WHOLE or player.position < EXCERPT_S * RATE):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        if WHOLE:
+            time.sleep(0.5)  # the device still plays what it has
+        status = player.status()
+    heard = recorder.stop()
+    assert (status.dry_s, status.late_blocks, status.starved_s, status.clipped_samples) == (0.0, 0, 0.0, 0)
+    expected = instrumental if WHOLE else instrumental[:, : EXCERPT_S * RATE - 8192]
+    middle = expected.shape[1] // 2
+    begin = place_of(expected[0, middle : middle + 2 * RATE], heard[0]) - middle
+    assert begin >= 0
+    got = heard[:, begin : begin + expected.shape[1]]
+    assert got.shape == expected.shape
+    residual_db = decibels(got - expected, expected)
+    # Playing begins with a fade of 64 samples: little in a song, and not counted against the excerpt.
+    assert (residual_db if WHOLE else decibels((got - expected)[:, 64:], expected)) <= -60
+    # Not one sample missing, double or late: every tenth of a second by itself.
+    for at in range(64, expected.shape[1] - RATE // 10, RATE // 10):
+        part = slice(at, at + RATE // 10)
+        error = np.abs(got[:, part] - expected[:, part]).max()
+        assert error <= 1e-3 * max(np.abs(expected[:, part]).max(), 1e-2), f"at {at / RATE:.1f} s"
+    print(f"{model.name}, block {block}: residual {residual_db:.1f} dB over {expected.shape[1]} samples")
