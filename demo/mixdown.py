@@ -29,9 +29,7 @@ def high_pass(sound: np.ndarray, cut_hz: float) -> np.ndarray:
     return sosfilt(butter(2, cut_hz, "high", fs=RATE_HZ, output="sos"), sound, axis=0)
 
 
-def compress(
-    sound: np.ndarray, threshold_db: float, ratio: float, attack_s: float, release_s: float
-) -> np.ndarray:
+def compress(sound: np.ndarray, threshold_db: float, ratio: float, attack_s: float, release_s: float) -> np.ndarray:
     """Both channels turned down together where they are louder than the threshold."""
     blocks = -(-len(sound) // ENVELOPE_BLOCK)
     padded = np.zeros((blocks * ENVELOPE_BLOCK, 2))

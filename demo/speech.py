@@ -36,9 +36,7 @@ class _Event(ctypes.Structure):
     ]
 
 
-_SynthCallback = ctypes.CFUNCTYPE(
-    ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event)
-)
+_SynthCallback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
 
 
 @dataclass(frozen=True)
@@ -86,9 +84,7 @@ class Speaker:
         for parameter, value in ((RATE, WORDS_A_MINUTE), (PITCH, 60), (RANGE, 0)):
             self._library.espeak_SetParameter(parameter, value, 0)
 
-    def _collect(
-        self, wave: "ctypes._Pointer[ctypes.c_short]", samples: int, events: "ctypes._Pointer[_Event]"
-    ) -> int:
+    def _collect(self, wave: "ctypes._Pointer[ctypes.c_short]", samples: int, events: "ctypes._Pointer[_Event]") -> int:
         if wave and samples:
             self._sound.append(np.ctypeslib.as_array(wave, (samples,)).copy())
         i = 0

@@ -64,9 +64,7 @@ def test_commands_run(command: str, folder_with_song: Path, silent_environment: 
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     if " -o stems" in command:
-        written = {
-            file.relative_to(folder_with_song).as_posix() for file in folder_with_song.glob("stems/*/*.wav")
-        }
+        written = {file.relative_to(folder_with_song).as_posix() for file in folder_with_song.glob("stems/*/*.wav")}
         assert written == {"stems/song/vocals.wav", "stems/song/instrumental.wav"}
 
 

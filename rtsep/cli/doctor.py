@@ -84,9 +84,7 @@ def _look_at_versions(report: _Report) -> None:
     report.system = {
         "platform": platform.platform(),
         "processors": os.cpu_count(),
-        "usable_processors": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "usable_processors": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "load_1_min": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
     }
 
@@ -115,9 +113,7 @@ def _look_at_speed(report: _Report) -> None:
         from rtsep.engine.compute import Stepper, choose_compute
         from rtsep.engine.processor import HOP, SAMPLE_RATE, Processor
     except (ImportError, OSError) as error:
-        report.problems.append(
-            f"the engine does not load ({error}): install rtsep again with its requirements"
-        )
+        report.problems.append(f"the engine does not load ({error}): install rtsep again with its requirements")
         return
     report.system["torch_threads"] = torch.get_num_threads()
     hop_ms = 1000 * HOP / SAMPLE_RATE
@@ -128,9 +124,7 @@ def _look_at_speed(report: _Report) -> None:
             for chunk in (1, 32):
                 processor = Processor(Stepper(bundle.load_network(), choose_compute(compute), chunk))
                 p50, p99 = _measure(processor, chunk)
-                report.speed.append(
-                    _Speed(compute, chunk, round(p50, 2), round(p99, 2), round(p50 / hop_ms, 3))
-                )
+                report.speed.append(_Speed(compute, chunk, round(p50, 2), round(p99, 2), round(p50 / hop_ms, 3)))
     except RtsepError as error:
         report.problems.append(str(error))
         return

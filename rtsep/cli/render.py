@@ -1,5 +1,4 @@
-"""What `rtsep play` does where there is no sound device: the stems as files, and a picture of before and
-after."""
+"""What `rtsep play` does where there is no sound device: the stems as files, and a picture of before and after."""
 
 from __future__ import annotations
 

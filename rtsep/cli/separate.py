@@ -29,8 +29,7 @@ def separate(
 
     OUT/TRACK/STEM.wav, 32-bit float, at the file's own rate and exact length; the stems sum to the file.
     TRACK is the file's name without its ending; of several with one name the second becomes "NAME (2)".
-    What an earlier run wrote under that name is replaced. The paths written are printed; a file that fails
-    leaves none.
+    What an earlier run wrote under that name is replaced. The paths written are printed; a file that fails leaves none.
 
     Parameters
     ----------

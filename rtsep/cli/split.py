@@ -53,8 +53,7 @@ def split_file(
             channels = 1 if reader.channels == 1 else separator.channels
             rate = reader.sample_rate
             wavs = {
-                stem: stack.enter_context(AtomicWav(folder / f"{stem}.wav", rate, channels))
-                for stem in separator.stems
+                stem: stack.enter_context(AtomicWav(folder / f"{stem}.wav", rate, channels)) for stem in separator.stems
             }
             stream = _StemStream(separator, rate)
             frames = 0

@@ -1,5 +1,4 @@
-"""The player's side of the engine: the shared deck, and a worker process that is there whenever it is
-needed."""
+"""The player's side of the engine: the shared deck, and a worker process that is there whenever it is needed."""
 
 from __future__ import annotations
 
@@ -27,8 +26,7 @@ from rtsep.errors import RtsepError
 READY_LIMIT_S = 120.0
 END_LIMIT_S = 2.0
 MAX_FAILED_STARTS = 3
-"""A worker that dies before it is ready this often in a row will not get better: the dry sound goes on
-without it."""
+"""A worker that dies before it is ready this often in a row will not get better: the dry sound goes on without it."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +45,7 @@ class EngineStats:
 
 
 class Engine:
-    """Owns the deck and the worker. A dead worker is started again at once and counted; `close` leaves
-    nothing behind.
+    """Owns the deck and the worker. A dead worker is started again at once and counted; `close` leaves nothing behind.
 
     Args:
         model: name or folder of a bundle, None for the default.
@@ -101,8 +98,7 @@ class Engine:
         return process.pid if process is not None and process.poll() is None else None
 
     def wait_ready(self, limit_s: float = READY_LIMIT_S) -> None:
-        """Wait until the first worker can separate. RtsepError with its own words if it cannot, or takes too
-        long."""
+        """Wait until the first worker can separate. RtsepError with its own words if it cannot, or takes too long."""
         deadline = time.monotonic() + limit_s
         while not self._ready.wait(0.05):
             self.poll()
@@ -143,8 +139,7 @@ class Engine:
         )
 
     def close(self) -> None:
-        """End the worker and let go of the shared memory. Nobody may look at the deck any more. May be
-        called twice."""
+        """End the worker and let go of the shared memory. Nobody may look at the deck any more. May be called twice."""
         self._closing.set()
         with self._lock:
             process = self._process
@@ -232,8 +227,7 @@ class Engine:
 
 
 def _environment() -> dict[str, str]:
-    """The worker finds the same modules as this process does, also those of a user's own network; one thread
-    each."""
+    """The worker finds the same modules as this process does, also those of a user's own network; one thread each."""
     package_root = str(Path(rtsep.__file__).resolve().parent.parent)
     paths = [package_root, *(str(Path(path).absolute()) for path in sys.path)]
     return os.environ | {
@@ -244,8 +238,7 @@ def _environment() -> dict[str, str]:
 
 
 def _inheriting(descriptor: int) -> dict[str, Any]:
-    """Arguments of Popen that hand down the deck, and keep control-C, which is for the player, from the
-    worker."""
+    """Arguments of Popen that hand down the deck, and keep control-C, which is for the player, from the worker."""
     if sys.platform == "win32":
         startup = subprocess.STARTUPINFO(lpAttributeList={"handle_list": [descriptor]})
         return {"startupinfo": startup, "creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}

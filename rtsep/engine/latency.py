@@ -11,8 +11,7 @@ FADE = 64
 
 @dataclass(frozen=True)
 class Latency:
-    """Samples. `algorithmic` cannot be less on any machine, `margin` is this machine's, `device` the sound
-    card's."""
+    """Samples. `algorithmic` cannot be less on any machine, `margin` is this machine's, `device` the sound card's."""
 
     algorithmic: int
     margin: int

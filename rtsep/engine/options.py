@@ -11,8 +11,7 @@ MAX_CHUNK = 32
 
 
 def check_compute(text: str) -> str:
-    """`text` if it is auto, cpu, cuda or cuda:N; UsageError otherwise. Whether it is there only torch can
-    tell."""
+    """`text` if it is auto, cpu, cuda or cuda:N; UsageError otherwise. Whether it is there only torch can tell."""
     if re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", text) is None:
         raise UsageError(f"--compute {text}: expected auto, cpu, cuda or cuda:N")
     return text

@@ -1,5 +1,4 @@
-"""The one path of separation: hops of mixture in, hops of stems out. `Separator`, the worker and `separate`
-all use it.
+"""The one path of separation: hops of mixture in, hops of stems out. `Separator`, the worker and `separate` all use it.
 
 One hop in completes one frame (the window reaches 3 hops back), one frame gives one mask, and the
 overlap-add of that frame completes the hop 3 hops back:
@@ -49,8 +48,7 @@ class BrokenNetwork(RtsepError):
 
 
 class Processor:
-    """Separates a stream of hops. S stems, C channels, K hops a call. Allocates nothing of its own per
-    call."""
+    """Separates a stream of hops. S stems, C channels, K hops a call. Allocates nothing of its own per call."""
 
     def __init__(self, stepper: FrameStepper) -> None:
         self.stems = stepper.stems
@@ -102,8 +100,7 @@ class Processor:
         self._keep_past(frames)
 
     def warm(self, mixture: Float32, prime_hops: int = SUPPORT_HOPS) -> None:
-        """Give the network the past: restart the analysis, push `mixture` (C, n * hop), any n, and publish
-        nothing.
+        """Give the network the past: restart the analysis, push `mixture` (C, n * hop), any n, and publish nothing.
 
         The first `prime_hops` only fill the window, so that every frame is whole; 0 when the song begins
         there. What was already synthesised is kept: warmed with the last n hops again, the stream goes on
@@ -113,8 +110,7 @@ class Processor:
             pass
 
     def warming(self, mixture: Float32, prime_hops: int = SUPPORT_HOPS) -> Iterator[None]:
-        """`warm`, one step of the network at a time. Left half-way, only `reset` or another `warm` can
-        follow."""
+        """`warm`, one step of the network at a time. Left half-way, only `reset` or another `warm` can follow."""
         self._restart_analysis()
         hops = mixture.shape[-1] // HOP
         for hop in range(min(prime_hops, hops)):

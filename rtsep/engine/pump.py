@@ -1,10 +1,9 @@
 """The worker's loop body: from the mixture ring to the stem ring, one piece of work a turn.
 
-    new epoch      warm the network with the 32 frames before START, then publish from START on
-    ahead          at most 4 s before the play head; with a second of lead, warm once more with the full
-    context late           a chunk that would be heard too late is not worth computing: skip to where the
-    play head will be broken         values that are not numbers: publish nothing, reset, skip; the callback
-    plays the mixture meanwhile
+    new epoch    warm the network with the 32 frames before START, then publish from START on
+    ahead        at most 4 s before the play head; with a second of lead, warm once more with the full context
+    late         a chunk that would be heard too late is not worth computing: skip to where the play head will be
+    broken       values that are not numbers: publish nothing, reset, skip; the callback plays the mixture meanwhile
 
 What is published is never rewritten. Everything is decided from the two rings and the callback's words, so
 that a worker started again after a crash goes on by itself.
@@ -72,8 +71,7 @@ class Pump:
         self._processor.reset()
 
     def turn(self) -> float:
-        """Do the next piece of work; returns the seconds to sleep before the next turn, 0 when there may be
-        more."""
+        """Do the next piece of work; returns the seconds to sleep before the next turn, 0 when there may be more."""
         self._words.heartbeat = time.monotonic_ns()
         ring = self._deck.mixture.header()
         if ring.epoch < 0:
@@ -135,16 +133,14 @@ class Pump:
         self._words.skipped_hops += (self._next_out - before) // HOP
 
     def _would_cut_off(self, position: int) -> bool:
-        """Whether publishing after a gap now would take away stems that are still to be heard: the ring has
-        no gaps."""
+        """Whether publishing after a gap now would take away stems that are still to be heard: the ring has no gaps."""
         if self._joined:
             return False
         stem = self._deck.stem.header()
         return stem.epoch == self._epoch and position < stem.end - self._restart_lead()
 
     def _restart_lead(self) -> int:
-        """Samples that the play head will have moved on by the time a restart gives its first sound, and a
-        hop more."""
+        """Samples that the play head will have moved on by the time a restart gives its first sound, and a hop more."""
         return ceil(1.5 * self._restart_s * SAMPLE_RATE) + HOP
 
     def _play_position(self) -> int:

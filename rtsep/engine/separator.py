@@ -1,5 +1,4 @@
-"""Separation in process, for Python programs: feed blocks of any length, get stems back. No worker, no
-rings."""
+"""Separation in process, for Python programs: feed blocks of any length, get stems back. No worker, no rings."""
 
 from __future__ import annotations
 
@@ -35,8 +34,7 @@ def load(model: str | Path | None = None, chunk: int = MAX_CHUNK, compute: str =
 
 
 class Separator:
-    """Separates a stream at 44 100 Hz: what has come out after `flush` is exactly as long as what went in,
-    and aligned.
+    """Separates a stream at 44 100 Hz: what has come out after `flush` is exactly as long as what went in, and aligned.
 
     The answer depends on `chunk`, never on how the stream was cut into blocks. The last chunk is completed
     with silence.

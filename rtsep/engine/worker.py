@@ -41,8 +41,7 @@ def main() -> None:
 
 
 def _prepare(config: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Everything that takes long, before the first sound is asked for: imports, weights, FFT plans, first
-    steps."""
+    """Everything that takes long, before the first sound is asked for: imports, weights, FFT plans, first steps."""
     from rtsep.bundle import find_bundle
     from rtsep.dsp.deck import Deck, DeckLayout, WorkerState
     from rtsep.engine.compute import Stepper, choose_compute

@@ -1,5 +1,4 @@
-"""A file as the source of a deck: a decoder thread that keeps the mixture ring filled around the play
-head."""
+"""A file as the source of a deck: a decoder thread that keeps the mixture ring filled around the play head."""
 
 from __future__ import annotations
 
@@ -25,8 +24,7 @@ WAIT_S = 0.02
 
 
 class FileSource:
-    """Decodes a file into the mixture ring of a deck, held back by the callback's position. Nothing waits
-    for it.
+    """Decodes a file into the mixture ring of a deck, held back by the callback's position. Nothing waits for it.
 
     A file that is damaged, shortened or unreadable from some point on is played to its last good sample;
     `message` then says so in one line.
@@ -57,8 +55,7 @@ class FileSource:
 
     @property
     def length(self) -> int | None:
-        """Samples at 44 100 Hz: what the header says, corrected when the end has been met; None if nobody
-        knows."""
+        """Samples at 44 100 Hz: what the header says, corrected when the end has been met; None if nobody knows."""
         return self._length
 
     @property

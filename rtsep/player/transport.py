@@ -1,5 +1,4 @@
-"""The transport: play, pause, seek, faders. It owns engine, source and device stream, and asks the callback
-by mail."""
+"""The transport: play, pause, seek, faders. It owns engine, source and device stream, and asks the callback by mail."""
 
 from __future__ import annotations
 
@@ -23,8 +22,7 @@ from rtsep.errors import UsageError
 from rtsep.player.source import FileSource
 
 PATIENCE_S = 0.35
-"""Silence after a jump before the dry sound is taken: longer than a seek takes, shorter than anybody
-wonders."""
+"""Silence after a jump before the dry sound is taken: longer than a seek takes, shorter than anybody wonders."""
 FIRST_PATIENCE_S = 3.0
 FIRST_LEAD_S = 0.3
 """Stems ready before the device is opened, so that the first block is already separated."""
@@ -83,8 +81,7 @@ def db_to_linear(gain_db: float) -> float:
 
 
 class Player:
-    """Plays one file through a model. A context manager; `close` ends stream, source and worker in this
-    order.
+    """Plays one file through a model. A context manager; `close` ends stream, source and worker in this order.
 
     Args:
         path: the audio file.
@@ -147,8 +144,7 @@ class Player:
         self._closing.close()
 
     def open(self, limit_s: float = 120.0) -> None:
-        """Wait for the worker and the first separated sound, then open the device. RtsepError if either
-        fails."""
+        """Wait for the worker and the first separated sound, then open the device. RtsepError if either fails."""
         self.engine.wait_ready(limit_s)
         enough = self._target + round(FIRST_LEAD_S * ENGINE_RATE)
         deadline = time.monotonic() + FIRST_PATIENCE_S
@@ -278,8 +274,7 @@ class Player:
     # -- what is going on ------------------------------------------------------------------------------------
 
     def status(self) -> PlayerStatus:
-        """A snapshot. When source or engine have given up, `message` says why; the sound goes on as far as
-        it can."""
+        """A snapshot. When source or engine have given up, `message` says why; the sound goes on as far as it can."""
         head = self.deck.callback.read()
         length = self.source.length
         return PlayerStatus(
@@ -315,8 +310,7 @@ class Player:
         return tuple(float(level) for level in 10.0 * np.log10(np.maximum(power * gains**2, floor)))
 
     def _latency(self, block: int) -> Latency:
-        """What the same settings would mean for live sound; a file is read ahead, and only the device's is
-        felt."""
+        """What the same settings would mean for live sound; a file is read ahead, and only the device's is felt."""
         stats = self.engine.stats()
         chunk = self.engine.chunk or max(stats.chunk, 1)
         device_s = self._stream.latency_s if self._stream is not None else 0.0

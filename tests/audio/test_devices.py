@@ -11,9 +11,7 @@ from rtsep.errors import RtsepError
 
 
 def _device(index: int, name: str, inputs: int = 0, outputs: int = 2, default: bool = False) -> Device:
-    return Device(
-        index, name, "ALSA", inputs, outputs, 44100.0, default and inputs > 0, default and outputs > 0
-    )
+    return Device(index, name, "ALSA", inputs, outputs, 44100.0, default and inputs > 0, default and outputs > 0)
 
 
 SHELF = [

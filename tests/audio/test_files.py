@@ -28,9 +28,7 @@ def music(seconds: float, rate: int, channels: int = 2) -> np.ndarray:
     """(n, channels): tones, noise and clicks, so that lossy coders change their block size."""
     rng = np.random.default_rng(0)
     n = int(seconds * rate)
-    out = 0.1 * np.sin(2 * np.pi * 220 * np.arange(n) / rate)[:, None] + 0.03 * rng.standard_normal(
-        (n, channels)
-    )
+    out = 0.1 * np.sin(2 * np.pi * 220 * np.arange(n) / rate)[:, None] + 0.03 * rng.standard_normal((n, channels))
     out[rng.integers(0, n, n // 5000)] = 0.8
     return out.astype(np.float32)
 
@@ -163,9 +161,7 @@ class TestAac:
         spectrum = np.fft.rfft(heard[:n], 2 * n) * np.conj(np.fft.rfft(samples[:n, 0], 2 * n))
         assert int(np.argmax(np.fft.irfft(spectrum))) == 0
 
-    def test_without_pyav_it_says_what_to_install(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_without_pyav_it_says_what_to_install(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         path = tmp_path / "a.m4a"
         path.write_bytes(struct.pack(">I", 24) + b"ftypM4A " + bytes(100))
         monkeypatch.setitem(sys.modules, "av", None)
@@ -372,9 +368,7 @@ class TestBadFiles:
             read_all(reader)
             assert "of sound follow" in str(reader.truncated)
 
-    @pytest.mark.parametrize(
-        ("size", "says"), [(0x7FFFFFFF, "promises 2147483647 bytes"), (0, "says 0 samples")]
-    )
+    @pytest.mark.parametrize(("size", "says"), [(0x7FFFFFFF, "promises 2147483647 bytes"), (0, "says 0 samples")])
     def test_a_wav_whose_size_is_a_lie(self, tmp_path: Path, size: int, says: str) -> None:
         path = write(tmp_path / "a.wav", music(1, 44100), 44100)
         raw = bytearray(path.read_bytes())

@@ -36,9 +36,7 @@ def test_length_is_exact_both_ways(rate: int, frames: int) -> None:
 @pytest.mark.parametrize("rate", RATES)
 def test_a_tone_keeps_its_phase(rate: int) -> None:
     def tone(at_rate: int) -> np.ndarray:
-        return np.sin(2 * np.pi * 997.0 * np.arange(at_rate) / at_rate, dtype=np.float64)[None].astype(
-            np.float32
-        )
+        return np.sin(2 * np.pi * 997.0 * np.arange(at_rate) / at_rate, dtype=np.float64)[None].astype(np.float32)
 
     for rate_in, rate_out in ((rate, ENGINE_RATE), (ENGINE_RATE, rate)):
         error = convert(tone(rate_in), rate_in, rate_out)[0] - tone(rate_out)[0]
@@ -106,11 +104,7 @@ class TestEngineReader:
                 pieces.append(piece)
             assert all(piece.shape[1] == block for piece in pieces[:-1])
             joined = np.concatenate(pieces, axis=1)
-            assert (
-                joined.shape[1]
-                == length
-                == resampled_length(original.shape[1], plain.sample_rate, ENGINE_RATE)
-            )
+            assert joined.shape[1] == length == resampled_length(original.shape[1], plain.sample_rate, ENGINE_RATE)
             assert np.array_equal(joined, expected)
             reader.close()
 

@@ -40,9 +40,7 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_real_devices(virtual_audio: object, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["devices", "--json"]) == 0
-    assert {"rt_out", "rt_out_monitor", "rt_mic"} <= {
-        entry["name"] for entry in json.loads(capsys.readouterr().out)
-    }
+    assert {"rt_out", "rt_out_monitor", "rt_mic"} <= {entry["name"] for entry in json.loads(capsys.readouterr().out)}
 
 
 def test_no_device_is_data_too(silent_environment: dict[str, str]) -> None:

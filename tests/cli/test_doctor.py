@@ -17,9 +17,7 @@ SPEAKERS = Device(2, "Speakers", "ALSA", 0, 2, 48000.0, False, True)
 
 
 @pytest.fixture(autouse=True)
-def quick_and_small(
-    monkeypatch: pytest.MonkeyPatch, constant_bundle: Callable[..., Path], tmp_path: Path
-) -> None:
+def quick_and_small(monkeypatch: pytest.MonkeyPatch, constant_bundle: Callable[..., Path], tmp_path: Path) -> None:
     """The default model is one without weights, there are speakers, and measuring takes a moment."""
     folder = tmp_path / "models"
     folder.mkdir()
@@ -53,9 +51,7 @@ def test_a_healthy_machine(capsys: pytest.CaptureFixture[str], monkeypatch: pyte
     assert "nothing is wrong" in capsys.readouterr().out
 
 
-def test_no_device_comes_with_a_remedy(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_device_comes_with_a_remedy(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rtsep.audio.devices.list_devices", list)
     assert "no sound output device" in report(capsys)["problems"][0]
     assert main(["doctor"]) == 0

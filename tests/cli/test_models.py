@@ -31,9 +31,7 @@ def models(constant_bundle: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     return folder
 
 
-def test_list_tells_stems_size_latency_licence_and_place(
-    models: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_list_tells_stems_size_latency_licence_and_place(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "list", "--json"]) == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
     good = rows["good"]
@@ -53,9 +51,7 @@ def test_list_tells_stems_size_latency_licence_and_place(
 
 
 @pytest.mark.usefixtures("models")
-def test_check_says_what_is_wrong(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_check_says_what_is_wrong(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     fake = types.ModuleType("rtsep.nn.check")
     found: list[str] = []
     fake.__dict__["check_network"] = lambda network: found
@@ -86,9 +82,7 @@ def test_an_unknown_model_is_one_line(capsys: pytest.CaptureFixture[str]) -> Non
     assert said.count("\n") == 1
 
 
-def test_no_models_at_all(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_no_models_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("rtsep.bundle.bundle_folders", lambda: [tmp_path])
     assert main(["models", "list", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == []

@@ -38,9 +38,7 @@ def read(path: Path) -> np.ndarray:
 
 
 def decibels(error: np.ndarray, reference: np.ndarray) -> float:
-    return 10 * np.log10(
-        (error.astype(np.float64) ** 2).sum() / (reference.astype(np.float64) ** 2).sum() + 1e-30
-    )
+    return 10 * np.log10((error.astype(np.float64) ** 2).sum() / (reference.astype(np.float64) ** 2).sum() + 1e-30)
 
 
 @pytest.mark.parametrize("rate", [8000, 22050, 44100, 48000, 96000])
@@ -94,8 +92,7 @@ def test_masks_that_do_not_sum_to_one_stay_as_they_are(tmp_path: Path, constant_
         paths = split_file(song, tmp_path / "out", rtsep.load(model, compute="cpu")).paths
         below = slice(rate // 10, -rate // 10)
         spectrum = [
-            np.abs(np.fft.rfft(x[below, 0]))[: 15_000 * 8 // 10]
-            for x in (read(paths["instrumental"]), mixture)
+            np.abs(np.fft.rfft(x[below, 0]))[: 15_000 * 8 // 10] for x in (read(paths["instrumental"]), mixture)
         ]
         assert np.allclose(spectrum[0], 0.25 * spectrum[1], rtol=0.02, atol=0.05)
 
@@ -103,9 +100,7 @@ def test_masks_that_do_not_sum_to_one_stay_as_they_are(tmp_path: Path, constant_
 def test_a_mono_file_has_mono_stems(tmp_path: Path, constant_bundle: Maker) -> None:
     mixture = sound(8000 * 3 + 1, 8000, channels=1)
     song = write(tmp_path / "song.wav", mixture, 8000)
-    paths = split_file(
-        song, tmp_path / "out", rtsep.load(constant_bundle(vocals=0.5, other=0.5), compute="cpu")
-    ).paths
+    paths = split_file(song, tmp_path / "out", rtsep.load(constant_bundle(vocals=0.5, other=0.5), compute="cpu")).paths
     stems = [read(path) for path in paths.values()]
     assert all(stem.shape == mixture.shape for stem in stems)
     assert decibels(sum(stems) - mixture, mixture) < -100
@@ -118,10 +113,7 @@ def test_it_is_the_separator_and_chunk_counts(tmp_path: Path, constant_bundle: M
     for chunk in (1, 7, 32):
         separator = rtsep.load(model, chunk=chunk, compute="cpu")
         parts = [separator.feed(np.ascontiguousarray(mixture.T)), separator.flush()]
-        assert (
-            main(["separate", str(song), "-o", str(tmp_path), "--model", str(model), "--chunk", str(chunk)])
-            == 0
-        )
+        assert main(["separate", str(song), "-o", str(tmp_path), "--model", str(model), "--chunk", str(chunk)]) == 0
         for stem in separator.stems:
             expected = np.concatenate([part[stem] for part in parts], axis=1).T
             assert np.abs(read(tmp_path / "song" / f"{stem}.wav") - expected).max() < 1e-6
@@ -156,9 +148,7 @@ class TestSeveralFiles:
         assert main(["separate", *words, "--model", str(constant_bundle())]) == 1
         assert not (tmp_path / "out").exists()
 
-    def test_files_of_one_name_do_not_overwrite_each_other(
-        self, tmp_path: Path, constant_bundle: Maker
-    ) -> None:
+    def test_files_of_one_name_do_not_overwrite_each_other(self, tmp_path: Path, constant_bundle: Maker) -> None:
         lengths = {"a": 1000, "b": 2000, "c": 3000}
         songs = []
         for folder, frames in lengths.items():
