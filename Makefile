@@ -26,6 +26,7 @@ test: lint
 
 lint: .venv/ready-test
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
 	$(BIN)/pyright
 
 wheel: .venv/ready-test
