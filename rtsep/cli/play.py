@@ -216,7 +216,7 @@ def summary(status: PlayerStatus) -> str:
     engine = status.engine
     return (
         f"played {status.wet_s:.1f} s separated, {status.dry_s:.1f} s dry; "
-        f"latency {latency_text(status.latency)} (algorithmic + margin + device); "
+        f"latency: {latency_text(status.latency)}; "
         f"late: {engine.late_hops} hops, {engine.skipped_hops} skipped, {status.late_blocks} blocks; "
         f"a hop takes {engine.compute_p50_ms:.1f} ms (99 %: {engine.compute_p99_ms:.1f} ms)"
     )

@@ -28,9 +28,14 @@ def level_bar(level_db: float) -> str:
 
 
 def latency_text(latency: Latency) -> str:
-    """Milliseconds: algorithmic + margin + device."""
-    parts = (latency.algorithmic, latency.margin, latency.device)
-    return " + ".join(f"{part * 1000 / SAMPLE_RATE:.0f}" for part in parts) + " ms"
+    """What is felt when a file plays, and what the same settings would mean live: algorithmic + margin + device.
+
+    A file is read ahead and its stems are mixed last of all, so that a fader waits for the device alone.
+    """
+    algorithmic, margin, device = (
+        f"{part * 1000 / SAMPLE_RATE:.0f}" for part in (latency.algorithmic, latency.margin, latency.device)
+    )
+    return f"faders {device} ms (live {algorithmic} + {margin} + {device} ms)"
 
 
 def _fader_text(number: int, stem: str, fader: Fader, level_db: float, selected: bool) -> str:

@@ -55,8 +55,8 @@ def test_everything_is_on_the_line() -> None:
     line = status_line(status(), selected=1)
     assert line.startswith("▶ 1:05/3:20  1 vocals ")
     assert ">2 drums     -3 dB" in line
-    assert "93 + 10 + 40 ms" in line
-    assert latency_text(Latency(4096, 441, 1764)) == "93 + 10 + 40 ms"
+    assert "faders 40 ms (live 93 + 10 + 40 ms)" in line
+    assert latency_text(Latency(4096, 441, 1764)) == "faders 40 ms (live 93 + 10 + 40 ms)"
     assert "late 3 hops 0 blocks" in line
     assert "\n" not in line
 
