@@ -22,6 +22,19 @@ DEFAULT_BUNDLE = "frame-transformer-2stems"
 RECIPE_FILE, WEIGHTS_FILE = "recipe.toml", "weights.safetensors"
 
 
+def build_network(recipe: Recipe) -> StreamingNetwork:
+    """The recipe's network with fresh parameters. Raises RtsepError if it names none that can be built."""
+    module_name, _, class_name = recipe.network.partition(":")
+    try:
+        network_class = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError) as error:
+        raise RtsepError(f"{recipe.name}: the network {recipe.network} cannot be imported: {error}") from error
+    try:
+        return network_class(stems=recipe.stems, channels=recipe.stft.channels, bins=recipe.stft.bins, **recipe.net)
+    except (TypeError, ValueError) as error:
+        raise RtsepError(f"{recipe.name}: [net] does not fit {recipe.network}: {error}") from error
+
+
 @dataclass(frozen=True)
 class Bundle:
     """One folder on disk; nothing is read before it is asked for."""
@@ -46,25 +59,12 @@ class Bundle:
         """Licence of the weights; empty for a bundle without any."""
         return self.recipe.weights.licence if self.recipe.weights else ""
 
-    def build_network(self) -> StreamingNetwork:
-        """The network with fresh parameters. Raises RtsepError if the recipe names none that can be built."""
-        recipe = self.recipe
-        module_name, _, class_name = recipe.network.partition(":")
-        try:
-            network_class = getattr(importlib.import_module(module_name), class_name)
-        except (ImportError, AttributeError) as error:
-            raise RtsepError(f"{self.path}: the network {recipe.network} cannot be imported: {error}") from error
-        try:
-            return network_class(stems=recipe.stems, channels=recipe.stft.channels, bins=recipe.stft.bins, **recipe.net)
-        except (TypeError, ValueError) as error:
-            raise RtsepError(f"{self.path}: [net] does not fit {recipe.network}: {error}") from error
-
     def load_network(self) -> StreamingNetwork:
         """The network with its weights, ready to step.
 
         Raises RtsepError if the weights are missing, were changed, or belong to another network.
         """
-        network = self.build_network().eval().requires_grad_(False)
+        network = build_network(self.recipe).eval().requires_grad_(False)
         if not self.weights_path.exists():
             if any(True for _ in network.parameters()):
                 raise RtsepError(
@@ -126,10 +126,9 @@ def list_bundles() -> list[Bundle]:
 
 def find_bundle(name_or_path: str | Path | None = None) -> Bundle:
     """A bundle by name or by its folder; None is the default. Raises RtsepError that lists what there is."""
-    wanted = str(name_or_path or DEFAULT_BUNDLE)
-    path = Path(wanted)
-    if (path / RECIPE_FILE).is_file():
-        return Bundle(path.resolve())
+    if name_or_path is not None and (Path(name_or_path) / RECIPE_FILE).is_file():
+        return Bundle(Path(name_or_path).resolve())
+    wanted = DEFAULT_BUNDLE if name_or_path is None else str(name_or_path)
     bundles = list_bundles()
     for bundle in bundles:
         if bundle.name == wanted:

@@ -109,7 +109,7 @@ def load_recipe(path: Path | str) -> Recipe:
         return msgspec.toml.decode(path.read_bytes(), type=Recipe)
     except OSError as error:
         raise RtsepError(f"cannot read the recipe {path}: {error.strerror}") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RtsepError(f"{path}: {error}") from error
 
 

@@ -7,8 +7,9 @@ import pytest
 import safetensors.torch
 import torch
 
-from rtsep.bundle import Bundle, find_bundle, list_bundles
+from rtsep.bundle import Bundle, build_network, find_bundle, list_bundles
 from rtsep.errors import RtsepError
+from rtsep.recipe import load_recipe
 from rtsep.train.export import export_bundle
 
 RECIPE = """name = "tiny"    # a comment that survives
@@ -34,8 +35,8 @@ def tiny(tmp_path: Path) -> Bundle:
     recipe.parent.mkdir()
     recipe.write_text(RECIPE)
     torch.manual_seed(0)
-    network = Bundle(recipe.parent).build_network()
-    return Bundle(export_bundle(recipe, network.state_dict(), tmp_path / "tiny"))
+    network = build_network(load_recipe(recipe))
+    return Bundle(export_bundle(load_recipe(recipe), RECIPE, network.state_dict(), tmp_path / "tiny"))
 
 
 def test_an_exported_bundle_loads_and_names_its_licence(tiny: Bundle) -> None:
@@ -48,8 +49,9 @@ def test_an_exported_bundle_loads_and_names_its_licence(tiny: Bundle) -> None:
 
 
 def test_exporting_again_replaces_the_weights_table(tiny: Bundle) -> None:
-    parameters = {name: tensor + 1 for name, tensor in tiny.build_network().state_dict().items()}
-    again = Bundle(export_bundle(tiny.path / "recipe.toml", parameters, tiny.path))
+    parameters = {name: tensor + 1 for name, tensor in build_network(tiny.recipe).state_dict().items()}
+    text = (tiny.path / "recipe.toml").read_text()
+    again = Bundle(export_bundle(tiny.recipe, text, parameters, tiny.path))
     again.load_network()
     assert (tiny.path / "recipe.toml").read_text().count("[weights]") == 1
 
@@ -122,3 +124,11 @@ def test_weights_are_stored_in_half_precision_with_the_network_in_the_header(tin
     with safetensors.safe_open(tiny.weights_path, framework="pt") as file:
         assert '"network":"rtsep.nn.frame_transformer:FrameTransformer"' in file.metadata()["rtsep"]
         assert {file.get_tensor(key).dtype for key in file.keys()} == {torch.float16}  # noqa: SIM118 - not a dict
+
+
+def test_a_folder_in_the_way_is_not_taken_for_the_default(tiny: Bundle, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    tiny.path.rename(tmp_path / "frame-transformer-2stems")
+    assert find_bundle().path != tmp_path / "frame-transformer-2stems"
+    with pytest.raises(RtsepError, match="no model ''"):
+        find_bundle("")

@@ -47,6 +47,13 @@ def test_a_mistake_is_named_with_the_file(tmp_path: Path, text: str, complaint: 
     assert "\n" not in str(caught.value)
 
 
+def test_a_file_that_is_no_text_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_bytes(b'name = "\xff"')
+    with pytest.raises(RtsepError, match="recipe.toml"):
+        load_recipe(path)
+
+
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(RtsepError, match="cannot read the recipe"):
         load_recipe(tmp_path / "none.toml")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from rtsep.errors import UsageError
+from rtsep.errors import RtsepError, UsageError
 
 if TYPE_CHECKING:
     from rtsep.train.evaluate import Row
@@ -22,7 +22,7 @@ def parse_chunks(text: str) -> list[int]:
         chunks = [0 if part == "all" else int(part) for part in text.split(",")]
     except ValueError:
         chunks = [-1]
-    if any(chunk < 0 for chunk in chunks):
+    if "0" in text.split(",") or any(chunk < 0 for chunk in chunks):
         raise UsageError(f"--chunk {text}: expected frame counts and 'all' with commas between, such as 1,32,all")
     return chunks
 
@@ -61,13 +61,18 @@ def evaluate(
             )
         network.context_frames = context
     rows: list[Row] = []
-    for song in load_songs(bundle.recipe, data, cache, held_out=True):
+    songs = load_songs(bundle.recipe, data, cache, held_out=True)
+    if not songs:
+        raise RtsepError(f"the recipe of {bundle.name} holds no songs out: name some in holdout of its [[train.data]]")
+    for song in songs:
         for row in evaluate_song(network, song, bundle.recipe.stft, chunks):
             rows.append(row)
             if json_output:
                 print(json.dumps({field: getattr(row, field) for field in row.__dataclass_fields__}), flush=True)
             elif sys.stderr.isatty():
                 print(f"\r{song.name}: {row.stem}\033[K", end="", file=sys.stderr, flush=True)
+    if sys.stderr.isatty():
+        print("\r\033[K", end="", file=sys.stderr)
     if not json_output:
         print(table(rows, chunks))
 
@@ -75,12 +80,14 @@ def evaluate(
 def table(rows: list[Row], chunks: list[int]) -> str:
     """Markdown: a line for each song and stem, then the means of each folder."""
     names = ["all" if chunk == 0 else str(chunk) for chunk in chunks]
-    head = ["song", "stem", "mixture", "constant gain", "ideal mask", *(f"K={name}" for name in names), "in pauses"]
+    head = ["song", "stem", "mixture", "constant gain", "ideal mask", *(f"K={name}" for name in names)]
+    head += [f"K={names[0]} over gain", "in pauses"]
     lines = [head, ["---"] * 2 + ["---:"] * (len(head) - 2)]
 
     def figures(group: list[Row]) -> list[str]:
         columns = [[row.mixture_db for row in group], [row.gain_db for row in group], [row.ideal_db for row in group]]
         columns += [[row.network_db[chunk] for row in group] for chunk in chunks]
+        columns += [[row.over_gain_db(chunks[0]) for row in group]]
         pauses = [level for row in group if (level := row.pause_db[chunks[0]]) is not None]
         return [f"{statistics.fmean(column):.2f}" for column in columns] + [
             f"{statistics.fmean(pauses):.1f}" if pauses else "–"

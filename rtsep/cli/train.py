@@ -8,6 +8,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from rtsep.errors import UsageError
+
 
 def train(
     recipe: Path,
@@ -23,6 +25,8 @@ def train(
     recipe
         A recipe.toml.
     """
+    if threads < 1:
+        raise UsageError(f"--threads {threads}: expected 1 or more")
     import torch
 
     from rtsep.train.loop import Trainer

@@ -115,6 +115,6 @@ class StreamingNetwork(nn.Module):
 
 
 def spread_high_band(masks: Tensor, bins: int) -> Tensor:
-    """Masks with one row for every bin of the spectrum: (..., F + 1, T) -> (..., bins, T); the last row is repeated."""
+    """Masks with one row for every judged bin: (..., F + 1, n) -> (..., bins, n); the last row is repeated."""
     low, high = masks[..., :-1, :], masks[..., -1:, :]
     return torch.cat([low, high.expand(*high.shape[:-2], bins - low.shape[-2], high.shape[-1])], dim=-2)

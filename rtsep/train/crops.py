@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep.errors import RtsepError
 from rtsep.recipe import Recipe
 from rtsep.train.data import Song
 
@@ -38,7 +39,7 @@ class CropSampler:
         self.samples = stft.n_fft + stft.hop * (train.frames - 1)
         self.songs = [song for song in songs if song.samples >= self.samples]
         if not self.songs:
-            raise ValueError(f"no song is as long as a crop of {self.samples} samples")
+            raise RtsepError(f"no song is as long as a crop of {self.samples} samples; lower frames in the recipe")
         length_of = {source: sum(s.samples for s in self.songs if s.source == source) for source in train.data}
         shares = np.array([song.source.weight * song.samples / length_of[song.source] for song in self.songs])
         self.shares = shares / shares.sum()

@@ -6,6 +6,7 @@ Every song becomes one int16 array (stems, 2, samples) at the recipe's rate. Whi
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 from dataclasses import dataclass
@@ -47,14 +48,14 @@ def find_songs(folder: Path, source: DataSource) -> dict[str, dict[str, Path]]:
     songs: dict[str, dict[str, Path]] = {}
     if source.layout == "stems":
         for song in sorted(path for path in root.glob("*") if path.is_dir()):
-            files = {path.stem: path for path in sorted(song.iterdir()) if path.suffix in SUFFIXES}
+            files = {path.stem: path for path in sorted(song.iterdir()) if path.suffix.lower() in SUFFIXES}
             files.pop("mixture", None)
             if "vocals" in files and len(files) > 1:
                 songs[song.name] = files
     else:
         for vocals in sorted(root.glob("*.vocals.*")):
             name = vocals.name.split(".vocals.")[0]
-            partners = sorted(root.glob(f"{name}.accompaniment.*"))
+            partners = sorted(root.glob(f"{glob.escape(name)}.accompaniment.*"))
             if partners:
                 songs[name] = {"vocals": vocals, "accompaniment": partners[0]}
     if not songs:
@@ -71,6 +72,8 @@ def read_file(path: Path) -> NDArray[np.float32]:
         blocks = []
         while (block := reader.read(READ_SAMPLES)).shape[1]:
             blocks.append(block.copy())
+        if reader.reader.truncated:
+            raise RtsepError(reader.reader.truncated)
     finally:
         reader.close()
     return np.concatenate(blocks, axis=1) if blocks else np.zeros((2, 0), np.float32)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from rtsep.bundle import RECIPE_FILE, WEIGHTS_FILE
-from rtsep.recipe import encode_network, load_recipe
+from rtsep.recipe import Recipe, encode_network
 
 WEIGHTS_TABLE = "\n[weights]    # written by the trainer, always last\n"
 
@@ -26,13 +26,12 @@ def write_atomically(path: Path, content: bytes) -> None:
     partial.replace(path)
 
 
-def export_bundle(recipe_path: Path, parameters: dict[str, Tensor], folder: Path) -> Path:
-    """Write `recipe.toml` (with its comments) and `weights.safetensors` into `folder`; returns it, a bundle."""
-    recipe = load_recipe(recipe_path)
+def export_bundle(recipe: Recipe, recipe_text: str, parameters: dict[str, Tensor], folder: Path) -> Path:
+    """Write `recipe.toml` (the text, with its comments) and `weights.safetensors`; returns the folder, a bundle."""
     folder.mkdir(parents=True, exist_ok=True)
     halves = {name: tensor.detach().to(torch.float16).contiguous() for name, tensor in parameters.items()}
     content = safetensors.torch.save(halves, {"rtsep": encode_network(recipe), "licence": recipe.train.licence})
-    text = recipe_path.read_text().partition(WEIGHTS_TABLE)[0].rstrip()
+    text = recipe_text.partition(WEIGHTS_TABLE)[0].rstrip()
     table = f'sha256 = "{hashlib.sha256(content).hexdigest()}"\nlicence = "{recipe.train.licence}"\n'
     write_atomically(folder / WEIGHTS_FILE, content)
     write_atomically(folder / RECIPE_FILE, f"{text}\n{WEIGHTS_TABLE}{table}".encode())

@@ -17,10 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rtsep.bundle import RECIPE_FILE, Bundle
+from rtsep.bundle import build_network
 from rtsep.errors import RtsepError
-from rtsep.nn.contract import StreamingNetwork
-from rtsep.recipe import Recipe, Train
+from rtsep.nn.contract import StreamingNetwork, spread_high_band
+from rtsep.recipe import Recipe, Train, encode_network, load_recipe
 from rtsep.train.crops import CropSampler
 from rtsep.train.data import load_songs
 from rtsep.train.export import export_bundle
@@ -54,13 +54,12 @@ class Trainer:
     """Everything that a run remembers. `run` goes on from the folder's checkpoint if there is one."""
 
     def __init__(self, recipe_path: Path, data: Path, folder: Path) -> None:
-        bundle = Bundle(recipe_path.resolve().parent)
-        self.recipe: Recipe = bundle.recipe
-        self.recipe_path = bundle.path / RECIPE_FILE
+        self.recipe: Recipe = load_recipe(recipe_path)
+        self.recipe_text = recipe_path.read_text()  # as it is now: it may be edited while the run goes on
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(self.recipe.train.seed)
-        self.network: StreamingNetwork = bundle.build_network()
+        self.network: StreamingNetwork = build_network(self.recipe)
         self.sampler = CropSampler(
             self.recipe, load_songs(self.recipe, data, folder.parent / "cache", held_out=False), self.recipe.train.seed
         )
@@ -114,8 +113,7 @@ class Trainer:
         mixture, stems, weight = self._batch()
         choice = int(self.sampler.random.integers(len(train.chunks)))
         masks = self.network(mixture[:, :, :bins].abs().permute(0, 3, 2, 1), chunk=train.chunks[choice] or None)
-        masks = masks.permute(0, 4, 1, 3, 2)
-        masks = torch.cat([masks[..., :-1, :], masks[..., -1:, :].expand(-1, -1, -1, len(self.bins) - bins, -1)], dim=3)
+        masks = spread_high_band(masks.permute(0, 4, 1, 3, 2), len(self.bins))
         loss = separation_loss(masks, mixture, stems, weight)
         if not math.isfinite(loss.item()):
             torch.save({"mixture": mixture, "stems": stems}, self.folder / "nan_batch.pt")
@@ -148,6 +146,7 @@ class Trainer:
     def _save(self) -> None:
         state = {
             "step": self.step,
+            "recipe": encode_network(self.recipe),
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -156,10 +155,14 @@ class Trainer:
         partial = self.folder / (CHECKPOINT + ".part")
         torch.save(state, partial)
         partial.replace(self.folder / CHECKPOINT)
-        export_bundle(self.recipe_path, self.average.state_dict(), self.folder / BUNDLE)
+        export_bundle(self.recipe, self.recipe_text, self.average.state_dict(), self.folder / BUNDLE)
 
     def _restore(self) -> None:
         state = torch.load(self.folder / CHECKPOINT, weights_only=True)
+        if state["recipe"] != encode_network(self.recipe):
+            raise RtsepError(
+                f"{self.folder} holds a run of another network than this recipe's; give --out a new folder"
+            )
         self.step = state["step"]
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])

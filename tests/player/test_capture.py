@@ -1,12 +1,10 @@
 """The bundled song through real (virtual) speakers: what is captured is what `separate` gives, sample for sample.
 
-Quick: the first seconds with small random weights. RTSEP_WHOLE_SONG=1: the whole song, with the
-default model where it has weights.
+The first seconds of it; RTSEP_WHOLE_SONG=1: all of it.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 import subprocess
@@ -29,49 +27,14 @@ RATE = 44100
 CHUNK = 8
 WHOLE = os.environ.get("RTSEP_WHOLE_SONG") == "1"
 EXCERPT_S = 10
-REPOSITORY = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A frame transformer; its masks depend on everything it has heard, so a sample too few would show."""
-    default = REPOSITORY / "models" / "frame-transformer-2stems"
-    if WHOLE and (default / "weights.safetensors").exists():
-        return default
-    import safetensors.torch
-    import torch
-
-    from rtsep.bundle import Bundle
-    from rtsep.recipe import encode_network
-
-    folder = tmp_path_factory.mktemp("models") / "random"
-    folder.mkdir()
-    recipe = folder / "recipe.toml"
-    recipe.write_text(
-        'name = "random"\n'
-        'network = "rtsep.nn.frame_transformer:FrameTransformer"\n'
-        'stems = ["vocals", "instrumental"]\n'
-        "[net]\nwidths = [8, 8, 8]\nlayers = [1, 1, 1]\n"
-    )
-    torch.manual_seed(7)
-    network = Bundle(folder).build_network()
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.mul_(3.0)  # random masks that move
-    content = safetensors.torch.save(network.state_dict(), {"rtsep": encode_network(Bundle(folder).recipe)})
-    (folder / "weights.safetensors").write_bytes(content)
-    digest = hashlib.sha256(content).hexdigest()
-    with recipe.open("a") as file:
-        file.write(f'[weights]\nsha256 = "{digest}"\nlicence = "CC0-1.0"\n')
-    return folder
-
-
-@pytest.fixture(scope="module")
-def instrumental(model: Path, song: Path) -> np.ndarray:
+def instrumental(default_bundle: Path, song: Path) -> np.ndarray:
     """The stem (2, n) as `rtsep separate --chunk 8` writes it, of the whole song or of more than the excerpt."""
     mixture, rate = soundfile.read(song / "mixture.flac", dtype="float32", always_2d=True)
     assert rate == RATE
-    separator = rtsep.load(model, chunk=CHUNK)
+    separator = rtsep.load(default_bundle, chunk=CHUNK)
     if WHOLE:
         pieces = [separator.feed(mixture.T), separator.flush()]
     else:
@@ -129,13 +92,13 @@ def decibels(error: np.ndarray, signal: np.ndarray) -> float:
 
 @pytest.mark.parametrize("block", [256, 1024])
 def test_the_capture_is_the_separated_file(
-    song: Path, model: Path, instrumental: np.ndarray, record: Callable[[], Recorder], block: int
+    song: Path, default_bundle: Path, instrumental: np.ndarray, record: Callable[[], Recorder], block: int
 ) -> None:
     device = find_device("rt_out").index
     recorder = record()
     with Player(
         song / "mixture.flac",
-        model=model,
+        model=default_bundle,
         chunk=CHUNK,
         open_stream=lambda deck: OutputStream(deck, device, blocksize=block),
     ) as player:
@@ -165,4 +128,4 @@ def test_the_capture_is_the_separated_file(
         part = slice(at, at + RATE // 10)
         error = np.abs(got[:, part] - expected[:, part]).max()
         assert error <= 1e-3 * max(np.abs(expected[:, part]).max(), 1e-2), f"at {at / RATE:.1f} s"
-    print(f"{model.name}, block {block}: residual {residual_db:.1f} dB over {expected.shape[1]} samples")
+    print(f"block {block}: residual {residual_db:.1f} dB over {expected.shape[1]} samples")

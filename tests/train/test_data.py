@@ -74,5 +74,5 @@ def test_crops_are_long_enough_sound_and_repeat_with_the_seed(recipe_path: Path,
 def test_songs_shorter_than_a_crop_are_a_clear_error(recipe_path: Path, tmp_path: Path) -> None:
     recipe, data = load_recipe(recipe_path), recipe_path.parent.parent
     longer = replace(recipe, train=replace(recipe.train, frames=500))
-    with pytest.raises(ValueError, match="as long as a crop"):
+    with pytest.raises(RtsepError, match="as long as a crop"):
         CropSampler(longer, load_songs(recipe, data, tmp_path, held_out=False), 1)

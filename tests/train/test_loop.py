@@ -69,3 +69,19 @@ def test_the_rate_rises_holds_and_falls(recipe: Path) -> None:
     assert rates[5:20] == pytest.approx(train.learning_rate)
     assert (np.diff(rates[22:]) < 0).all()
     assert rates[-1] == 0.0
+
+
+def test_the_recipe_file_that_is_named_is_the_one_that_is_trained(recipe: Path, tmp_path: Path) -> None:
+    other = recipe.with_name("other.toml")
+    other.write_text(recipe.read_text().replace("steps = 30", "steps = 2"))
+    assert [report["step"] for report in trainer(other, tmp_path / "run").run()] == [2]
+    assert "steps = 2\n" in (tmp_path / "run" / "bundle" / "recipe.toml").read_text()
+
+
+def test_a_run_of_another_network_is_not_gone_on_with(recipe: Path, tmp_path: Path) -> None:
+    other = recipe.with_name("wider.toml")
+    other.write_text(recipe.read_text().replace("steps = 30", "steps = 1"))
+    list(trainer(other, tmp_path / "run").run())
+    other.write_text(other.read_text().replace("feed_forward = 32", "feed_forward = 64"))
+    with pytest.raises(RtsepError, match="run of another network"):
+        trainer(other, tmp_path / "run")
