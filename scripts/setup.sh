@@ -47,22 +47,24 @@ P
 
 python=.venv/bin/python
 site_packages=()
+venv_package=
 if suits $python; then
   torch=$(torch_of $python || true)
 else
   base=$(find_python) || die "Python 3.11 or newer is needed: sudo apt-get install python3 python3-venv"
   "$base" -c 'import ensurepip' 2>/dev/null ||
-    debian_packages "$("$base" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')" ||
-    exit 1
+    venv_package=$("$base" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')
   torch=$(torch_of "$base" || true)
   if [ -n "$torch" ]; then site_packages=(--system-site-packages); fi
 fi
 
 packages=.[plot]
 download="about 120 MB of Python packages"
+system="${venv_package:+$venv_package (3 MB), }libportaudio2 (2 MB)"
 if [ "$purpose" = test ]; then
   packages=.[plot,aac,dev]
   download="about 270 MB of Python packages"
+  system+=", pulseaudio, pulseaudio-utils and libasound2-plugins (up to 65 MB)"
 fi
 if [ -n "$torch" ]; then
   say "into .venv, reusing torch $torch; to download: $download where they are missing."
@@ -70,7 +72,9 @@ else
   say "into .venv; to download: $download, and torch: several GB with CUDA, PyTorch's default"
   say "on Linux, or about 200 MB for the CPU-only build (README: CPU only)."
 fi
+say "Debian packages, through apt where they are missing: $system."
 
+if [ -n "$venv_package" ]; then debian_packages "$venv_package" || exit 1; fi
 suits $python || "$base" -m venv --clear ${site_packages[@]+"${site_packages[@]}"} .venv
 constraints=constraints.txt
 if [ -n "$torch" ]; then

@@ -250,6 +250,8 @@ def _mix_part(control, output, offset, n):
         store_i64(words, at.DRY_SAMPLES, words[at.DRY_SAMPLES] + played)
     if kind == WET:
         store_i64(words, at.WET_SAMPLES, words[at.WET_SAMPLES] + played)
+    if kind == BYPASS:
+        store_i64(words, at.BYPASS_SAMPLES, words[at.BYPASS_SAMPLES] + played)
     store_i64(words, at.STARVED_SAMPLES, words[at.STARVED_SAMPLES] + starved)
     store_i64(words, at.CLIPPED_SAMPLES, words[at.CLIPPED_SAMPLES] + clipped)
     store_i64(words, at.MAX_BLOCK, max(words[at.MAX_BLOCK], n))

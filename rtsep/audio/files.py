@@ -44,6 +44,7 @@ class AudioReader:
         self._decoder = decoder
         self._weights = fold_weights(decoder.channels, decoder.ogg_order)
         self._position = 0
+        self._damage: str | None = None  # the next sample is no number
 
     @property
     def frames(self) -> int | None:
@@ -53,7 +54,8 @@ class AudioReader:
     @property
     def truncated(self) -> str | None:
         """One line once damage, or a header that lies about the length, has been met; else None."""
-        return f"{self.path}: {self._decoder.truncated}" if self._decoder.truncated else None
+        damage = self._damage or self._decoder.truncated
+        return f"{self.path}: {damage}" if damage else None
 
     @property
     def notes(self) -> list[str]:
@@ -68,18 +70,20 @@ class AudioReader:
     def read(self, max_frames: int) -> NDArray[np.float32]:
         """The next samples, (2, n) contiguous; n < max_frames only at the end, n = 0 from then on.
 
-        Raises RtsepError on samples that are no numbers.
+        A sample that is no number ends it too: those before it are given, what is read from then on is an RtsepError.
         """
         if max_frames < 0:
             raise ValueError(f"max_frames must not be negative, got {max_frames}")
+        if self._damage:
+            raise RtsepError(f"{self.path}: {self._damage}")
         block = self._decoder.read(max_frames)
         finite = np.isfinite(block)
         if not finite.all():
-            first = self._position + int(np.flatnonzero(~finite.all(axis=1))[0])
-            raise RtsepError(
-                f"{self.path}: the sample at {first / self.sample_rate:.3f} s is not a number "
-                "(NaN or infinite); export the file again"
-            )
+            block = block[: np.flatnonzero(~finite.all(axis=1))[0]]
+            seconds = (self._position + len(block)) / self.sample_rate
+            self._damage = f"the sample at {seconds:.3f} s is not a number (NaN or infinite); export the file again"
+            if not len(block):
+                raise RtsepError(f"{self.path}: {self._damage}")
         self._position += len(block)
         if self.channels == 2:
             return np.ascontiguousarray(block.T)
@@ -97,6 +101,7 @@ class AudioReader:
             raise ValueError(f"frame must not be negative, got {frame}")
         self._decoder.seek(frame)
         self._position = frame
+        self._damage = None
 
     def close(self) -> None:
         self._decoder.close()

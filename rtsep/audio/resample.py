@@ -10,6 +10,7 @@ import soxr
 from numpy.typing import NDArray
 
 from rtsep.audio.files import AudioReader
+from rtsep.errors import RtsepError
 
 ENGINE_RATE = 44100
 _WARMUP_SECONDS = 0.1  # sound before a seek target that fills the converter's filter (HQ: 10 to 20 ms)
@@ -81,6 +82,7 @@ class EngineReader:
         self._grid = reader.sample_rate // math.gcd(reader.sample_rate, ENGINE_RATE)
         self._pending = np.zeros((2, 0), dtype=np.float32)
         self._ended = False
+        self._error: RtsepError | None = None  # met, to be raised when all before it has been given
 
     @property
     def length(self) -> int | None:
@@ -89,20 +91,29 @@ class EngineReader:
         return None if frames is None else resampled_length(frames, self.reader.sample_rate, ENGINE_RATE)
 
     def read(self, max_samples: int) -> NDArray[np.float32]:
-        """The next samples (2, n); n < max_samples only at the end, n = 0 from then on."""
+        """The next samples (2, n); n < max_samples only at the end, n = 0 from then on.
+
+        RtsepError as `AudioReader.read`: first the samples before the damage, then the error.
+        """
         if self.reader.sample_rate == ENGINE_RATE:
             return self.reader.read(max_samples)
         parts = [self._pending]
         have = self._pending.shape[1]
         while have < max_samples and not self._ended:
-            block = self.reader.read(_READ_FRAMES)
+            try:
+                block = self.reader.read(_READ_FRAMES)
+            except RtsepError as error:
+                self._error = error
+                block = np.zeros((2, 0), dtype=np.float32)
             converted = self._resampler.push(block)
             parts.append(converted)
             have += converted.shape[1]
-            if block.shape[1] < _READ_FRAMES:
+            if not block.shape[1]:
                 self._ended = True
                 parts.append(self._resampler.flush())
         joined = np.concatenate(parts, axis=1)
+        if self._error and max_samples and not joined.shape[1]:
+            raise self._error
         self._pending = joined[:, max_samples:]
         return np.ascontiguousarray(joined[:, :max_samples])
 
@@ -120,6 +131,7 @@ class EngineReader:
         self._resampler.reset()
         self._pending = np.zeros((2, 0), dtype=np.float32)
         self._ended = False
+        self._error = None
         self.read(position - start * ENGINE_RATE // rate)
 
     def close(self) -> None:

@@ -10,19 +10,40 @@ died, say) keeps its memory until the process ends.
 """
 
 import atexit
+import ctypes
+import sys
 import threading
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Literal
 
+from numba import cfunc, types
+
 from rtsep.audio.callback import CallbackControl, stream_callback
 from rtsep.audio.devices import load_sounddevice
+from rtsep.dsp.compiled import FLAGS
 from rtsep.dsp.deck import Deck
 from rtsep.errors import RtsepError
 
 OLDEST, BELOW = (0, 5), (0, 6)  # sounddevice versions this door is known to fit
 
 _reachable: set["OutputStream"] = set()
+
+
+# snd_lib_error_handler_t, whose further, variadic arguments Linux's calling conventions let one leave alone. Compiled,
+# because it is called in the audio thread.
+@cfunc(types.void(types.voidptr, types.int32, types.voidptr, types.int32, types.voidptr), cache=True, **FLAGS)
+def _say_nothing(file, line, function, error, text):  # type: ignore[no-untyped-def]
+    pass
+
+
+def _silence_alsa() -> None:
+    """Keep ALSA from writing "underrun occurred" to stderr, over the status line; the callback counts what is late."""
+    if sys.platform == "linux":
+        try:
+            ctypes.CDLL("libasound.so.2").snd_lib_error_set_handler(ctypes.c_void_p(_say_nothing.address))
+        except (OSError, AttributeError):
+            pass  # another kind of PortAudio
 
 
 def _checked_sounddevice() -> ModuleType:
@@ -61,6 +82,7 @@ class OutputStream:
         sounddevice = _checked_sounddevice()
         self._sounddevice = sounddevice
         self._stream: Any = None
+        _silence_alsa()
         try:
             found = sounddevice.query_devices(device_index, "output")
             channels = min(2, int(found["max_output_channels"]))

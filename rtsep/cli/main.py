@@ -6,6 +6,7 @@ stdout carries data, stderr everything that is said to a person.
 
 import contextlib
 import difflib
+import errno
 import importlib
 import os
 import select
@@ -59,6 +60,7 @@ def build_app(words: Sequence[str]) -> App:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code. Anything unforeseen is a bug and keeps its traceback."""
+    _open_standard_streams()
     words = list(sys.argv[1:] if arguments is None else arguments)
     _unwind_on_termination()
     try:
@@ -71,10 +73,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(error)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        if not _stdout_is_broken():
+    except OSError as error:
+        if not _stdout_is_broken(error):
             raise
-        return 1
+        if isinstance(error, BrokenPipeError):  # the reader has gone (`rtsep devices | head -1`): no error of ours
+            return 1
+        return _fail(RtsepError(f"cannot write to stdout: {error.strerror}"))
+
+
+def _open_standard_streams() -> None:
+    """Make those that are closed (`rtsep ... <&-`) the null device, or the next file opened would be one of them."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest free number, which is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - for good
 
 
 def _check_word(parent: str, word: str, commands: list[str]) -> None:
@@ -119,16 +134,17 @@ def _unwind_on_termination() -> None:
         signal.signal(signal.SIGTERM, leave)
 
 
-def _stdout_is_broken() -> bool:
-    """Whether the reader of stdout has gone (`rtsep devices | head -1`), which is no error of ours."""
-    broken = False
+def _stdout_is_broken(error: OSError) -> bool:
+    """Whether `error` comes from stdout, whose reader has gone or whose disk is full; stdout is then given up."""
+    # Unbuffered, nothing is left over that a flush could trip over.
+    broken = error.errno == errno.ENOSPC and error.filename is None
     try:
         sys.stdout.flush()
-        if hasattr(select, "poll"):  # unbuffered, nothing is left over that a flush could trip over
+        if isinstance(error, BrokenPipeError) and hasattr(select, "poll"):
             poll = select.poll()
             poll.register(sys.stdout.fileno(), select.POLLOUT)
             broken = any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
-    except BrokenPipeError:
+    except OSError:
         broken = True
     if broken:
         # Python flushes once more at exit, and would complain.

@@ -55,6 +55,7 @@ def list_models(*, json: Annotated[bool, Parameter(negative="")] = False) -> Non
         print(f"    {row.parameters / 1e6:.2f} M parameters, {row.latency_ms:.0f} ms at least")
         print(f"    licence: {row.licence or 'none given'}")
         print(f"    {row.path}")
+    print("rtsep's code: MIT; the weights: as listed; pyfftw's wheel, which comes along, carries FFTW (GPL 2 or later)")
 
 
 def check_models(names: Annotated[tuple[str, ...], Parameter(negative="")] = (), /) -> int:
@@ -85,16 +86,18 @@ def _problems(bundle: "Bundle") -> list[str]:
 
     try:
         return list(check_network(bundle.load_network()))
-    except RtsepError as error:
-        return [str(error)]
+    except Exception as error:  # a network is anybody's code: whatever it raises is what is wrong with it
+        return [_in_one_line(error)]
 
 
 def _row(bundle: "Bundle") -> _Row:
+    from rtsep.bundle import build_network
     from rtsep.engine.processor import HOP, N_FFT, SAMPLE_RATE
 
-    has_weights = bundle.weights_path.exists()
+    has_weights = False
     try:
-        network = bundle.build_network()
+        has_weights = bundle.weights_path.exists()
+        network = build_network(bundle.recipe)
         parameters = sum(parameter.numel() for parameter in network.parameters())
         latency_samples = N_FFT + network.lookahead_frames * HOP
         return _Row(
@@ -106,5 +109,10 @@ def _row(bundle: "Bundle") -> _Row:
             path=str(bundle.path),
             weights=has_weights or parameters == 0,
         )
-    except RtsepError as error:
-        return _Row(bundle.name, [], 0, 0.0, "", str(bundle.path), has_weights, str(error))
+    except Exception as error:  # as above; the other models are to be listed all the same
+        return _Row(bundle.name, [], 0, 0.0, "", str(bundle.path), has_weights, _in_one_line(error))
+
+
+def _in_one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if isinstance(error, RtsepError) else ": ".join(filter(None, [type(error).__name__, text]))

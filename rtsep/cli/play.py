@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json as json_format
+import math
 import sys
+import threading
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,10 +16,11 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from rtsep.audio.devices import find_device, list_devices
+from rtsep.audio.resample import ENGINE_RATE
 from rtsep.audio.stream import OutputStream
 from rtsep.engine.options import check_chunk, check_compute
 from rtsep.errors import RtsepError, UsageError
-from rtsep.player.transport import Player, PlayerStatus
+from rtsep.player.transport import MAX_GAIN_DB, MIN_GAIN_DB, Player, PlayerStatus
 from rtsep.ui.keys import help_sentence, help_text, press
 from rtsep.ui.status import latency_text, status_line
 from rtsep.ui.terminal import Terminal
@@ -25,6 +29,8 @@ REFRESH_S = 0.05
 SILENT_DEVICE_S = 3.0
 """A device that asks for nothing for this long is gone, whatever PortAudio says."""
 FADE_OUT_S = 0.1
+PATIENCE_S = 1.0
+"""Getting ready for longer than this is worth a line."""
 DEVICE_LATENCY_S = 0.1
 """Asked of the device. A busy machine has that long to call back; the fingers on the faders feel it, but just."""
 
@@ -56,7 +62,8 @@ def play(
     model
         Name or folder of a model. Default: the one that comes along.
     gain
-        Where a fader begins, as STEM=DB: vocals=-6, or vocals=-inf for silence. May be given several times.
+        Where a fader begins, as STEM=DB: vocals=-6, from -60 to +12, or vocals=-inf for silence. May be given several
+        times.
     chunk
         Frames the network takes in one step, 1 to 32. Default: few while there is little lead, then up to 32.
     compute
@@ -73,13 +80,23 @@ def play(
     gains = [parse_gain(text) for text in gain]
     check_chunk(chunk)
     check_compute(compute)
-    if start < 0 or (seconds is not None and seconds <= 0):
-        raise UsageError("--start must not be negative and --seconds must be more than 0")
-    if device is None and not any(found.serves("output") for found in list_devices()):
-        _say("no sound device here: writing the stems and a picture to out/ instead")
+    if not (math.isfinite(start) and start >= 0):
+        raise UsageError(f"--start {start:g}: expected seconds, 0 or more")
+    if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
+        raise UsageError(f"--seconds {seconds:g}: expected seconds, more than 0")
+    if device is None and (why := _why_no_output()) is not None:
+        _say(f"{why}: writing the stems and a picture to out/ instead")
         from rtsep.cli.render import render  # with torch in this process, which a player never has
 
-        written = render(file, Path("out"), model=model, gains=gains, chunk=chunk, compute=compute)
+        written = render(
+            *(file, Path("out")),
+            model=model,
+            gains=gains,
+            chunk=chunk,
+            compute=compute,
+            start_s=start,
+            seconds=seconds,
+        )
         paths = [str(path) for path in written]
         print(json_format.dumps({"file": str(file), "written": paths}) if json else "\n".join(paths))
         return 0
@@ -95,11 +112,15 @@ def play(
                 start_s=start,
             )
         )
+        length_s = player.status().length_s
+        if length_s is not None and 0 < length_s <= start:
+            raise RtsepError(f"--start {start:g}: {file} is only {length_s:.2f} s long")
         for stem, gain_db in gains:
             player.set_gain(stem, gain_db)
         for note in player.source.notes:
             _say(note)
-        player.open()
+        with _patience(quiet=json):
+            player.open()
         player.play()
         terminal = None if no_ui else stack.enter_context(Terminal())
         _Session(player, terminal, None if seconds is None else start + seconds).run()
@@ -108,7 +129,29 @@ def play(
         print(json_format.dumps(report(status, file, player, output.name, start)))
     else:
         _say(summary(status))
-    return 0
+    return 1 if status.messages else 0
+
+
+def _why_no_output() -> str | None:
+    """Why nothing can be heard here, in a few words; None where there is an output device."""
+    try:
+        devices = list_devices()
+    except RtsepError as error:
+        return str(error)
+    return None if any(found.serves("output") for found in devices) else "no sound device here"
+
+
+@contextmanager
+def _patience(quiet: bool) -> Iterator[None]:
+    """Say a line, unless `quiet`, when what is inside takes long."""
+    timer = threading.Timer(PATIENCE_S, _say, ["getting ready; the first time takes half a minute"])
+    timer.daemon = True
+    if not quiet:
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 # The one table of keys speaks here too.
@@ -116,14 +159,17 @@ play.__doc__ = (play.__doc__ or "").replace("KEYS", help_sentence())
 
 
 def parse_gain(text: str) -> tuple[str, float]:
-    """``vocals=-6`` -> ("vocals", -6.0); minus infinity is "-inf". UsageError for anything else."""
+    """``vocals=-6`` -> ("vocals", -6.0); from -60 to +12, or "-inf". UsageError for anything else."""
     stem, equals, number = text.partition("=")
     try:
         gain_db = float(number)
     except ValueError:
         gain_db = float("nan")
-    if not (stem and equals and gain_db <= 60.0):
-        raise UsageError(f"--gain {text}: expected STEM=DB, for example vocals=-6 or vocals=-inf")
+    if not (stem and equals and (gain_db == -math.inf or MIN_GAIN_DB <= gain_db <= MAX_GAIN_DB)):
+        raise UsageError(
+            f"--gain {text}: expected STEM=DB with DB from {MIN_GAIN_DB:g} to {MAX_GAIN_DB:+g}, or -inf for silence; "
+            "for example vocals=-6"
+        )
     return stem.strip(), gain_db
 
 
@@ -159,11 +205,13 @@ class _Session:
         time.sleep(FADE_OUT_S)
 
     def _tell(self, status: PlayerStatus) -> None:
-        if status.message is not None and status.message not in self._said:
-            self._said.add(status.message)
+        for message in status.messages:
+            if message in self._said:
+                continue
+            self._said.add(message)
             if self._terminal is not None:
                 self._terminal.clear()
-            _say(status.message)
+            _say(message)
         if self._terminal is not None:
             self._terminal.status(status_line(status, self._selected))
 
@@ -215,7 +263,7 @@ def summary(status: PlayerStatus) -> str:
     """What has happened, for people, in one line."""
     engine = status.engine
     return (
-        f"played {status.wet_s:.1f} s separated, {status.dry_s:.1f} s dry; "
+        f"played {status.wet_s:.1f} s separated, {status.dry_s:.1f} s dry, {status.bypass_s:.1f} s bypassed; "
         f"latency: {latency_text(status.latency)}; "
         f"late: {engine.late_hops} hops, {engine.skipped_hops} skipped, {status.late_blocks} blocks; "
         f"a hop takes {engine.compute_p50_ms:.1f} ms (99 %: {engine.compute_p99_ms:.1f} ms)"
@@ -233,15 +281,17 @@ def report(status: PlayerStatus, file: Path, player: Player, device: str, start_
         "position_s": status.position_s,
         "length_s": status.length_s,
         "ended": status.ended,
-        "seconds_played": status.wet_s + status.dry_s,
+        "seconds_played": status.wet_s + status.dry_s + status.bypass_s,
         "wet_s": status.wet_s,
         "dry_s": status.dry_s,
+        "bypass_s": status.bypass_s,
         "starved_s": status.starved_s,
         "late_blocks": status.late_blocks,
         "clipped_samples": status.clipped_samples,
-        "latency_samples": asdict(status.latency) | {"total": status.latency.total},
+        "device_latency_ms": 1000 * status.latency.device / ENGINE_RATE,
+        "live_latency_samples": asdict(status.latency) | {"total": status.latency.total},
         "engine": asdict(status.engine),
-        "message": status.message,
+        "messages": list(status.messages),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,13 +11,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rtsep.audio.files import open_audio
+from rtsep.audio.files import AudioReader, open_audio
 from rtsep.audio.resample import ENGINE_RATE, EngineReader
+from rtsep.audio.wav import AtomicWav
 from rtsep.cli.spectrogram import BandEnergies, draw
 from rtsep.cli.split import split_file
 from rtsep.engine.options import MAX_CHUNK
 from rtsep.engine.separator import load
-from rtsep.errors import UsageError
+from rtsep.errors import RtsepError, UsageError
 
 BLOCK = 1 << 16
 
@@ -29,20 +31,62 @@ def render(
     gains: Sequence[tuple[str, float]],
     chunk: int | None,
     compute: str,
+    start_s: float = 0.0,
+    seconds: float | None = None,
 ) -> list[Path]:
-    """Write `folder`/<track>/<stem>.wav and before-after.png: the song, and the mix of its stems at `gains`
-    (dB).
+    """Write `folder`/<track>/<stem>.wav and before-after.png: the song, and the mix of its stems at `gains` (dB).
 
-    Returns the paths written. The picture needs matplotlib; without it a line on stderr says so. Raises
-    RtsepError for a file or model that is not there, UsageError for an unknown stem.
+    Of a part only, with `start_s` or `seconds`. Returns the paths written. The picture needs matplotlib; without it a
+    line on stderr says so. Raises RtsepError for a file, part or model that is not there, UsageError for an unknown
+    stem.
     """
+    with ExitStack() as stack:
+        reader = stack.enter_context(open_audio(file))  # first of all: what is most likely wrong costs no waiting
+        target = folder / file.stem
+        if start_s > 0 or seconds is not None:
+            for note in reader.notes:
+                print(f"rtsep: {note}", file=sys.stderr)
+            part = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "part.wav"
+            _cut(reader, part, start_s, seconds)
+            file = part
+        return _render(file, target, model=model, gains=gains, chunk=chunk, compute=compute)
+
+
+def _cut(reader: AudioReader, path: Path, start_s: float, seconds: float | None) -> None:
+    """Write a part of a file as a WAV, at its own rate. RtsepError if it is damaged or has no such part."""
+    rate = reader.sample_rate
+    channels = min(reader.channels, 2)
+    reader.seek(round(start_s * rate))
+    wanted = None if seconds is None else round(seconds * rate)
+    with AtomicWav(path, rate, channels) as wav:
+        while wanted is None or wav.frames < wanted:
+            block = reader.read(BLOCK if wanted is None else min(BLOCK, wanted - wav.frames))
+            if block.shape[1] == 0:
+                break
+            wav.write(block[:channels])
+        if reader.truncated:
+            raise RtsepError(f"{reader.truncated}; nothing was written for it")
+        if wav.frames == 0:
+            length = "" if reader.frames is None else f" is only {reader.frames / rate:.2f} s long"
+            raise RtsepError(f"--start {start_s:g}: {reader.path}{length or ' ends before'}")
+        wav.commit()
+
+
+def _render(
+    file: Path,
+    target: Path,
+    *,
+    model: str | None,
+    gains: Sequence[tuple[str, float]],
+    chunk: int | None,
+    compute: str,
+) -> list[Path]:
     separator = load(model, MAX_CHUNK if chunk is None else chunk, compute)
     linear = dict.fromkeys(separator.stems, 1.0)
     for stem, gain_db in gains:
         if stem not in linear:
             raise UsageError(f'no stem is called "{stem}"; this model has {", ".join(linear)}')
         linear[stem] = 10.0 ** (gain_db / 20.0)
-    target = folder / file.stem
     result = split_file(file, target, separator)
     for note in result.notes:
         print(f"rtsep: {note}", file=sys.stderr)

@@ -44,8 +44,10 @@ def split_file(
     """Write `folder`/<stem>.wav: 32-bit float, at the file's own rate and exact length, mono for a mono file.
 
     `progress` is told samples done and in all (None while unknown). The separator is left ready for the next
-    file. All stems appear or none; RtsepError if the file is bad, damaged or cut off, or the disk is full.
+    file. All stems appear or none; RtsepError if the file is bad, damaged or cut off, a stem would replace the file
+    itself, or the disk is full.
     """
+    _refuse_itself(path, [folder / f"{stem}.wav" for stem in separator.stems])
     made = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         with open_audio(path) as reader, ExitStack() as stack:
@@ -75,6 +77,12 @@ def split_file(
             with contextlib.suppress(OSError):  # not empty: somebody else's, or an earlier track
                 place.rmdir()
         raise
+
+
+def _refuse_itself(path: Path, outputs: list[Path]) -> None:
+    for output in outputs:
+        if output.exists() and path.exists() and output.samefile(path):
+            raise RtsepError(f"{path} would be replaced by its own stem {output}; choose another folder with --out")
 
 
 def _refuse_damage(reader: AudioReader) -> None:

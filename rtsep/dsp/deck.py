@@ -53,6 +53,7 @@ STARVED_SAMPLES = 10
 CLIPPED_SAMPLES = 11
 WET_SAMPLES = 12
 MAX_BLOCK = 13
+BYPASS_SAMPLES = 14
 
 # worker words
 STATE = 0
@@ -60,9 +61,8 @@ CHUNK = 1
 HOPS = 2
 LATE_HOPS = 3
 SKIPPED_HOPS = 4
-RESTARTS = 5
-HEARTBEAT = 6
-TIMES_COUNT = 7
+HEARTBEAT = 5
+TIMES_COUNT = 6
 
 
 class Kind(IntEnum):
@@ -210,6 +210,7 @@ class PlayHead(NamedTuple):
     clipped_samples: int
     wet_samples: int
     max_block: int
+    bypass_samples: int
 
 
 @kernel(types.boolean(INT64_LINE, INT64_LINE))
@@ -236,7 +237,7 @@ class CallbackWords:
         for _ in range(64):
             if _copy_line(self.words, copy):
                 break
-        head = PlayHead._make(int(value) for value in copy[POSITION : MAX_BLOCK + 1])
+        head = PlayHead._make(int(value) for value in copy[POSITION : BYPASS_SAMPLES + 1])
         return head._replace(kind=Kind(head.kind), ended=bool(head.ended))
 
     @property
@@ -269,14 +270,13 @@ class _Word:
 
 
 class WorkerWords:
-    """What the worker tells; written by the worker alone (RESTARTS survives it: the next worker counts it up)."""
+    """What the worker tells; written by the worker alone. The next worker counts on."""
 
     state = _Word(STATE)  # a WorkerState
     chunk = _Word(CHUNK)  # K of the last step
     hops = _Word(HOPS)  # published
     late_hops = _Word(LATE_HOPS)  # published behind the play head
     skipped_hops = _Word(SKIPPED_HOPS)
-    restarts = _Word(RESTARTS)
     heartbeat = _Word(HEARTBEAT)  # time.monotonic_ns() of the last turn of the loop
 
     def __init__(self, words: NDArray[np.int64], times: NDArray[np.float32]) -> None:

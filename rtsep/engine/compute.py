@@ -1,5 +1,4 @@
-"""Where a network's steps are computed: one CPU thread, or a CUDA device. The only file of the engine with
-torch in it."""
+"""Where a network's steps are computed: one CPU thread, or a CUDA device. The engine's only file with torch in it."""
 
 from __future__ import annotations
 

@@ -18,21 +18,27 @@ from typing import IO, Any, cast
 import numpy as np
 
 import rtsep
-from rtsep.bundle import find_bundle
 from rtsep.dsp.deck import Deck, DeckLayout, WorkerState
-from rtsep.engine.options import check_chunk, check_compute
+from rtsep.engine.options import check_chunk, check_compute, find_playable
 from rtsep.errors import RtsepError
 
 READY_LIMIT_S = 120.0
 END_LIMIT_S = 2.0
 MAX_FAILED_STARTS = 3
-"""A worker that dies before it is ready this often in a row will not get better: the dry sound goes on without it."""
+"""A worker that dies this often in a row without having published a hop will not get better: the dry sound goes on
+without it."""
+WATCH_S = 0.5
+HUNG_LOOKS = 10
+"""A worker that was ready and has not turned its loop for this many looks, five seconds, hangs. Looks are counted, not
+time: where the whole machine stood still nobody has looked."""
 
 
 @dataclass(frozen=True)
 class EngineStats:
-    """What the worker has done since the engine was made. Times are of computing one hop, over the last 4096
-    steps."""
+    """What the worker has done since the engine was made.
+
+    Times are of computing one hop, over the last 4096 steps.
+    """
 
     state: str
     chunk: int
@@ -45,7 +51,9 @@ class EngineStats:
 
 
 class Engine:
-    """Owns the deck and the worker. A dead worker is started again at once and counted; `close` leaves nothing behind.
+    """Owns the deck and the worker. A worker that dies or hangs is replaced at once and counted.
+
+    `close` leaves nothing behind.
 
     Args:
         model: name or folder of a bundle, None for the default.
@@ -56,12 +64,12 @@ class Engine:
         deck: the rings and words shared with worker and callback.
         stems: names, in the order of the stem ring's rows.
 
-    Raises RtsepError or UsageError for a model or option that is not there. Whether the worker can run on
-    `compute` shows in `wait_ready`.
+    Raises RtsepError or UsageError for a model or option that is not there or cannot be played. Whether the worker
+    can run on `compute` shows in `wait_ready`.
     """
 
     def __init__(self, model: str | Path | None = None, *, chunk: int | None = None, compute: str = "auto") -> None:
-        bundle = find_bundle(model)
+        bundle = find_playable(model)
         self.model_name = bundle.name
         self.stems = tuple(bundle.recipe.stems)
         self.chunk = check_chunk(chunk)
@@ -80,8 +88,11 @@ class Engine:
         self._closing = threading.Event()
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        self._watched: subprocess.Popen[bytes] | None = None
         self._keeper = threading.Thread(target=self._keep_running, name="rtsep-worker-keeper", daemon=True)
         self._keeper.start()
+        self._watcher = threading.Thread(target=self._watch, name="rtsep-worker-watcher", daemon=True)
+        self._watcher.start()
 
     def __enter__(self) -> Engine:
         return self
@@ -146,6 +157,7 @@ class Engine:
         if process is not None:
             _end(process)
         self._keeper.join(timeout=END_LIMIT_S)
+        self._watcher.join(timeout=END_LIMIT_S)
         self.deck.close()
 
     # -- the keeper's thread ---------------------------------------------------------------------------------
@@ -153,6 +165,7 @@ class Engine:
     def _keep_running(self) -> None:
         failed_starts = 0
         while not self._closing.is_set():
+            published = self.deck.worker.hops
             with tempfile.TemporaryFile() as errors:
                 try:
                     process = self._spawn(errors)
@@ -162,6 +175,7 @@ class Engine:
                 if process is None:
                     return
                 answer = self._listen(process)
+                self._watched = None
                 process.wait()
                 for pipe in (process.stdin, process.stdout):
                     if pipe is not None:
@@ -169,13 +183,14 @@ class Engine:
                             pipe.close()
                 if self._closing.is_set():
                     return
-                failed_starts = 0 if "ready" in answer else failed_starts + 1
+                failed_starts = failed_starts + 1 if self.deck.worker.hops == published else 0
                 if "error" in answer and not self.ready:
                     self._failure = answer["error"]
                     return
                 if failed_starts == MAX_FAILED_STARTS:
                     words = answer.get("error") or _last_line(errors) or f"exit code {process.returncode}"
-                    self._failure = f"the separation worker does not start: {words}"
+                    what = "dies before it has separated anything" if self.ready else "does not start"
+                    self._failure = f"the separation worker {what}: {words}"
                     return
             self.restarts += 1
 
@@ -202,7 +217,6 @@ class Engine:
             "model": self._model,
             "chunk": self.chunk,
             "compute": self._compute,
-            "restarts": self.restarts,
         }
         assert process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
@@ -217,6 +231,8 @@ class Engine:
         for line in process.stdout:
             with contextlib.suppress(ValueError):
                 answers |= json.loads(line)
+            if "ready" in answers:
+                self._watched = process
             if "ready" in answers and not self.ready:
                 about = answers["ready"]
                 self.compute = about["compute"]
@@ -224,6 +240,20 @@ class Engine:
                 self.lookahead_frames = about["lookahead_frames"]
                 self._ready.set()
         return answers
+
+    # -- the watcher's thread --------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        """Kill a worker that hangs; the keeper does the rest."""
+        looks, seen = 0, None
+        while not self._closing.wait(WATCH_S):
+            process = self._watched
+            now = (process, self.deck.worker.heartbeat)
+            looks = looks + 1 if process is not None and now == seen else 0
+            seen = now
+            if process is not None and looks >= HUNG_LOOKS:
+                looks = 0
+                process.kill()
 
 
 def _environment() -> dict[str, str]:

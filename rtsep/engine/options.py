@@ -1,13 +1,40 @@
-"""What a user may ask of the engine, checked without importing torch: `--compute` and `--chunk`."""
+"""What a user may ask of the engine, checked without importing torch: model, `--compute` and `--chunk`."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
-from rtsep.errors import UsageError
+from rtsep.bundle import Bundle, find_bundle
+from rtsep.errors import RtsepError, UsageError
 
 MAX_CHUNK = 32
 """The most frames a network takes in one step."""
+MAX_CONTEXT_FRAMES = 192
+"""The furthest a network that is played may look back. So much of the past, and a second, stays in the mixture ring,
+beside the four seconds that the worker runs ahead."""
+PLAYED = {"sample_rate": 44100, "n_fft": 4096, "hop": 1024, "channels": 2}
+"""What [stft] of a recipe must say: rings, window and callback are made for it."""
+
+
+def find_playable(model: str | Path | None = None) -> Bundle:
+    """`find_bundle`, for separation: RtsepError also for a recipe whose [stft] the engine does not play."""
+    bundle = find_bundle(model)
+    for key, value in PLAYED.items():
+        asked = getattr(bundle.recipe.stft, key)
+        if asked != value:
+            raise RtsepError(f"{bundle.path}: [stft] {key} = {asked}, and only {value} can be played")
+    return bundle
+
+
+def check_context(frames: int) -> int:
+    """`frames` if a network that looks back this far can be played; RtsepError otherwise."""
+    if frames > MAX_CONTEXT_FRAMES:
+        raise RtsepError(
+            f"the network looks {frames} frames back, and only {MAX_CONTEXT_FRAMES} can be played; "
+            "rtsep separate has no such limit"
+        )
+    return frames
 
 
 def check_compute(text: str) -> str:

@@ -1,8 +1,10 @@
 """The worker's loop body: from the mixture ring to the stem ring, one piece of work a turn.
 
     new epoch    warm the network with the 32 frames before START, then publish from START on
-    ahead        at most 4 s before the play head; with a second of lead, warm once more with the full context
+    ahead        at most 4 s before the play head
+    lead         enough of it to warm once more, half a second to spare: do so, with the full context
     late         a chunk that would be heard too late is not worth computing: skip to where the play head will be
+    over         nothing beyond the end of the song is separated
     broken       values that are not numbers: publish nothing, reset, skip; the callback plays the mixture meanwhile
 
 What is published is never rewritten. Everything is decided from the two rings and the callback's words, so
@@ -18,7 +20,7 @@ from math import ceil
 import numpy as np
 
 from rtsep.dsp.deck import Deck, WorkerState
-from rtsep.dsp.rings import NO_EOF, RingHeader
+from rtsep.dsp.rings import RingHeader
 from rtsep.engine.options import MAX_CHUNK
 from rtsep.engine.processor import HOP, SAMPLE_RATE, SUPPORT_HOPS, BrokenNetwork, Processor
 
@@ -33,8 +35,7 @@ NO_POSITION = -(1 << 62)
 
 
 class Pump:
-    """Moves sound through a processor. `chunk` None: small chunks while the lead is short, then up to 32
-    frames."""
+    """Moves sound through a processor. `chunk` None: small chunks while the lead is short, then up to 32 frames."""
 
     def __init__(self, deck: Deck, processor: Processor, chunk: int | None = None) -> None:
         self._deck = deck
@@ -78,6 +79,8 @@ class Pump:
             return self._idle(WorkerState.AHEAD)
         if ring.epoch != self._epoch:
             self._begin(ring)
+        if self._next_out >= ring.eof:
+            return self._idle(WorkerState.ENDED)
         if not self._warm:
             return self._warm_first(ring)
         position = self._play_position()
@@ -92,8 +95,6 @@ class Pump:
             return 0.0 if self._deepen(ring, position) else self._idle(WorkerState.AHEAD)
         missing = self._next_in + frames * HOP - ring.end
         if missing > 0:
-            if ring.eof != NO_EOF and self._next_out >= ring.eof:
-                return self._idle(WorkerState.ENDED)
             # Towards the next hop, not past it: a live source fills the ring at its own pace.
             return min(IDLE_S, max(0.0005, missing / SAMPLE_RATE - 0.0005))
         if self._deepen(ring, position):
@@ -179,8 +180,7 @@ class Pump:
         return 0.0
 
     def _deepen(self, ring: RingHeader, position: int) -> bool:
-        """With time to spare, give the network its full context for the frames to come; True while that is
-        under way."""
+        """With time to spare, give the network its full context for the frames to come; True while under way."""
         if self._deep:
             return False
         context = self._processor.context_frames

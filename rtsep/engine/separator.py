@@ -7,29 +7,28 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rtsep.bundle import find_bundle
-from rtsep.engine.options import MAX_CHUNK
-from rtsep.engine.processor import HOP, SAMPLE_RATE, Processor
+from rtsep.engine.options import MAX_CHUNK, find_playable
+from rtsep.engine.processor import HOP, SAMPLE_RATE, BrokenNetwork, Processor
 
 Float32 = NDArray[np.float32]
 
 
 def load(model: str | Path | None = None, chunk: int = MAX_CHUNK, compute: str = "auto") -> Separator:
-    """A separator for a model.
+    """A separator for a model. On the CPU it sets torch to one thread, for the whole process: more made it slower.
 
     Args:
         model: name or folder of a bundle; None is the default model.
         chunk: frames the network takes in one step, 1 to 32: 1 answers soonest, 32 is fastest.
         compute: auto, cpu, cuda or cuda:N.
 
-    Raises RtsepError if there is no such model or device.
+    Raises RtsepError if there is no such model or device, or for a model of another rate, window or channel count.
     """
     if not 1 <= chunk <= MAX_CHUNK:
         raise ValueError(f"chunk: expected 1 to {MAX_CHUNK} frames, got {chunk}")
     # torch is imported when a model is asked for, not with this module
     from rtsep.engine.compute import Stepper, choose_compute
 
-    network = find_bundle(model).load_network()
+    network = find_playable(model).load_network()
     return Separator(Processor(Stepper(network, choose_compute(compute), chunk)), chunk)
 
 
@@ -69,9 +68,13 @@ class Separator:
 
         Args:
             block: float32 (C, n) at 44 100 Hz, any n >= 0.
+
+        Raises BrokenNetwork if a stem is not finite; everything is forgotten then, as by `reset`.
         """
         if block.ndim != 2 or block.shape[0] != self.channels:
             raise ValueError(f"expected a block ({self.channels}, n), got {block.shape}")
+        if not np.issubdtype(block.dtype, np.floating):
+            raise ValueError(f"expected samples as floating-point numbers from -1 to 1, got {block.dtype}")
         self._fed += block.shape[1]
         return self._named(self._push(block))
 
@@ -94,7 +97,11 @@ class Separator:
             taken += count
             if self._filled == self._pending.shape[1]:
                 self._filled = 0
-                self._processor.process(self._pending, self._out)
+                try:
+                    self._processor.process(self._pending, self._out)
+                except BrokenNetwork:
+                    self.reset()
+                    raise
                 dropped = min(self._lead_in, self._out.shape[2])
                 self._lead_in -= dropped
                 piece = (

@@ -45,18 +45,18 @@ def _prepare(config: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     from rtsep.bundle import find_bundle
     from rtsep.dsp.deck import Deck, DeckLayout, WorkerState
     from rtsep.engine.compute import Stepper, choose_compute
-    from rtsep.engine.options import MAX_CHUNK
+    from rtsep.engine.options import MAX_CHUNK, check_context
     from rtsep.engine.processor import Processor
     from rtsep.engine.pump import Pump
 
     layout = DeckLayout.from_json(config["layout"])
     deck = Deck.attach(layout, config["fd"])
     deck.worker.state = WorkerState.STARTING
-    deck.worker.restarts = config["restarts"]
     device = choose_compute(config["compute"])
     network = find_bundle(config["model"]).load_network()
     if tuple(network.stems) != layout.stems:
         raise ValueError(f"the network's stems {network.stems} are not the recipe's {layout.stems}")
+    check_context(network.context_frames)
     stepper = Stepper(network, device, MAX_CHUNK)
     pump = Pump(deck, Processor(stepper), config["chunk"])
     stepper.warm_up(pump.chunks)

@@ -10,14 +10,17 @@ import numpy as np
 from rtsep.audio.files import open_audio
 from rtsep.audio.resample import ENGINE_RATE, EngineReader
 from rtsep.dsp.deck import Deck
+from rtsep.engine.options import MAX_CONTEXT_FRAMES
 from rtsep.errors import RtsepError
 
 HOP = 1024
 WINDOW_HOPS = 3
 """The first frame of a hop begins this many hops before it."""
 BLOCK = 8192
-PAST = 192 * HOP + WINDOW_HOPS * HOP + ENGINE_RATE
-"""Samples behind the play head that stay in the ring: the network's context and a second."""
+PREROLL = (MAX_CONTEXT_FRAMES + WINDOW_HOPS) * HOP
+"""Samples before a seek's target that are decoded too: the past that a network may look back to."""
+PAST = PREROLL + ENGINE_RATE
+"""Samples behind the play head that stay in the ring: the longest context and a second."""
 PADDING = 128 * HOP
 """Zeros beyond the end, so that the last sample comes out of window, lookahead and the largest chunk."""
 WAIT_S = 0.02
@@ -32,15 +35,13 @@ class FileSource:
     Args:
         path: any file that `rtsep.audio.files.open_audio` reads. RtsepError if it does not.
         deck: whose mixture ring this object writes, alone.
-        context_frames: frames before a seek's target that are decoded too, for the network's memory.
     """
 
-    def __init__(self, path: Path | str, deck: Deck, context_frames: int = 192) -> None:
+    def __init__(self, path: Path | str, deck: Deck) -> None:
         self.path = Path(path)
         self._reader = EngineReader(open_audio(path))
         self._deck = deck
         self._ring = deck.mixture
-        self._preroll = (context_frames + WINDOW_HOPS) * HOP
         self._silence = np.zeros((deck.layout.channels, BLOCK), np.float32)
         self._length = self._reader.length
         self._message: str | None = None
@@ -69,8 +70,10 @@ class FileSource:
         return self._reader.reader.notes
 
     def start(self, epoch: int, target: int) -> None:
-        """Begin anew as `epoch` for a play head that will jump to sample `target`; returns at once, the
-        newest call wins."""
+        """Begin anew as `epoch` for a play head that will jump to sample `target`.
+
+        Returns at once; the newest call wins.
+        """
         with self._wake:
             self._request = (epoch, max(0, target))
             self._wake.notify()
@@ -112,7 +115,7 @@ class FileSource:
         self._epoch = epoch
         self._start = target // HOP * HOP
         self._eof = None
-        begin = self._start - self._preroll
+        begin = self._start - PREROLL
         self._ring.restart(epoch, begin, self._start)
         try:
             self._reader.seek(max(0, begin))

@@ -72,7 +72,8 @@ class PlayerStatus:
     clipped_samples: int
     frames: int
     engine: EngineStats
-    message: str | None
+    bypass_s: float
+    messages: tuple[str, ...]
 
 
 def db_to_linear(gain_db: float) -> float:
@@ -87,8 +88,7 @@ class Player:
         path: the audio file.
         model, chunk, compute: see `rtsep.engine.host.Engine`.
         open_stream: opens the device for a deck, e.g. ``lambda deck: OutputStream(deck, device_index)``.
-        None: nothing
-            is heard and nobody moves the play head.
+            None: nothing is heard and nobody moves the play head.
         start_s: where to begin.
 
     Raises RtsepError for a file, model or device that is not there.
@@ -234,10 +234,13 @@ class Player:
         self._apply_gains()
 
     def toggle_solo(self, index: int) -> None:
-        """Hear this stem alone, or all again."""
+        """Hear this stem alone, or all again: alone it is heard, as `toggle_mute` brings it back."""
         alone = not self._faders[index].solo
         for number, fader in enumerate(self._faders):
             fader.solo = alone and number == index
+            if fader.solo:
+                fader.muted = False
+                fader.gain_db = 0.0 if fader.gain_db == float("-inf") else fader.gain_db
         self._apply_gains()
 
     def all_on(self) -> None:
@@ -274,7 +277,7 @@ class Player:
     # -- what is going on ------------------------------------------------------------------------------------
 
     def status(self) -> PlayerStatus:
-        """A snapshot. When source or engine have given up, `message` says why; the sound goes on as far as it can."""
+        """A snapshot. When source or engine have given up, `messages` say why; the sound goes on as far as it can."""
         head = self.deck.callback.read()
         length = self.source.length
         return PlayerStatus(
@@ -296,7 +299,8 @@ class Player:
             clipped_samples=head.clipped_samples,
             frames=head.frames,
             engine=self.engine.stats(),
-            message=self.source.message or self.engine.failure,
+            bypass_s=head.bypass_samples / ENGINE_RATE,
+            messages=tuple(text for text in (self.source.message, self.engine.failure) if text is not None),
         )
 
     def _levels_db(self, position: int, epoch: int) -> tuple[float, ...]:
@@ -310,9 +314,13 @@ class Player:
         return tuple(float(level) for level in 10.0 * np.log10(np.maximum(power * gains**2, floor)))
 
     def _latency(self, block: int) -> Latency:
-        """What the same settings would mean for live sound; a file is read ahead, and only the device's is felt."""
+        """What the same settings would mean for live sound; a file is read ahead, and only the device's is felt.
+
+        Live sound comes hop by hop, so that an automatic chunk is one frame there. The margin is what computing
+        one chunk takes: its frames times the 99th percentile of one hop as measured, in whatever chunks.
+        """
         stats = self.engine.stats()
-        chunk = self.engine.chunk or max(stats.chunk, 1)
+        chunk = self.engine.chunk or 1
         device_s = self._stream.latency_s if self._stream is not None else 0.0
         return Latency(
             algorithmic=algorithmic_latency(chunk, max(block, 1), lookahead=self.engine.lookahead_frames),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
 import signal
 import sys
 import time
@@ -14,6 +13,8 @@ from typing import TextIO
 if sys.platform != "win32":  # Windows: no keys yet, the status line alone
     import termios
     import tty
+
+FALLBACK_COLUMNS = 80
 
 _SEQUENCES = {
     b"\x1b[A": "up",
@@ -126,8 +127,7 @@ class Terminal:
     def status(self, line: str) -> None:
         """Replace the status line; cut to the screen's width, since a wrapped line could not be replaced."""
         if self.shows:
-            columns = shutil.get_terminal_size().columns
-            self._screen.write("\r" + line[: columns - 1] + "\x1b[K")
+            self._screen.write("\r" + line[: self._columns() - 1] + "\x1b[K")
             self._screen.flush()
             self._line_is_up = True
 
@@ -143,6 +143,12 @@ class Terminal:
             self._screen.write("\r\x1b[K")
             self._screen.flush()
             self._line_is_up = False
+
+    def _columns(self) -> int:
+        try:
+            return os.get_terminal_size(self._screen.fileno()).columns or FALLBACK_COLUMNS
+        except (OSError, ValueError):  # not a terminal after all, or without a descriptor
+            return FALLBACK_COLUMNS
 
     def _continued(self, _signal: int, _frame: object) -> None:
         # Back from control-Z: the shell has put the terminal into its own state meanwhile.

@@ -69,7 +69,9 @@ class Reference:
     fade_from: np.ndarray = field(default_factory=lambda: np.zeros((2, FADE), np.float32))
     counters: dict[str, int] = field(
         default_factory=lambda: dict.fromkeys(
-            "blocks frames late_blocks dry_samples starved_samples clipped_samples wet_samples max_block".split(), 0
+            "blocks frames late_blocks dry_samples starved_samples clipped_samples wet_samples max_block "
+            "bypass_samples".split(),
+            0,
         )
     )
 
@@ -123,6 +125,8 @@ class Reference:
                 self.position += played
                 if kind == WET:
                     count["wet_samples"] += played
+                if kind == BYPASS:
+                    count["bypass_samples"] += played
                 if kind == DRY:
                     count["dry_samples"] += played
                     count["late_blocks"] += 1

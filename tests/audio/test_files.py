@@ -324,9 +324,18 @@ class TestBadFiles:
     def test_samples_that_are_no_numbers(self, tmp_path: Path, bad: float, at: int) -> None:
         samples = music(1, 44100)
         samples[at, 1] = bad
-        reader = open_audio(write(tmp_path / "a.wav", samples, 44100, subtype="FLOAT"))
-        with reader, pytest.raises(RtsepError, match=f"sample at {at / 44100:.3f} s is not a number"):
-            read_all(reader)
+        wrong = f"sample at {at / 44100:.3f} s is not a number"
+        with open_audio(write(tmp_path / "a.wav", samples, 44100, subtype="FLOAT")) as reader:
+            assert reader.truncated is None
+            good = reader.read(44100) if at else np.zeros((2, 0), np.float32)
+            assert np.array_equal(good, samples[:at].T)
+            for _ in range(2):
+                with pytest.raises(RtsepError, match=wrong):
+                    reader.read(100)
+            assert wrong in str(reader.truncated)
+            reader.seek(at + 1)
+            assert np.array_equal(read_all(reader), samples[at + 1 :].T)
+            assert reader.truncated is None
 
     @pytest.mark.parametrize("keep", [0.3, 0.71])
     def test_a_truncated_flac_plays_to_its_last_sample_and_says_so(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from rtsep.audio.files import open_audio
 from rtsep.audio.resample import ENGINE_RATE, EngineReader, StreamResampler, resampled_length
+from rtsep.errors import RtsepError
 
 RATES = [8000, 11025, 22050, 32000, 44100, 48000, 88200, 96000, 192000, 37800, 44101]
 
@@ -120,3 +121,24 @@ class TestEngineReader:
         reader.seek(whole.shape[1] + 5000)
         assert reader.read(10).shape == (2, 0)
         reader.close()
+
+
+@pytest.mark.parametrize("rate", [44100, 48000])
+@pytest.mark.parametrize("at", [16384, 30001])
+def test_what_is_before_a_sample_that_is_no_number_is_given(tmp_path: Path, rate: int, at: int) -> None:
+    samples = np.random.default_rng(at).uniform(-0.5, 0.5, (rate, 2)).astype(np.float32)
+    soundfile.write(tmp_path / "good.wav", samples[:at], rate, subtype="FLOAT")
+    samples[at] = np.nan
+    soundfile.write(tmp_path / "bad.wav", samples, rate, subtype="FLOAT")
+    good, bad = (EngineReader(open_audio(tmp_path / name)) for name in ("good.wav", "bad.wav"))
+    expected = good.read(rate)
+    heard = bad.read(rate)
+    assert heard.shape == (2, resampled_length(at, rate, ENGINE_RATE))
+    np.testing.assert_array_equal(heard, expected)
+    for _ in range(2):
+        with pytest.raises(RtsepError, match="not a number"):
+            bad.read(1)
+    bad.seek(0)
+    np.testing.assert_array_equal(bad.read(1000), expected[:, :1000])
+    good.close()
+    bad.close()

@@ -1,6 +1,8 @@
 """The output stream on virtual devices: every sample arrives, and a hanging PortAudio does not hang us."""
 
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -118,6 +120,34 @@ def test_a_killed_audio_server_does_not_hang_stop_and_close(virtual_audio) -> No
         assert time.monotonic() - before < 3.0
     finally:
         virtual_audio.restart()
+
+
+_STOPPED_WHILE_PLAYING = """
+import time
+from rtsep.audio.devices import find_device
+from rtsep.audio.stream import OutputStream
+from rtsep.dsp.deck import Deck, DeckLayout
+stream = OutputStream(Deck.create(DeckLayout(("one", "two"))), find_device("rt_out").index, 256, latency="low")
+stream.start()
+time.sleep(0.3)
+print("playing", flush=True)
+time.sleep(1.5)
+print(stream.active, stream.close())
+"""
+
+
+def test_alsa_does_not_write_over_the_screen_when_the_sound_breaks_off(virtual_audio) -> None:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", _STOPPED_WHILE_PLAYING], text=True, **pipes) as player:
+        assert player.stdout is not None
+        assert player.stdout.readline() == "playing\n"
+        for _ in range(3):
+            player.send_signal(signal.SIGSTOP)
+            time.sleep(0.4)
+            player.send_signal(signal.SIGCONT)
+            time.sleep(0.1)
+        out, err = player.communicate(timeout=60)
+    assert (out, err) == ("True True\n", "")
 
 
 class HangingStream:

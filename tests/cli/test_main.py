@@ -139,6 +139,42 @@ def test_a_reader_that_goes_away_is_no_error(words: list[str], buffering: str) -
     assert (done.returncode, done.stderr) == (1, "")
 
 
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_closed_standard_stream_is_the_null_device(number: int) -> None:
+    # What the program opens next must not become one of the three, which a child process would take over.
+    program = (
+        "import os, sys\n"
+        "from rtsep.cli.main import main\n"
+        "code = main(['devices', '--json'])\n"
+        "os.fstat(1)\n"
+        "print('here', file=sys.stdout, flush=True)\n"
+        "print('here', file=sys.stderr, flush=True)\n"
+        "assert sys.stdin.read() == ''\n"
+        f"assert os.path.sameopenfile({number}, os.open(os.devnull, os.O_RDONLY)) and os.get_inheritable({number})\n"
+        "sys.exit(code + 40)\n"
+    )
+    closing = ["sh", "-c", f'exec "$0" "$@" {number}>&-', sys.executable, "-c", program]
+    done = subprocess.run(closing, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 40, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("buffering", ["1", ""])
+@pytest.mark.parametrize("words", [["--version"], ["devices", "--json"]])
+def test_a_full_stdout_is_one_line(words: list[str], buffering: str) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "rtsep", *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            env=os.environ | {"PYTHONUNBUFFERED": buffering},
+        )
+    assert (done.returncode, done.stderr) == (1, "rtsep: cannot write to stdout: No space left on device\n")
+
+
 def _start_separating(song: Path, out: Path, model: Path) -> subprocess.Popen[str]:
     """A `separate` that is in the middle of a long file."""
     words = ["separate", str(song), "-o", str(out), "--model", str(model), "--chunk", "1"]

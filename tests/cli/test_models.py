@@ -48,6 +48,8 @@ def test_list_tells_stems_size_latency_licence_and_place(models: Path, capsys: p
     assert "good  vocals, other\n" in said
     assert "untrained  vocals, instrumental  (not trained yet: no weights)" in said
     assert "unusable: " in said
+    assert "MIT" in said.splitlines()[-1]
+    assert "FFTW (GPL 2 or later)" in said.splitlines()[-1]
 
 
 @pytest.mark.usefixtures("models")
@@ -72,6 +74,31 @@ def test_check_says_what_is_wrong(monkeypatch: pytest.MonkeyPatch, capsys: pytes
 @pytest.mark.usefixtures("models")
 def test_a_good_model_passes_the_real_check(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "check", "good"]) == 0, capsys.readouterr()
+
+
+class Unfinished:
+    """A network whose author has not come to the end."""
+
+    def __init__(self, **sizes: object) -> None:
+        raise NotImplementedError("not\nyet")
+
+
+def test_a_network_that_raises_anything_is_one_broken_model(
+    models: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake = types.ModuleType("unfinished")
+    fake.__dict__["Unfinished"] = Unfinished
+    monkeypatch.setitem(sys.modules, "unfinished", fake)
+    (models / "raising").mkdir()
+    (models / "raising" / "recipe.toml").write_text(
+        'name = "raising"\nnetwork = "unfinished:Unfinished"\nstems = ["vocals", "other"]\n'
+    )
+    assert main(["models", "check", "good", "raising"]) == 3
+    assert capsys.readouterr().out == "good: ok\nraising: FAILED\n    NotImplementedError: not yet\n"
+    assert main(["models", "list"]) == 0
+    said = capsys.readouterr().out
+    assert f"raising  {models / 'raising'}\n    unusable: NotImplementedError: not yet\n" in said
+    assert "good  vocals, other\n" in said
 
 
 @pytest.mark.usefixtures("models")

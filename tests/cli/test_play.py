@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,8 +19,9 @@ import psutil
 import pytest
 import soundfile
 
+from rtsep.cli import play as command
 from rtsep.cli.play import parse_gain
-from rtsep.errors import UsageError
+from rtsep.errors import RtsepError, UsageError
 from tests.virtual_audio import VirtualAudio
 
 RATE = 44100
@@ -31,8 +33,9 @@ def rtsep(*arguments: object, **options: object) -> subprocess.CompletedProcess[
     command = [sys.executable, "-m", "rtsep", *map(str, arguments)]
     settings = {"capture_output": True, "text": True, "timeout": 120, "cwd": REPOSITORY} | options
     done = subprocess.run(command, **settings)  # type: ignore[call-overload]
-    # On a machine that is too busy ALSA itself speaks of underruns; only our own words are under test.
-    done.stderr = "".join(line for line in done.stderr.splitlines(True) if not line.startswith("ALSA lib"))
+    # How long a start takes is not under test.
+    noise = "rtsep: getting ready"
+    done.stderr = "".join(line for line in done.stderr.splitlines(True) if not line.startswith(noise))
     return done
 
 
@@ -61,6 +64,7 @@ class Typist:
 
     def __init__(self, *arguments: object) -> None:
         ours, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, (24, 200))
         self.user = ours
         self.screen = ""
         self.process = subprocess.Popen(
@@ -69,7 +73,6 @@ class Typist:
             stdout=subprocess.PIPE,
             stderr=theirs,
             cwd=REPOSITORY,
-            env=os.environ | {"COLUMNS": "200"},
             start_new_session=True,
         )
         self.terminal = theirs
@@ -127,10 +130,10 @@ def test_gains(text: str, expected: tuple[str, float]) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "vocals", "vocals=", "=3", "vocals=loud", "vocals=nan", "vocals=inf", "vocals=99"]
+    "text", ["", "vocals", "vocals=", "=3", "vocals=loud", "vocals=nan", "vocals=inf", "vocals=12.1", "vocals=-61"]
 )
 def test_what_is_no_gain_is_a_usage_error(text: str) -> None:
-    with pytest.raises(UsageError, match="STEM=DB"):
+    with pytest.raises(UsageError, match=r"STEM=DB .* -60 to \+12, or -inf"):
         parse_gain(text)
 
 
@@ -151,7 +154,9 @@ def test_a_song_is_played_and_reported_as_json(
     assert (report["dry_s"], report["late_blocks"], report["engine"]["late_hops"]) == (0.0, 0, 0)
     assert report["engine"]["chunk"] == 4
     assert report["engine"]["compute_p50_ms"] > 0
-    parts = report["latency_samples"]
+    assert (report["bypass_s"], report["messages"]) == (0.0, [])
+    parts = report["live_latency_samples"]
+    assert report["device_latency_ms"] == pytest.approx(parts["device"] / 44.1)
     assert parts["algorithmic"] >= 4096 + 3 * 1024
     assert parts["total"] == parts["algorithmic"] + parts["margin"] + parts["device"]
 
@@ -166,8 +171,6 @@ def test_the_end_of_the_excerpt_and_the_summary(
 
 
 def test_keys_and_status_line(typist: Callable[..., Typist], tone: Path, constant_bundle: Callable[..., Path]) -> None:
-    import termios
-
     player = typist(tone, "--device", "rt_out", "--model", constant_bundle(vocals=0.25, instrumental=0.75))
     before = termios.tcgetattr(player.terminal)
     player.wait_for("? for the keys")
@@ -195,8 +198,6 @@ def test_keys_and_status_line(typist: Callable[..., Typist], tone: Path, constan
 def test_interrupted_it_ends_orderly(
     typist: Callable[..., Typist], tone: Path, constant_bundle: Callable[..., Path], number: int, code: int
 ) -> None:
-    import termios
-
     player = typist(tone, "--device", "rt_out", "--model", constant_bundle())
     before = termios.tcgetattr(player.terminal)
     player.wait_for("▶ 0:01")
@@ -232,6 +233,10 @@ def test_killed_it_takes_its_worker_along(
         (["{tone}", "--compute", "tpu"], 2, "auto, cpu, cuda or cuda:N"),
         (["{tone}", "--compute", "cuda:99"], 1, "--compute cuda:99"),
         (["{tone}", "--start", "-1"], 2, "--start"),
+        (["{tone}", "--start", "nan"], 2, "--start nan"),
+        (["{tone}", "--start", "inf"], 2, "--start inf"),
+        (["{tone}", "--start", "6.5"], 1, "noise.wav is only 6.00 s long"),
+        (["{tone}", "--seconds", "nan"], 2, "--seconds nan"),
         (["{tone}", "--seconds", "0"], 2, "--seconds"),
         (["{tone}", "--sekunden", "3"], 2, "--sekunden"),
         ([], 2, "FILE"),
@@ -271,6 +276,69 @@ def test_without_a_device_stems_and_picture_are_written(
     assert rate == RATE
     np.testing.assert_allclose(stem, 0.75 * song, atol=1e-6)
     assert (folder / "before-after.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("rate", [RATE, 48000])
+def test_without_a_device_the_part_asked_for_is_written(
+    silent_environment: dict[str, str], tmp_path: Path, constant_bundle: Callable[..., Path], rate: int
+) -> None:
+    song = np.random.default_rng(3).uniform(-0.5, 0.5, (3 * rate, 1)).astype(np.float32)
+    soundfile.write(tmp_path / "song.wav", song, rate, subtype="FLOAT")
+    environment = silent_environment | {"PYTHONPATH": str(REPOSITORY)}
+    model = constant_bundle(vocals=0.25, instrumental=0.75)
+    settings = {"cwd": tmp_path, "env": environment}
+    done = rtsep("play", "song.wav", "--start", 1, "--seconds", 0.5, "--model", model, **settings)
+    assert done.returncode == 0, done.stderr
+    stems = [
+        soundfile.read(tmp_path / "out" / "song" / f"{stem}.wav", dtype="float32", always_2d=True)[0]
+        for stem in ("vocals", "instrumental")
+    ]
+    np.testing.assert_allclose(sum(stems), song[rate : rate + rate // 2], atol=1e-5)
+    done = rtsep("play", "song.wav", "--start", 3, "--model", model, **settings)
+    assert done.returncode == 1
+    assert "--start 3: song.wav is only 3.00 s long" in done.stderr
+    done = rtsep("play", "missing.wav", "--model", "no-such-model", **settings)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[1:] == ["rtsep: missing.wav does not exist"]
+
+
+def test_without_portaudio_stems_are_written_too(
+    short_wav: Path,
+    tmp_path: Path,
+    constant_bundle: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def missing() -> list[object]:
+        raise RtsepError("the PortAudio library is missing")
+
+    monkeypatch.setattr(command, "list_devices", missing)
+    monkeypatch.chdir(tmp_path)
+    assert command.play(short_wav, model=str(constant_bundle())) == 0
+    assert capsys.readouterr().err.startswith("rtsep: the PortAudio library is missing: writing the stems")
+    assert (tmp_path / "out" / "short" / "vocals.wav").exists()
+
+
+def test_a_long_start_is_announced(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(command, "PATIENCE_S", 0.05)
+    for quiet, inside_s, said in ((False, 0.3, 1), (True, 0.3, 0), (False, 0.0, 0)):
+        with command._patience(quiet):
+            time.sleep(inside_s)
+        time.sleep(0.1)
+        assert len(capsys.readouterr().err.splitlines()) == said
+
+
+def test_a_song_that_breaks_off_is_told_once_and_is_a_failure(
+    virtual_audio: VirtualAudio, tmp_path: Path, constant_bundle: Callable[..., Path]
+) -> None:
+    samples = np.full((2 * RATE, 2), 0.1, np.float32)
+    samples[RATE, 0] = np.nan
+    soundfile.write(tmp_path / "bad.wav", samples, RATE, subtype="FLOAT")
+    done = rtsep("play", tmp_path / "bad.wav", "--device", "rt_out", "--model", constant_bundle(), "--no-ui", "--json")
+    assert done.returncode == 1
+    (message,) = json.loads(done.stdout)["messages"]
+    assert "not a number" in message
+    assert done.stderr == f"rtsep: {message}\n"
 
 
 def test_without_any_device_a_device_asked_for_is_a_failure(

@@ -126,7 +126,9 @@ class TestSeveralFiles:
         good = write(tmp_path / "good.wav", sound(3000, 44100), 44100)
         bad = tmp_path / "bad.wav"
         bad.write_text("Dear diary")
-        nan = write(tmp_path / "nan.wav", np.full((200_000, 2), np.nan, np.float32), 44100)
+        samples = sound(200_000, 44100)
+        samples[150_000] = np.nan
+        nan = write(tmp_path / "nan.wav", samples, 44100)
         late = tmp_path / "late.flac"
         soundfile.write(late, sound(200_000, 44100), 44100)
         late.write_bytes(late.read_bytes()[:400_000])
@@ -136,6 +138,7 @@ class TestSeveralFiles:
         assert main(["separate", *words, "-o", str(out), "--model", str(constant_bundle())]) == 3
         said = capsys.readouterr()
         assert said.err.count("\n") == 4
+        assert "nan.wav: the sample at 3.401 s is not a number" in said.err
         assert all(line.startswith("rtsep: ") for line in said.err.splitlines())
         assert sorted(path.name for path in out.iterdir()) == ["good", "last"]
         written = sorted(str(path) for path in out.glob("*/*"))
@@ -196,6 +199,30 @@ def test_a_missing_model_or_device_fails_before_anything_is_made(
     assert main(["separate", song, "-o", str(out), *absent]) == 1
     assert "cuda:99" in capsys.readouterr().err
     assert not out.exists()
+
+
+@pytest.mark.parametrize("name", ["vocals.wav", "link.wav"])
+def test_a_song_is_never_replaced_by_its_own_stem(
+    name: str,
+    tmp_path: Path,
+    constant_bundle: Maker,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = tmp_path / Path(name).stem
+    folder.mkdir()
+    song = write(folder / "vocals.wav", sound(3000, 44100), 44100)
+    if name != song.name:
+        (folder / name).symlink_to(song)
+    before = song.read_bytes()
+    monkeypatch.chdir(tmp_path)
+    words = ["separate", str(Path(folder.name, name)), "-o", ".", "--model", str(constant_bundle())]
+    assert main(words) == 1
+    said = capsys.readouterr().err
+    assert "replaced by its own stem" in said
+    assert said.count("\n") == 1
+    assert song.read_bytes() == before
+    assert sorted(path.name for path in folder.iterdir()) == sorted({name, song.name})
 
 
 def test_what_was_there_survives_a_failure(tmp_path: Path, constant_bundle: Maker) -> None:

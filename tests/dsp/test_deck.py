@@ -125,7 +125,7 @@ def test_words_set_are_words_read() -> None:
     assert deck.transport.master == 0.25
     deck.transport.bypass = False
     assert not deck.transport.bypass
-    for name in ("chunk", "late_hops", "skipped_hops", "restarts", "heartbeat"):
+    for name in ("chunk", "late_hops", "skipped_hops", "heartbeat"):
         setattr(deck.worker, name, 12)
         assert getattr(deck.worker, name) == 12
     for stem in (-1, 8):
@@ -138,7 +138,7 @@ def test_words_set_are_words_read() -> None:
 
 def test_the_play_head_has_a_name_for_every_word() -> None:
     deck = Deck.create(SMALL)
-    for index in range(at.POSITION, at.MAX_BLOCK + 1):
+    for index in range(at.POSITION, at.BYPASS_SAMPLES + 1):
         store_i64(deck.callback.words, index, 1000 + index)
     store_i64(deck.callback.words, at.KIND, Kind.DRY)
     store_i64(deck.callback.words, at.ENDED, 1)
@@ -146,7 +146,7 @@ def test_the_play_head_has_a_name_for_every_word() -> None:
     assert (head.position, head.epoch, head.ack, head.kind, head.ended) == (1001, 1002, 1003, Kind.DRY, True)
     assert (head.blocks, head.frames, head.late_blocks) == (1006, 1007, 1008)
     assert (head.dry_samples, head.starved_samples, head.clipped_samples) == (1009, 1010, 1011)
-    assert (head.wet_samples, head.max_block) == (1012, 1013)
+    assert (head.wet_samples, head.max_block, head.bypass_samples) == (1012, 1013, 1014)
     assert (deck.callback.position, deck.callback.frames, deck.callback.ack) == (1001, 1007, 1003)
     deck.close()
 

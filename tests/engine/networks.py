@@ -112,6 +112,23 @@ class Crashing(ConstantMask):
         raise RuntimeError("the roof fell in")
 
 
+class CrashingWhenLoud(ConstantMask):
+    """Raises at a loud frame."""
+
+    def step(self, magnitudes: Tensor, state: State) -> Tensor:
+        if magnitudes.mean(dim=(0, 1, 2)).max() > LOUD:
+            raise RuntimeError("the walls shook")
+        return super().step(magnitudes, state)
+
+
+class LongMemory(ConstantMask):
+    """Says that it looks further back than any player keeps."""
+
+    def __init__(self, stems: list[str], gains: list[float], channels: int = 2, bins: int = 1024) -> None:
+        super().__init__(stems, gains, channels, bins)
+        self.context_frames = 193
+
+
 class Dying(ConstantMask):
     """Takes the whole process along."""
 

@@ -17,7 +17,7 @@ import pytest
 
 import rtsep
 from rtsep.dsp.deck import Deck
-from rtsep.engine.host import Engine
+from rtsep.engine.host import HUNG_LOOKS, WATCH_S, Engine
 from rtsep.errors import RtsepError
 
 ROOT = str(Path(rtsep.__file__).parent.parent)
@@ -78,7 +78,6 @@ def test_killed_it_is_back_within_a_second_and_publishes_again(constant_bundle: 
             assert engine.poll() == restarts
         play_noise(engine.deck)
         wait_until(lambda: engine.deck.stem.epoch == 1 and engine.deck.stem.end > 50_000)
-        assert engine.deck.worker.restarts == 2
 
 
 def test_killed_while_it_still_imports_it_is_back_too(constant_bundle: Callable[..., Path]) -> None:
@@ -170,6 +169,56 @@ def test_a_worker_that_dies_at_every_start_is_given_up(tmp_path: Path) -> None:
             engine.wait_ready()
         assert engine.failure is not None
         assert engine.worker_pid is None
+
+
+def test_a_worker_that_dies_before_it_has_separated_anything_is_given_up(tmp_path: Path) -> None:
+    with Engine(bundle(tmp_path / "shaking", "tests.engine.networks:CrashingWhenLoud")) as engine:
+        engine.wait_ready()
+        engine.deck.mixture.restart(1, 0, 0)
+        engine.deck.mixture.write(20 * np.random.default_rng(2).standard_normal((2, 44100)).astype(np.float32))
+        wait_until(lambda: engine.failure is not None, limit_s=60)
+        assert engine.failure == (
+            "the separation worker dies before it has separated anything: RuntimeError: the walls shook"
+        )
+        assert (engine.restarts, engine.worker_pid) == (2, None)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGSTOP is POSIX")
+def test_a_worker_that_hangs_is_replaced(constant_bundle: Callable[..., Path]) -> None:
+    with Engine(constant_bundle(vocals=0.5, instrumental=0.5)) as engine:
+        engine.wait_ready()
+        time.sleep(HUNG_LOOKS * WATCH_S + 1.0)
+        assert engine.poll() == 0  # idle is not hung
+        pid = engine.worker_pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        stopped = time.monotonic()
+        play_noise(engine.deck)
+        wait_until(lambda: engine.worker_pid not in (None, pid), limit_s=20)
+        assert 4.0 < time.monotonic() - stopped < 10.0
+        wait_until(lambda: engine.deck.stem.epoch == 1 and engine.deck.stem.end > 50_000, limit_s=60)
+        assert engine.poll() == 1
+
+
+@pytest.mark.parametrize(("key", "value"), [("n_fft", 2048), ("hop", 512), ("sample_rate", 48000), ("channels", 1)])
+def test_a_recipe_for_another_transform_is_refused_by_name(
+    constant_bundle: Callable[..., Path], key: str, value: int
+) -> None:
+    folder = constant_bundle()
+    text = (folder / "recipe.toml").read_text()
+    small = "\nhop = 512" if key == "n_fft" else ""
+    (folder / "recipe.toml").write_text(f"{text}[stft]\n{key} = {value}{small}\n")
+    for use in (Engine, rtsep.load):
+        with pytest.raises(RtsepError, match=rf"\[stft\] {key} = {value}, and only"):
+            use(folder)
+
+
+def test_a_network_that_looks_back_further_than_the_ring_is_refused(tmp_path: Path) -> None:
+    with (
+        Engine(bundle(tmp_path / "elephant", "tests.engine.networks:LongMemory")) as engine,
+        pytest.raises(RtsepError, match="193 frames back, and only 192"),
+    ):
+        engine.wait_ready()
 
 
 def test_close_does_not_wait_for_a_start_and_can_be_repeated(constant_bundle: Callable[..., Path]) -> None:

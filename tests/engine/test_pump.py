@@ -161,6 +161,25 @@ def test_a_song_is_played_to_its_last_sample() -> None:
         np.testing.assert_allclose(heard[:, 64 : song.shape[1] - 64], song[:, 64:-64], atol=1e-6)
 
 
+@pytest.mark.parametrize("chunk", [None, 1, 4, 32])
+@pytest.mark.parametrize("extra", [0, 1, HOP - 1])
+@pytest.mark.parametrize("lookahead", [False, True])
+def test_nothing_beyond_the_end_is_separated(chunk: int | None, extra: int, lookahead: bool) -> None:
+    song = noise(30 * HOP + extra)
+    bench = Bench((Delayed if lookahead else ConstantMask)(STEMS, [0.25, 0.75]), chunk, song)
+    for target in (0, 10 * HOP):
+        bench.start(target)
+        bench.work(WorkerState.ENDED)
+        assert bench.deck.worker.state == WorkerState.ENDED
+        end = bench.deck.stem.end
+        assert song.shape[1] <= end < song.shape[1] + (chunk or 32) * HOP
+        np.testing.assert_allclose(bench.stems(target, song.shape[1]).sum(axis=0), song[:, target:], atol=1e-5)
+    hops = bench.deck.worker.hops
+    for _ in range(50):
+        assert bench.pump.turn() > 0
+    assert bench.deck.worker.hops == hops
+
+
 def test_a_worker_that_is_late_skips_to_the_play_head_and_comes_back() -> None:
     song = noise(8 * SECOND)
     bench = Bench(ConstantMask(STEMS, [0.5, 0.5]), 8, song)

@@ -155,6 +155,8 @@ def test_numbers_that_are_none_do_not_come_out() -> None:
     stream = separator(BrokenWhenLoud(["a"], [1.0]), 2)
     with pytest.raises(BrokenNetwork):
         stream.feed(noise(10 * HOP) * 1000)
+    quiet = noise(20 * HOP) * 0.01
+    np.testing.assert_allclose(feed(stream, quiet, [1000])["a"], quiet, atol=1e-6)  # as good as new
 
 
 def test_wrong_input_says_what_was_expected() -> None:
@@ -162,6 +164,8 @@ def test_wrong_input_says_what_was_expected() -> None:
     for wrong in (np.zeros(5, np.float32), np.zeros((1, 5), np.float32), np.zeros((5, 2), np.float32)):
         with pytest.raises(ValueError, match=r"\(2, n\)"):
             stream.feed(wrong)
+    with pytest.raises(ValueError, match="int16"):
+        stream.feed(np.zeros((2, 5), np.int16))  # type: ignore[arg-type]
 
 
 def test_load_finds_models_and_refuses_what_is_not_there(constant_bundle: Callable[..., Path]) -> None:

@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import pytest
 import soundfile
 
 from rtsep.dsp.deck import Deck, Kind
+from rtsep.engine.latency import algorithmic_latency
 from rtsep.errors import RtsepError, UsageError
 from rtsep.player.transport import Player
 from tests.player.fake_stream import FakeStream
@@ -165,13 +167,16 @@ def test_faders_mutes_solo_and_bypass(deckhand: Callable[..., Deckhand], constan
     player.toggle_mute(1)
     assert gains() == pytest.approx([10 ** (-0.3), 0.0])
     player.toggle_solo(1)
-    assert gains() == [0.0, 0.0]  # alone, and muted still
-    player.toggle_mute(1)
-    assert gains() == [0.0, 1.0]
+    assert gains() == [0.0, 1.0]  # alone, and muted no longer
     player.toggle_solo(0)
     assert gains() == pytest.approx([10 ** (-0.3), 0.0])
     player.toggle_solo(0)
     assert gains() == pytest.approx([10 ** (-0.3), 1.0])
+    player.set_gain("vocals", float("-inf"))
+    player.toggle_solo(0)  # alone and at the very bottom would be silence
+    assert gains() == [1.0, 0.0]
+    player.toggle_solo(0)
+    assert gains() == [1.0, 1.0]
     player.set_gain("vocals", float("-inf"))
     player.toggle_mute(0)  # the key that mutes also brings back what began silent
     assert gains() == [1.0, 1.0]
@@ -199,6 +204,7 @@ def test_faders_mutes_solo_and_bypass(deckhand: Callable[..., Deckhand], constan
     dry = hand.stream.heard[0, -512:].mean() * SCALE / player.position
     assert (wet, dry) == pytest.approx((0.75, 1.0), abs=0.03)
     assert player.status().bypass
+    assert player.status().bypass_s > 0.05
 
 
 def test_levels_are_those_of_what_is_heard(tmp_path: Path, deckhand: Callable[..., Deckhand]) -> None:
@@ -212,7 +218,8 @@ def test_levels_are_those_of_what_is_heard(tmp_path: Path, deckhand: Callable[..
     status = hand.player.status()
     assert status.levels_db == pytest.approx((-29.0, -9.0), abs=0.3)  # half a sine: -6 - 3 dB
     assert (status.playing, status.ended, status.length_s) == (True, False, 4.0)
-    assert status.latency.algorithmic >= 4096
+    assert status.latency.algorithmic == algorithmic_latency(1, 512)  # live, an automatic chunk is one frame
+    assert 0 < status.latency.margin == ceil(status.engine.compute_p99_ms * 44.1)
 
 
 def test_a_killed_worker_comes_back_and_the_song_goes_on(deckhand: Callable[..., Deckhand], ramp: Path) -> None:
@@ -280,14 +287,21 @@ def test_a_file_that_is_harmed_while_it_plays_is_played_as_far_as_it_goes(
     assert status.dry_s == 0
     heard = hand.stream.heard[0]
     if harm == "truncated":
-        assert status.message is not None
-        assert "harmed.wav" in status.message
-        assert "\n" not in status.message
+        (message,) = status.messages
+        assert "harmed.wav" in message
+        assert "\n" not in message
         assert 9.9 < status.position_s < 10.1
         assert heard.max() == pytest.approx(status.position_s * RATE / SCALE, rel=1e-3)
     else:
-        assert status.message is None
+        assert status.messages == ()
         assert status.position_s == 20.0
+
+
+def test_source_and_engine_both_have_their_say(deckhand: Callable[..., Deckhand]) -> None:
+    player = deckhand().player
+    player.source._message = "the file is cut off"
+    player.engine._failure = "no worker"
+    assert player.status().messages == ("the file is cut off", "no worker")
 
 
 def test_what_is_not_there_is_one_line_and_leaves_nothing(ramp: Path, constant_bundle: Callable[..., Path]) -> None:

@@ -31,7 +31,8 @@ def status(**changes: object) -> PlayerStatus:
         "clipped_samples": 0,
         "frames": 1,
         "engine": EngineStats("running", 4, 10, 2, 1, 0, 5.0, 6.0),
-        "message": None,
+        "bypass_s": 0.0,
+        "messages": (),
     }
     return PlayerStatus(**(fields | changes))
 

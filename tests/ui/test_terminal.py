@@ -98,11 +98,22 @@ def test_without_a_terminal_there_is_neither_key_nor_line() -> None:
     assert screen.getvalue() == ""
 
 
-def test_the_status_line_is_replaced_cut_and_taken_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "10")
+def test_the_status_line_is_replaced_cut_and_taken_away() -> None:
     screen = Screen()
     with Terminal(io.StringIO(), screen) as terminal:
-        terminal.status("0123456789abcdef")
+        terminal.status("0123456789" * 9)
         terminal.message("a line")
         terminal.status("short")
-    assert screen.getvalue() == "\r012345678\x1b[K" + "\r\x1b[K" + "a line\n" + "\rshort\x1b[K" + "\r\x1b[K"
+    line = ("0123456789" * 8)[:79]  # nobody tells how wide this screen is
+    assert screen.getvalue() == f"\r{line}\x1b[K" + "\r\x1b[K" + "a line\n" + "\rshort\x1b[K" + "\r\x1b[K"
+
+
+def test_the_line_is_as_wide_as_the_screen_it_goes_to() -> None:
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as screen:
+        for columns, shown in ((12, 11), (30, 29), (0, 79)):  # 0: a terminal that does not know
+            termios.tcsetwinsize(theirs, (24, columns))
+            with Terminal(io.StringIO(), screen) as terminal:
+                terminal.status("x" * 200)
+            assert os.read(ours, 4096).decode() == "\r" + "x" * shown + "\x1b[K" + "\r\x1b[K"
+    os.close(ours)
