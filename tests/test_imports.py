@@ -51,7 +51,7 @@ TORCH_AT_HOME = (
 TORCH_ON_CALL = ("rtsep.bundle", "rtsep.engine.worker", "rtsep.engine.pump", "rtsep.cli")
 
 LIGHT = ("rtsep", "rtsep.cli.main", "rtsep.ui.keys", "rtsep.ui.terminal")
-PLAYING = ("rtsep.audio", "rtsep.dsp", "rtsep.player", "rtsep.ui", "rtsep.engine.host", "rtsep.cli.play")
+PLAYING = ("rtsep.audio", "rtsep.dsp", "rtsep.player", "rtsep.ui", "rtsep.engine.host", "rtsep.cli.session")
 
 
 def dotted(path: Path) -> str:

@@ -19,6 +19,7 @@ from rtsep.dsp.deck import Deck, Kind
 from rtsep.engine.host import Engine, EngineStats
 from rtsep.engine.latency import Latency, algorithmic_latency
 from rtsep.errors import UsageError
+from rtsep.player.faders import MAX_GAIN_DB, MIN_GAIN_DB, Fader, db_to_linear
 from rtsep.player.source import FileSource
 
 PATIENCE_S = 0.35
@@ -28,7 +29,6 @@ FIRST_LEAD_S = 0.3
 """Stems ready before the device is opened, so that the first block is already separated."""
 METER_SAMPLES = 2048
 SILENCE_DB = -100.0
-MIN_GAIN_DB, MAX_GAIN_DB = -60.0, 12.0
 
 
 class Stream(Protocol):
@@ -39,15 +39,6 @@ class Stream(Protocol):
     def start(self) -> None: ...
     def stop(self) -> bool: ...
     def close(self) -> bool: ...
-
-
-@dataclass
-class Fader:
-    """One stem's settings. `gain_db` may be minus infinity."""
-
-    gain_db: float = 0.0
-    muted: bool = False
-    solo: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,11 +65,6 @@ class PlayerStatus:
     engine: EngineStats
     bypass_s: float
     messages: tuple[str, ...]
-
-
-def db_to_linear(gain_db: float) -> float:
-    """20 dB are a factor of ten; minus infinity is 0."""
-    return 10.0 ** (gain_db / 20.0)
 
 
 class Player:

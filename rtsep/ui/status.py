@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rtsep.engine.latency import Latency
-    from rtsep.player.transport import Fader, PlayerStatus
+    from rtsep.player.faders import Fader
+    from rtsep.player.transport import PlayerStatus
 
 BARS = " ▁▂▃▄▅▆▇█"
 BAR_WIDTH = 3

@@ -20,6 +20,7 @@ import pytest
 import soundfile
 
 from rtsep.cli import play as command
+from rtsep.cli import session
 from rtsep.cli.play import parse_gain
 from rtsep.errors import RtsepError, UsageError
 from tests.virtual_audio import VirtualAudio
@@ -320,9 +321,9 @@ def test_without_portaudio_stems_are_written_too(
 
 
 def test_a_long_start_is_announced(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(command, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(session, "PATIENCE_S", 0.05)
     for quiet, inside_s, said in ((False, 0.3, 1), (True, 0.3, 0), (False, 0.0, 0)):
-        with command._patience(quiet):
+        with session._patience(quiet):
             time.sleep(inside_s)
         time.sleep(0.1)
         assert len(capsys.readouterr().err.splitlines()) == said

@@ -7,7 +7,8 @@ import pytest
 from rtsep.dsp.deck import Kind
 from rtsep.engine.host import EngineStats
 from rtsep.engine.latency import Latency
-from rtsep.player.transport import Fader, PlayerStatus
+from rtsep.player.faders import Fader
+from rtsep.player.transport import PlayerStatus
 from rtsep.ui.status import clock, latency_text, level_bar, status_line
 
 

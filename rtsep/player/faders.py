@@ -1,0 +1,21 @@
+"""Faders: what a stem is set to, and the range of every gain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MIN_GAIN_DB, MAX_GAIN_DB = -60.0, 12.0
+
+
+@dataclass
+class Fader:
+    """One stem's settings. `gain_db` may be minus infinity."""
+
+    gain_db: float = 0.0
+    muted: bool = False
+    solo: bool = False
+
+
+def db_to_linear(gain_db: float) -> float:
+    """20 dB are a factor of ten; minus infinity is 0."""
+    return 10.0 ** (gain_db / 20.0)
