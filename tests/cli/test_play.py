@@ -313,7 +313,7 @@ def test_without_portaudio_stems_are_written_too(
     def missing() -> list[object]:
         raise RtsepError("the PortAudio library is missing")
 
-    monkeypatch.setattr(command, "list_devices", missing)
+    monkeypatch.setattr("rtsep.audio.devices.list_devices", missing)
     monkeypatch.chdir(tmp_path)
     assert command.play(short_wav, model=str(constant_bundle())) == 0
     assert capsys.readouterr().err.startswith("rtsep: the PortAudio library is missing: writing the stems")
