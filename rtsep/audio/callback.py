@@ -22,10 +22,10 @@ from rtsep.dsp import deck as at
 from rtsep.dsp.atomics import address_from_pointer, fence, float32_at, int64_at, load_f32, load_i64, store_i64
 from rtsep.dsp.compiled import FLAGS, FLOAT32_LINE, FLOAT32_ROWS, INT64_LINE, kernel, named_after_sources
 from rtsep.dsp.deck import LINE_BYTES, LINE_WORDS, MAX_STEMS, Deck, Kind
+from rtsep.dsp.grid import FADE
 from rtsep.dsp.mailbox import collect
 from rtsep.dsp.rings import HEADER_WORDS, copy_if_valid, eof_of
 
-FADE = 64  # samples of every cross-fade
 RAMP = 256  # samples, at least, over which a gain moves
 LARGEST_PART = 8192  # longer blocks are made in parts
 NEED = LARGEST_PART + FADE

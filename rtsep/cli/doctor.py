@@ -110,8 +110,9 @@ def _look_at_speed(report: _Report) -> None:
         import torch
 
         from rtsep.bundle import find_bundle
+        from rtsep.dsp.grid import HOP, SAMPLE_RATE
         from rtsep.engine.compute import Stepper, choose_compute
-        from rtsep.engine.processor import HOP, SAMPLE_RATE, Processor
+        from rtsep.engine.processor import Processor
     except (ImportError, OSError) as error:
         report.problems.append(f"the engine does not load ({error}): install rtsep again with its requirements")
         return
@@ -142,7 +143,7 @@ def _measure(processor: "Processor", chunk: int) -> tuple[float, float]:
     """Median and 99th percentile of the time that a hop costs, in milliseconds, at `chunk` hops a call."""
     import numpy as np
 
-    from rtsep.engine.processor import HOP
+    from rtsep.dsp.grid import HOP
 
     samples = chunk * HOP
     mixture = np.random.default_rng(0).standard_normal((processor.channels, samples)).astype(np.float32) * 0.1

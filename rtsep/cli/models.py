@@ -92,7 +92,7 @@ def _problems(bundle: "Bundle") -> list[str]:
 
 def _row(bundle: "Bundle") -> _Row:
     from rtsep.bundle import build_network
-    from rtsep.engine.processor import HOP, N_FFT, SAMPLE_RATE
+    from rtsep.dsp.grid import HOP, N_FFT, SAMPLE_RATE
 
     has_weights = False
     try:

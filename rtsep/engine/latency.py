@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import gcd
 
-FADE = 64
-"""A block is on time only when this many samples beyond it exist: the fade to dry can then always be made."""
+from rtsep.dsp.grid import FADE
 
 
 @dataclass(frozen=True)

@@ -15,18 +15,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep.dsp.grid import HOP, N_FFT, SUPPORT_HOPS
 from rtsep.dsp.kernels import apply_masks
 from rtsep.dsp.stft import StreamingISTFT, StreamingSTFT
 from rtsep.errors import RtsepError
 
 Float32 = NDArray[np.float32]
 
-HOP = 1024
-N_FFT = 4096
 BINS = N_FFT // 2 + 1
-SAMPLE_RATE = 44100
-SUPPORT_HOPS = N_FFT // HOP - 1
-"""Hops by which synthesis lags behind the input: a hop is complete with the last frame that covers it."""
 
 
 class FrameStepper(Protocol):

@@ -20,9 +20,10 @@ from math import ceil
 import numpy as np
 
 from rtsep.dsp.deck import Deck, WorkerState
+from rtsep.dsp.grid import HOP, SAMPLE_RATE, SUPPORT_HOPS
 from rtsep.dsp.rings import RingHeader
 from rtsep.engine.options import MAX_CHUNK
-from rtsep.engine.processor import HOP, SAMPLE_RATE, SUPPORT_HOPS, BrokenNetwork, Processor
+from rtsep.engine.processor import BrokenNetwork, Processor
 
 AHEAD_LIMIT = 4 * SAMPLE_RATE
 FIRST_CONTEXT_FRAMES = 32

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep.dsp.grid import HOP, SAMPLE_RATE
 from rtsep.engine.options import MAX_CHUNK, find_playable
-from rtsep.engine.processor import HOP, SAMPLE_RATE, BrokenNetwork, Processor
+from rtsep.engine.processor import BrokenNetwork, Processor
 
 Float32 = NDArray[np.float32]
 

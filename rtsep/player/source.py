@@ -10,14 +10,12 @@ import numpy as np
 from rtsep.audio.files import open_audio
 from rtsep.audio.resample import ENGINE_RATE, EngineReader
 from rtsep.dsp.deck import Deck
+from rtsep.dsp.grid import HOP, SUPPORT_HOPS
 from rtsep.engine.options import MAX_CONTEXT_FRAMES
 from rtsep.errors import RtsepError
 
-HOP = 1024
-WINDOW_HOPS = 3
-"""The first frame of a hop begins this many hops before it."""
 BLOCK = 8192
-PREROLL = (MAX_CONTEXT_FRAMES + WINDOW_HOPS) * HOP
+PREROLL = (MAX_CONTEXT_FRAMES + SUPPORT_HOPS) * HOP
 """Samples before a seek's target that are decoded too: the past that a network may look back to."""
 PAST = PREROLL + ENGINE_RATE
 """Samples behind the play head that stay in the ring: the longest context and a second."""

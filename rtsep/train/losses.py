@@ -40,7 +40,8 @@ def separation_loss(masks: Tensor, mixture: Tensor, stems: Tensor, weight: Tenso
         stems: (B, S, T, F, C) complex, scaled alike.
         weight: (B, T, F) zero where nothing is judged.
     """
-    power, magnitude = mixture.abs().square(), mixture.abs()
+    magnitude = mixture.abs()
+    power = magnitude.square()
     total = masks.new_zeros(())
     for index in range(masks.shape[2]):
         mask, stem = masks[:, :, index], stems[:, index]

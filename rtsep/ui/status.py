@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rtsep.dsp.grid import SAMPLE_RATE
+
 if TYPE_CHECKING:
     from rtsep.engine.latency import Latency
     from rtsep.player.faders import Fader
@@ -12,7 +14,6 @@ if TYPE_CHECKING:
 BARS = " ▁▂▃▄▅▆▇█"
 BAR_WIDTH = 3
 FLOOR_DB = -54.0
-SAMPLE_RATE = 44100
 
 
 def clock(seconds: float) -> str:

@@ -9,9 +9,10 @@ import pytest
 
 from rtsep.audio.callback import CallbackControl, mix_block
 from rtsep.dsp.deck import Deck, DeckLayout, Kind
+from rtsep.dsp.grid import HOP
 from rtsep.engine.compute import Stepper, choose_compute
 from rtsep.engine.latency import Latency, algorithmic_latency
-from rtsep.engine.processor import HOP, Processor
+from rtsep.engine.processor import Processor
 from rtsep.engine.pump import Pump
 from rtsep.nn.constant import ConstantMask
 

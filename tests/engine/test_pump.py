@@ -8,8 +8,9 @@ import pytest
 
 from rtsep.audio.callback import CallbackControl, mix_block
 from rtsep.dsp.deck import Deck, DeckLayout, Kind, WorkerState
+from rtsep.dsp.grid import HOP
 from rtsep.engine.compute import Stepper, choose_compute
-from rtsep.engine.processor import HOP, Processor
+from rtsep.engine.processor import Processor
 from rtsep.engine.pump import AHEAD_LIMIT, Pump
 from rtsep.engine.separator import Separator
 from rtsep.nn.constant import ConstantMask

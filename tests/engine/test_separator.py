@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rtsep
+from rtsep.dsp.grid import HOP
 from rtsep.engine.compute import Stepper, choose_compute
-from rtsep.engine.processor import HOP, BrokenNetwork, Processor
+from rtsep.engine.processor import BrokenNetwork, Processor
 from rtsep.engine.separator import Separator
 from rtsep.errors import RtsepError
 from rtsep.nn.constant import ConstantMask
