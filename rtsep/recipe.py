@@ -62,11 +62,21 @@ class Train(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     clip_norm: float = 1.0
     ema: float = 0.998
     remix_share: float = 0.5
+    """Of the crops, how many are put together from stems of different songs."""
+    speed_range: float = 0.0
+    """Crops are played up to this share faster or slower, in pitch and tempo."""
+    equalizer_db: float = 0.0
+    """Every stem goes through a random equaliser of up to this much."""
+    silence_share: float = 0.0
+    """Of the crops, how many have one stem silenced for a random span."""
     chunks: tuple[int, ...] = (1,)
 
     def __post_init__(self) -> None:
         if not 0 <= self.warmup_frames < self.frames:
             raise ValueError(f"warmup_frames {self.warmup_frames} must be fewer than frames {self.frames}")
+        for name in ("remix_share", "speed_range", "silence_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} {getattr(self, name)} must lie between 0 and 1")
 
 
 class Weights(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

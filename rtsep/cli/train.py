@@ -16,6 +16,7 @@ def train(
     *,
     data: Annotated[Path, Parameter(help="folder that holds the recipe's training folders")],
     out: Annotated[Path | None, Parameter(help="folder of the run, default runs/NAME")] = None,
+    init: Annotated[str | None, Parameter(help="bundle whose weights a new run starts from")] = None,
     threads: Annotated[int, Parameter(help="CPU threads")] = 1,
 ) -> None:
     """Train a recipe; goes on where a run of the same folder stopped.
@@ -29,10 +30,12 @@ def train(
         raise UsageError(f"--threads {threads}: expected 1 or more")
     import torch
 
+    from rtsep.bundle import find_bundle
     from rtsep.train.loop import Trainer
 
     torch.set_num_threads(threads)
-    trainer = Trainer(recipe, data, out or Path("runs") / recipe.resolve().parent.name)
+    folder = out or Path("runs") / recipe.resolve().parent.name
+    trainer = Trainer(recipe, data, folder, find_bundle(init) if init else None)
     last = trainer.recipe.train.steps
     for report in trainer.run():
         left_minutes = (last - report["step"]) * report["step_s"] / 60

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from rtsep.errors import RtsepError
 from rtsep.recipe import Recipe
+from rtsep.train.augment import change_speed, equalize, longest_crop, silence_span
 from rtsep.train.data import Song
 
 SILENCE_RMS = 1e-4
@@ -37,9 +38,10 @@ class CropSampler:
         self.random = np.random.default_rng(seed)
         train, stft = recipe.train, recipe.stft
         self.samples = stft.n_fft + stft.hop * (train.frames - 1)
-        self.songs = [song for song in songs if song.samples >= self.samples]
+        needed = longest_crop(self.samples, 1 + train.speed_range)
+        self.songs = [song for song in songs if song.samples >= needed]
         if not self.songs:
-            raise RtsepError(f"no song is as long as a crop of {self.samples} samples; lower frames in the recipe")
+            raise RtsepError(f"no song is as long as a crop of {needed} samples; lower frames in the recipe")
         length_of = {source: sum(s.samples for s in self.songs if s.source == source) for source in train.data}
         shares = np.array([song.source.weight * song.samples / length_of[song.source] for song in self.songs])
         self.shares = shares / shares.sum()
@@ -50,23 +52,32 @@ class CropSampler:
 
     def _crop(self) -> tuple[NDArray[np.float32], int]:
         """(S, 2, N) of a place that sounds, and the first bin that its material does not reach."""
-        stft = self.recipe.stft
+        stft, speed_range = self.recipe.stft, self.recipe.train.speed_range
         while True:
             song = self.songs[self.random.choice(len(self.songs), p=self.shares)]
-            crop = song.segment(int(self.random.integers(song.samples - self.samples + 1)), self.samples)
+            speed = self.random.uniform(1 - speed_range, 1 + speed_range) if speed_range else 1.0
+            length = longest_crop(self.samples, speed) if speed_range else self.samples
+            crop = song.segment(int(self.random.integers(song.samples - length + 1)), length)
             if rms(crop.sum(axis=0)) > SILENCE_RMS:
-                bandwidth_hz = song.source.bandwidth_hz or stft.sample_rate / 2
+                if speed_range:
+                    crop = change_speed(crop, speed, self.samples)
+                bandwidth_hz = min((song.source.bandwidth_hz or stft.sample_rate / 2) * speed, stft.sample_rate / 2)
                 return crop, int(bandwidth_hz / stft.sample_rate * stft.n_fft) + 1
 
     def _item(self) -> tuple[NDArray[np.float32], int]:
+        train, rate = self.recipe.train, self.recipe.stft.sample_rate
         stems, top = self._crop()
-        if self.random.random() < self.recipe.train.remix_share:
+        if self.random.random() < train.remix_share:
             for index in range(1, len(stems)):
                 other, other_top = self._crop()
                 self._match_level(stems[0], other[index])
                 stems[index] = other[index]
                 top = min(top, other_top)
+        if train.silence_share and self.random.random() < train.silence_share:
+            silence_span(stems[self.random.integers(len(stems))], self.random, rate)
         for stem in stems:
+            if train.equalizer_db:
+                stem[:] = equalize(stem, self.random, train.equalizer_db, rate)
             stem *= 10 ** (self.random.uniform(-4, 4) / 20) * self.random.choice((-1, 1))
             if self.random.random() < 0.5:
                 stem[:] = stem[::-1].copy()

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rtsep.bundle import build_network
+from rtsep.bundle import Bundle, build_network
 from rtsep.errors import RtsepError
 from rtsep.nn.contract import StreamingNetwork, spread_high_band
 from rtsep.recipe import Recipe, Train, encode_network, load_recipe
@@ -51,9 +51,12 @@ def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, 
 
 
 class Trainer:
-    """Everything that a run remembers. `run` goes on from the folder's checkpoint if there is one."""
+    """Everything that a run remembers. `run` goes on from the folder's checkpoint if there is one.
 
-    def __init__(self, recipe_path: Path, data: Path, folder: Path) -> None:
+    A new run starts from the weights of `init` if given. Raises RtsepError if they belong to another network.
+    """
+
+    def __init__(self, recipe_path: Path, data: Path, folder: Path, init: Bundle | None = None) -> None:
         self.recipe: Recipe = load_recipe(recipe_path)
         self.recipe_text = recipe_path.read_text()  # as it is now: it may be edited while the run goes on
         self.folder = folder
@@ -71,6 +74,8 @@ class Trainer:
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         if (folder / CHECKPOINT).exists():
             self._restore()
+        elif init is not None:
+            self._start_from(init)
         else:
             self._calibrate()
 
@@ -156,6 +161,13 @@ class Trainer:
         torch.save(state, partial)
         partial.replace(self.folder / CHECKPOINT)
         export_bundle(self.recipe, self.recipe_text, self.average.state_dict(), self.folder / BUNDLE)
+
+    def _start_from(self, init: Bundle) -> None:
+        if encode_network(init.recipe) != encode_network(self.recipe):
+            raise RtsepError(f"{init.path} holds another network than this recipe's; a run cannot start from it")
+        parameters = init.load_network().state_dict()
+        self.network.load_state_dict(parameters)
+        self.average.load_state_dict(parameters)
 
     def _restore(self) -> None:
         state = torch.load(self.folder / CHECKPOINT, weights_only=True)
