@@ -36,8 +36,8 @@ SILENT, WET, DRY, BYPASS, WAITING = (int(kind) for kind in Kind)
 
 # The control block: one int64 each, addresses and sizes. Its own address is the callback's user data.
 MIXTURE_HEADER, MIXTURE_DATA, MIXTURE_CAPACITY, STEM_HEADER, STEM_DATA, STEM_CAPACITY, STEMS = range(7)
-TRANSPORT, GAINS, CALLBACK, STATE, LEVELS, SCRATCH, OUT_CHANNELS = range(7, 14)
-CONTROL_WORDS = 14
+TRANSPORT, GAINS, CALLBACK, STATE, LEVELS, SCRATCH, OUT_CHANNELS, RETIRED = range(7, 15)
+CONTROL_WORDS = 15
 
 # STATE, int64: what is remembered from block to block.
 SEEN = 0  # sequence of the last letter obeyed
@@ -273,10 +273,16 @@ _PA_STREAM_CALLBACK = types.int32(types.voidptr, types.voidptr, _ULONG, types.vo
 
 
 def _stream_callback(_input, output, frames, _time_info, _status_flags, user_data):
-    """PaStreamCallback: fill `output` for `frames` frames of interleaved float32 and ask to go on."""
+    """PaStreamCallback: fill `output` for `frames` frames of interleaved float32; ask to go on unless retired."""
     control = int64_at(address_from_pointer(user_data), CONTROL_WORDS)
     count = np.int64(frames)
-    mix_block(control, float32_at(address_from_pointer(output), count, control[OUT_CHANNELS]), count)
+    block = float32_at(address_from_pointer(output), count, control[OUT_CHANNELS])
+    if load_i64(control, RETIRED) != 0:
+        for i in range(count):
+            for c in range(control[OUT_CHANNELS]):
+                block[i, c] = np.float32(0.0)
+        return 2  # paAbort
+    mix_block(control, block, count)
     return 0
 
 
@@ -318,6 +324,11 @@ class CallbackControl:
                 self._levels.ctypes.data,
                 self._scratch.ctypes.data,
                 out_channels,
+                0,
             ],
             np.int64,
         )
+
+    def retire(self) -> None:
+        """From the next block on give silence and move nothing: there may be another callback on the deck by then."""
+        store_i64(self.words, RETIRED, 1)

@@ -18,7 +18,7 @@ from typing import IO, Any, cast
 import numpy as np
 
 import rtsep
-from rtsep.dsp.deck import Deck, DeckLayout, WorkerState
+from rtsep.dsp.deck import Deck, DeckLayout, Trouble, WorkerState
 from rtsep.engine.options import check_chunk, check_compute, find_playable
 from rtsep.errors import RtsepError
 
@@ -31,6 +31,13 @@ WATCH_S = 0.5
 HUNG_LOOKS = 10
 """A worker that was ready and has not turned its loop for this many looks, five seconds, hangs. Looks are counted, not
 time: where the whole machine stood still nobody has looked."""
+
+
+NOTICES = {
+    Trouble.CHUNK_RAISED: "separation keeps up only in steps of 32 frames here: after a jump it begins later",
+    Trouble.TOO_SLOW: "separation is too slow here: the sound goes on as it is until it keeps up",
+    Trouble.NOT_NUMBERS: "the network gave values that are not numbers: the sound goes on as it is meanwhile",
+}
 
 
 @dataclass(frozen=True)
@@ -121,6 +128,12 @@ class Engine:
     def failure(self) -> str | None:
         """Why no worker runs and none will be started, in one line; None while all is well."""
         return self._failure
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What a user should know about the worker of now, one line each."""
+        trouble = self.deck.worker.trouble
+        return (NOTICES[Trouble(trouble)],) if trouble else ()
 
     @property
     def ready(self) -> bool:
