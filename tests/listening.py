@@ -18,6 +18,7 @@ RATE = 44100
 TONE_HZ = 220
 PERIOD = 2**18
 """The test song repeats itself after so many samples; a place in it is known modulo this."""
+NOISE = np.random.default_rng(11).uniform(-0.2, 0.2, PERIOD)
 WINDOW = 64
 
 
@@ -56,8 +57,7 @@ def tone_and_noise(begin: int, samples: int) -> np.ndarray:
     """(2, n) of an endless song: left a tone of 220 Hz at -12 dBFS, for clicks; right noise, which tells the place."""
     at = np.arange(begin, begin + samples)
     tone = 10 ** (-12 / 20) * np.sin(2 * np.pi * TONE_HZ * (at % RATE) / RATE)
-    noise = np.random.default_rng(11).uniform(-0.2, 0.2, PERIOD)[at % PERIOD]
-    return np.stack([tone, noise]).astype(np.float32)
+    return np.stack([tone, NOISE[at % PERIOD]]).astype(np.float32)
 
 
 def click_db(heard: np.ndarray) -> float:
@@ -99,6 +99,6 @@ class Heard:
         changes = int(np.sum(np.diff(index) != 0))
         settled = np.min(np.abs(self.gains[:, None] - np.array(gains)), axis=1) < 0.01
         odd = np.flatnonzero((self.gains < min(gains) - 0.02) | (self.gains > max(gains) + 0.02))
-        assert not len(odd), f"another gain, or a gap: {self.gains[odd[:9]]} at {odd[:9] * WINDOW / RATE} s"
+        assert not len(odd), f"another gain, or a gap, at {odd[0] * WINDOW / RATE:.3f} s: {self.gains[odd[0]]:.3f}"
         assert np.sum(~settled | (self.errors > 1e-3)) <= 2 * FADE // WINDOW * changes, "another place in the song"
         return changes

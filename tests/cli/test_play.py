@@ -213,6 +213,7 @@ def test_interrupted_it_ends_orderly(
 def test_killed_it_takes_its_worker_along(
     typist: Callable[..., Typist], tone: Path, constant_bundle: Callable[..., Path]
 ) -> None:
+    before = _shared_memory()
     player = typist(tone, "--device", "rt_out", "--model", constant_bundle())
     player.wait_for("▶ 0:01")
     worker = worker_of(psutil.Process(player.process.pid))
@@ -220,6 +221,14 @@ def test_killed_it_takes_its_worker_along(
     player.process.wait()
     gone, _ = psutil.wait_procs([worker], timeout=1.0)
     assert gone or worker.status() == psutil.STATUS_ZOMBIE
+    assert _shared_memory() <= before
+
+
+def _shared_memory() -> set[str]:
+    """Names of all there is, but for what the sound server shares with its clients."""
+    folder = Path("/dev/shm")
+    names = os.listdir(folder) if folder.is_dir() else []
+    return {name for name in names if not name.startswith("pulse-shm")}
 
 
 @pytest.mark.parametrize(
