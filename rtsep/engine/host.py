@@ -29,8 +29,8 @@ MAX_FAILED_STARTS = 3
 without it."""
 WATCH_S = 0.5
 HUNG_LOOKS = 10
-"""A worker that was ready and has not turned its loop for this many looks, five seconds, hangs. Looks are counted, not
-time: where the whole machine stood still nobody has looked."""
+"""A worker that was ready and has not turned its loop for this many looks, five seconds, hangs, unless it is
+in a step that may take longer. Looks are counted, not time: where the whole machine stood still nobody has looked."""
 
 
 NOTICES = {
@@ -264,7 +264,7 @@ class Engine:
             now = (process, self.deck.worker.heartbeat)
             looks = looks + 1 if process is not None and now == seen else 0
             seen = now
-            if process is not None and looks >= HUNG_LOOKS:
+            if process is not None and looks >= HUNG_LOOKS and time.monotonic_ns() > self.deck.worker.heartbeat:
                 looks = 0
                 process.kill()
 

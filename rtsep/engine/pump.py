@@ -33,6 +33,8 @@ FIRST_CONTEXT_FRAMES = 32
 SAFE_LEAD_S = 0.5
 """Less lead than this: small chunks, so that the next samples come soon."""
 IDLE_S = 0.01
+HUNG_S = 0.5
+"""A step that takes more than this for each of its frames may be taken for one that hangs: twenty times too slow."""
 NO_POSITION = -(1 << 62)
 
 
@@ -145,9 +147,10 @@ class Pump:
         mixture = self._mixture[:, : self._pace.frames * HOP]
         first = max(min(self._next_in, ring.end) - mixture.shape[1], ring.begin)
         self._deck.mixture.read(first, mixture, self._epoch)
+        self._busy(MAX_CHUNK)
         pause_s = self._pace.probe(mixture, self._out)
         if pause_s == 0:
-            self._restart_s = max(self._restart_s, self._pace.restart_s)
+            self._restart_s = max(self._pace.restart_s, 0.01)  # not what it was while the machine was slow
             self._skip_to(self._play_position() + self._restart_lead())
         return pause_s
 
@@ -184,6 +187,7 @@ class Pump:
         if ring.end < self._next_in:
             return self._idle(WorkerState.WARMING)
         self._words.state = WorkerState.WARMING
+        self._busy(FIRST_CONTEXT_FRAMES)
         began = time.perf_counter()
         past = self._read_past(ring, FIRST_CONTEXT_FRAMES)
         if past is None:
@@ -214,6 +218,7 @@ class Pump:
                 self._deep = True
                 return False
             self._warming = self._processor.warming(*past)
+        self._busy(MAX_CHUNK)
         if next(self._warming, "done") == "done":  # a step a turn: a seek is not kept waiting
             self._warming = None
             self._deep = True
@@ -246,6 +251,7 @@ class Pump:
             return
         self._words.state = WorkerState.RUNNING
         self._words.chunk = frames
+        self._busy(frames)
         began = time.perf_counter()
         try:
             self._processor.process(mixture, out)
@@ -277,6 +283,9 @@ class Pump:
         self._next_out += rows.shape[1]
         self._words.hops += rows.shape[1] // HOP
         self._words.late_hops += late
+
+    def _busy(self, frames: int) -> None:
+        self._words.heartbeat = time.monotonic_ns() + round(HUNG_S * 1e9) * frames
 
     def _idle(self, state: WorkerState) -> float:
         self._words.state = state
