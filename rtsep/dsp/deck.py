@@ -288,9 +288,7 @@ class WorkerWords:
     late_hops = _Word(LATE_HOPS)  # published behind the play head
     skipped_hops = _Word(SKIPPED_HOPS)
     trouble = _Word(TROUBLE)  # a Trouble
-    heartbeat = _Word(
-        HEARTBEAT
-    )  # time.monotonic_ns() of the last turn; in a step: when it must be over
+    heartbeat = _Word(HEARTBEAT)  # time.monotonic_ns() of the last turn; in a step: when it must be over
 
     def __init__(self, words: NDArray[np.int64], times: NDArray[np.float32]) -> None:
         self.words, self.times = words, times

@@ -148,9 +148,11 @@ class Pump:
         first = max(min(self._next_in, ring.end) - mixture.shape[1], ring.begin)
         self._deck.mixture.read(first, mixture, self._epoch)
         self._busy(MAX_CHUNK)
+        was_too_slow = self._words.trouble == Trouble.TOO_SLOW
         pause_s = self._pace.probe(mixture, self._out)
         if pause_s == 0:
-            self._restart_s = max(self._pace.restart_s, 0.01)  # not what it was while the machine was slow
+            # What a restart took while the machine was too slow would aim far too far ahead.
+            self._restart_s = max(self._pace.restart_s, 0.01 if was_too_slow else self._restart_s)
             self._skip_to(self._play_position() + self._restart_lead())
         return pause_s
 
