@@ -94,8 +94,7 @@ class Pump:
         position = self._play_position()
         frames = self._frames(ring, position)
         if self._next_out + frames * HOP <= position:
-            self._skip_to(position + self._restart_lead())
-            self._pace.doubtful = True
+            self._pace.doubtful = True  # skips when the machine keeps up: what is skipped cannot be made up for
             return 0.0
         if self._would_cut_off(position):
             return self._idle(WorkerState.AHEAD)
