@@ -21,7 +21,7 @@ IN_TIME_NS = 3  # of the last stamp that was in time
 CLOCK_WORDS = 16  # a whole cache line: two writers never share one
 
 GIVING = 5e-4
-LOST_NS = 1_000_000_000
+LOST_NS = 5_000_000_000
 
 INPUT, CALL, OUTPUT = 0, 1, 2  # PaStreamCallbackTimeInfo: three doubles, in seconds
 

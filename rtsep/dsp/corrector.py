@@ -21,10 +21,14 @@ Use from a callback (`control` is the only address it needs):
     control = int64_at(address, CORRECTOR_WORDS)                      # address = corrector.control.ctypes.data
     samples = float32_at(input, frames, channels).T                   # interleaved as it comes
     made = correct(control, samples, output)                          # output[:, :made] at 44.1 kHz, to the ring
+    total += made
+    stamp(own_clock, total, now, 44100.0)                             # now = time_of(time_info, INPUT)
+    distance = position_at(own_clock, now, 44100.0) - position_at(output_clock, now, 44100.0)
     off = steer(control, distance, frames)                            # the ratio of the next block
 
 Distances must be known better than a block: positions move in blocks, and two equal blocks whose clocks differ by
-20 ppm slip past each other once in minutes. `rtsep.dsp.clock` tells positions between blocks.
+20 ppm slip past each other once in minutes. `rtsep.dsp.clock` tells positions between blocks, and the output
+stream's clock is `OutputStream.clock`. `benches/corrector.py` shows what jitter costs.
 """
 
 import numpy as np
@@ -45,7 +49,8 @@ TO_SAMPLE, TO_PHASE = 40, 32
 PHASE_FRACTION = np.float32(2.0**-32)
 
 # control, int64: addresses, and the number of input channels
-STATE, LOOP, TABLE, HISTORY, WEIGHTS, CHANNELS, CORRECTOR_WORDS = range(7)
+STATE, LOOP, TABLE, HISTORY, WEIGHTS, CHANNELS = range(6)
+CORRECTOR_WORDS = 6
 
 # state, int64
 NEXT, STEP, STATE_WORDS = 0, 1, 2  # place of the next output sample from the next input sample on; from one to the next
@@ -270,7 +275,7 @@ class Corrector:
 def _table(cutoff: float) -> NDArray[np.float32]:
     """Coefficients (PHASES + 1, TAPS) of the low-pass at `cutoff` (1: half the input's rate), each row of sum 1.
 
-    Row p is for a place p / PHASES beyond a sample; its tap k weighs the sample that lies DELAY - 1 - k before that one.
+    Row p is for a place p / PHASES beyond a sample; its tap k weighs the sample DELAY - 1 - k before that one.
     """
     place = np.arange(PHASES + 1)[:, None] / PHASES + (DELAY - 1 - np.arange(TAPS))
     window = np.i0(KAISER_BETA * np.sqrt(np.clip(1.0 - (place / DELAY) ** 2, 0.0, None)))
