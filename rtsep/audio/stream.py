@@ -95,6 +95,7 @@ class OutputStream:
             channels = min(2, int(found["max_output_channels"]))
             rates = [SAMPLE_RATE, round(found["default_samplerate"])] if samplerate is None else [samplerate]
             for rate in rates:
+                self.samplerate = rate
                 self._control = CallbackControl(deck, channels, rate)
                 _reachable.add(self)
                 try:
@@ -107,7 +108,6 @@ class OutputStream:
             _reachable.discard(self)
             which = "the default output" if device_index is None else f"device {device_index}"
             raise RtsepError(f"cannot open {which} for playing: {_first_line(error)}") from error
-        self.samplerate = rate
         self.clock = self._control.clock
 
     def _open(
