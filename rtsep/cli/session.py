@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from rtsep.audio.devices import Device
 from rtsep.audio.resample import ENGINE_RATE
 from rtsep.audio.stream import OutputStream
 from rtsep.cli.quiet import libraries_silenced
+from rtsep.dsp.deck import Deck
 from rtsep.errors import RtsepError
 from rtsep.player.device_keeper import DeviceKeeper
 from rtsep.player.transport import Player, PlayerStatus
@@ -56,6 +58,15 @@ def play_on(
     `or_default`: when the device goes, another one that the system offers will do.
     """
     notices: deque[str] = deque()
+
+    def open_on(deck: Deck, device: Device) -> OutputStream:
+        stream = OutputStream(deck, device.index, latency=DEVICE_LATENCY_S)
+        if stream.samplerate != ENGINE_RATE:
+            notices.append(
+                f"{device.name} does not run at {ENGINE_RATE} Hz; it gets the sound at {stream.samplerate} Hz"
+            )
+        return stream
+
     with ExitStack() as stack:
         stack.enter_context(libraries_silenced())
         player = stack.enter_context(
@@ -67,7 +78,7 @@ def play_on(
                 open_stream=lambda deck: DeviceKeeper(
                     deck,
                     output,
-                    lambda device: OutputStream(deck, device.index, latency=DEVICE_LATENCY_S),
+                    partial(open_on, deck),
                     or_default=or_default,
                     tell=notices.append,
                 ),

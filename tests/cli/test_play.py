@@ -376,3 +376,13 @@ def test_a_sound_server_that_dies_and_returns_is_told_in_one_line_each(
     lines = [line for line in player.screen.splitlines() if line and "▶" not in line]
     assert len(lines) == 1, "only the summary is left"
     assert "rtsep: played" in lines[0]
+
+
+def test_a_device_of_another_rate_is_named_and_plays(only_48k, constant_bundle, short_wav: Path) -> None:
+    arguments = ("--model", constant_bundle(), "--device", "system", "--no-ui", "--json")
+    done = rtsep("play", short_wav, *arguments, env=only_48k)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "rtsep: system does not run at 44100 Hz; it gets the sound at 48000 Hz\n"
+    told = json.loads(done.stdout)
+    assert told["ended"]
+    assert told["seconds_played"] == pytest.approx(2.0, abs=0.001)
