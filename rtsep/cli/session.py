@@ -49,7 +49,7 @@ def play_on(
     keys: bool,
     json: bool,
 ) -> int:
-    """Play files on a device, to the end of the last or as the user wants; the exit code. RtsepError if it cannot begin."""
+    """Play files on a device, to their end or as the user wants; the exit code. RtsepError if it cannot begin."""
     with ExitStack() as stack:
         player = stack.enter_context(
             Player(

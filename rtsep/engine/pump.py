@@ -1,7 +1,7 @@
 """The worker's loop body: from the mixture ring to the stem ring, one piece of work a turn.
 
     new epoch    one step of 16 frames: those to be heard first, and the past before them; then publish from START on.
-                 Stems that the player kept of an earlier pass are published at once, and followed by one's own
+                 Stems that the player kept of an earlier pass are published at once; own ones follow
     ahead        at most 4 s before the play head
     chunks       small ones, and the largest where a third of the lead is enough to compute it. A chunk of K frames begins
                  at a multiple of K, so that the masks do not depend on where playing began
@@ -122,7 +122,7 @@ class Pump:
             self._plan(start)
 
     def _begin_with_kept(self, ring: RingHeader) -> bool:
-        """Publish the stems that the player kept for this epoch, but for a last hop that fades into the first own one."""
+        """Publish the stems that the player kept for this epoch; their last hop fades into the first own one."""
         kept = self._deck.kept.header()
         count = kept.end - kept.begin
         if kept.epoch != ring.epoch or not self._deck.kept.read(kept.begin, self._kept[:, :count], kept.epoch):
@@ -246,7 +246,8 @@ class Pump:
         try:
             self._processor.process(mixture, out)
         except BrokenNetwork:
-            self._skip_to(max(self._next_out + count, self._play_position() + self._restart_lead()))
+            after = self._next_out + max(frames - self._drop, 1) * HOP
+            self._skip_to(max(after, self._play_position() + self._restart_lead()))
             return
         elapsed_s = time.perf_counter() - began
         self._hop_s = elapsed_s / frames
