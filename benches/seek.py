@@ -4,7 +4,7 @@
 
 Plays the bundled song, four times over, as WAV, FLAC, MP3, Ogg Vorbis, Opus and M4A, through decoder, worker process
 and compiled callback; a clock asks for blocks of 256 samples at the pace of a device. A device adds its own latency,
-which is not in these numbers. Prints p50, p95 and maximum for jumps to anywhere and for jumps to a cue, as a Markdown table.
+which is not in these numbers. Prints p50, p95 and maximum for jumps to anywhere and to a cue.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     new epoch    one step of 16 frames: those to be heard first, and the past before them; then publish from START on.
                  Stems that the player kept of an earlier pass are published at once; own ones follow
     ahead        at most 4 s before the play head
-    chunks       small ones, and the largest where a third of the lead is enough to compute it. A chunk of K frames begins
+    chunks       small ones, and the largest where a third of the lead is enough for it. A chunk of K frames begins
                  at a multiple of K, so that the masks do not depend on where playing began
     lead         enough of it to hear the full context: do so, between two chunks of the largest size
     late         a chunk that would be heard too late is not worth computing: skip to where the play head will be
