@@ -146,13 +146,21 @@ class Navigator:
             self._epoch += 1
             self._target = place
             if stems is not None:  # before the source shows the worker the new epoch
-                begin = place.sample // HOP * HOP
-                self.deck.kept.restart(self._epoch, begin, begin)
-                self.deck.kept.write(stems)
+                self._hand_over(place, stems)
             self.source.start(self._epoch, place, self._loop)
             self._mail = self.deck.transport.post(place.sample, self._epoch, round(patience_s * ENGINE_RATE))
 
     # -- how -------------------------------------------------------------------------------------------------
+
+    def _hand_over(self, place: Place, stems: NDArray[np.float32]) -> None:
+        """Put kept stems where the worker looks for them, as far as they go along with the stream to come."""
+        begin = place.sample // HOP * HOP
+        hops = stems.shape[1] // HOP
+        if self._loop is not None and self._loop.track == place.track and place.sample < self._loop.end:
+            hops = min(hops, (self._loop.end - FADE - begin) // HOP)  # there the stream turns back; it did not then
+        if hops >= LEAST_KEPT_HOPS:
+            self.deck.kept.restart(self._epoch, begin, begin)
+            self.deck.kept.write(stems[:, : hops * HOP])
 
     def _go(self, track: int, sample: int) -> None:
         length = self.source.songs[track].length
