@@ -32,7 +32,7 @@ AHEAD_LIMIT = 4 * SAMPLE_RATE
 LEAST_PAST_FRAMES = 8
 """Of those of the first step, so many at least lie before what is heard first."""
 SMALL_CHUNK = 4
-SPARE_LEAD_S = 0.2
+SPARE_LEAD_S = 0.15
 """What is left of the lead, at least, when the full context has been heard."""
 IDLE_S = 0.002
 NO_POSITION = -(1 << 62)
@@ -169,7 +169,7 @@ class Pump:
 
     def _restart_lead(self) -> int:
         """Samples that the play head will have moved on by the time a restart gives its first sound, and a hop more."""
-        return ceil(1.5 * self._restart_s * SAMPLE_RATE) + HOP
+        return ceil(1.5 * max(self._restart_s, 0.01) * SAMPLE_RATE) + HOP
 
     def _play_position(self) -> int:
         """Where the callback plays; far in the past while it has not yet jumped to this epoch."""
@@ -210,7 +210,7 @@ class Pump:
                 return False
             lead_s = (self._next_out - max(position, ring.start)) / SAMPLE_RATE
             past = self._read_past(ring, context)
-            if past is None or lead_s < SPARE_LEAD_S + 1.5 * there * self._hop_s:
+            if past is None or lead_s < SPARE_LEAD_S + 1.2 * there * self._restart_s / FIRST_FRAMES:
                 return False
             self._warming = self._processor.warming(*past)
             self._heard = there
@@ -253,7 +253,7 @@ class Pump:
         self._hop_s = elapsed_s / frames
         self._words.add_time(self._hop_s * 1e6)
         if self._first:
-            self._restart_s, self._first = max(elapsed_s, 0.01), False
+            self._restart_s, self._first = elapsed_s, False
         self._heard += frames
         self._next_in += count
         self._publish(out.reshape(-1, count))
