@@ -16,7 +16,7 @@ from rtsep.ui.keys import help_sentence
 
 
 def play(
-    file: Path,
+    files: Annotated[tuple[Path, ...], Parameter(negative="")],
     /,
     *,
     device: str | None = None,
@@ -29,14 +29,14 @@ def play(
     no_ui: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
-    """Play a song and ride its stems' faders.
+    """Play songs and ride their stems' faders.
 
     KEYS
 
     Parameters
     ----------
-    file
-        An audio file.
+    files
+        Audio files, played one after the other without a gap.
     device
         Output device: its number, its name, or a unique part of the name. Default: the system's.
     model
@@ -49,9 +49,9 @@ def play(
     compute
         auto, cpu, cuda or cuda:N.
     start
-        Begin at this second.
+        Begin at this second of the first file.
     seconds
-        End this many seconds after the start.
+        End when so many seconds were played.
     no_ui
         No keys and no status line; a summary at the end.
     json
@@ -72,20 +72,21 @@ def play(
         say(f"{why}: writing the stems and a picture to out/ instead")
         from rtsep.cli.render import render  # with torch in this process, which a player never has
 
-        written = render(
-            *(file, Path("out")),
-            model=model,
-            gains=gains,
-            chunk=chunk,
-            compute=compute,
-            start_s=start,
-            seconds=seconds,
-        )
-        paths = [str(path) for path in written]
-        print(json_format.dumps({"file": str(file), "written": paths}) if json else "\n".join(paths))
+        for file in files:
+            written = render(
+                *(file, Path("out")),
+                model=model,
+                gains=gains,
+                chunk=chunk,
+                compute=compute,
+                start_s=start if file is files[0] else 0.0,
+                seconds=seconds,
+            )
+            paths = [str(path) for path in written]
+            print(json_format.dumps({"file": str(file), "written": paths}) if json else "\n".join(paths))
         return 0
     return play_on(
-        *(find_device(device), file),
+        *(find_device(device), files),
         or_default=device is None,
         model=model,
         gains=gains,

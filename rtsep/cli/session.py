@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -41,7 +41,7 @@ def say(text: str) -> None:
 
 def play_on(
     output: Device,
-    file: Path,
+    files: Sequence[Path],
     *,
     or_default: bool,
     model: str | None,
@@ -53,7 +53,7 @@ def play_on(
     keys: bool,
     json: bool,
 ) -> int:
-    """Play a file on a device, to its end or as the user wants; the exit code. RtsepError if it cannot begin.
+    """Play files on a device, to their end or as the user wants; the exit code. RtsepError if it cannot begin.
 
     `or_default`: when the device goes, another one that the system offers will do.
     """
@@ -71,7 +71,7 @@ def play_on(
         stack.enter_context(libraries_silenced())
         player = stack.enter_context(
             Player(
-                file,
+                *files,
                 model=model,
                 chunk=chunk,
                 compute=compute,
@@ -87,19 +87,20 @@ def play_on(
         )
         length_s = player.status().length_s
         if length_s is not None and 0 < length_s <= start_s:
-            raise RtsepError(f"--start {start_s:g}: {file} is only {length_s:.2f} s long")
+            raise RtsepError(f"--start {start_s:g}: {files[0]} is only {length_s:.2f} s long")
         for stem, gain_db in gains:
             player.set_gain(stem, gain_db)
-        for note in player.source.notes:
-            say(note)
+        for song in player.source.songs:
+            for note in song.notes:
+                say(note)
         with _patience(quiet=json):
             player.open()
         player.play()
         terminal = stack.enter_context(Terminal()) if keys else None
-        _Session(player, terminal, None if seconds is None else start_s + seconds, notices).run()
+        _Session(player, terminal, seconds, notices).run()
         status = player.status()
     if json:
-        print(json_format.dumps(report(status, file, player, output.name, start_s)))
+        print(json_format.dumps(report(status, player, output.name, start_s)))
     else:
         say(summary(status))
     return 1 if status.messages else 0
@@ -121,23 +122,23 @@ def _patience(quiet: bool) -> Iterator[None]:
 class _Session:
     """The keys of one playback: what `rtsep.ui.keys.Controls` asks for, on a player."""
 
-    def __init__(self, player: Player, terminal: Terminal | None, end_s: float | None, notices: deque[str]) -> None:
+    def __init__(self, player: Player, terminal: Terminal | None, seconds: float | None, notices: deque[str]) -> None:
         self._player = player
         self._terminal = terminal
-        self._end_s = end_s
+        self._seconds = seconds
         self._selected = 0
         self._over = False
         self._notices = notices
         self._said: set[str] = set()
 
     def run(self) -> None:
-        """Until the song has ended, `end_s` is reached or the user quits."""
+        """Until the song has ended, `seconds` were played or the user quits."""
         if self._terminal is not None and self._terminal.takes_keys:
             self._terminal.message("? for the keys, q to quit")
         while not self._over:
             status = self._player.status()
             self._tell(status)
-            if status.ended or (self._end_s is not None and status.position_s >= self._end_s):
+            if status.ended or (self._seconds is not None and status.played_s >= self._seconds):
                 break
             if self._terminal is None:
                 time.sleep(REFRESH_S)
@@ -167,6 +168,21 @@ class _Session:
 
     def nudge(self, seconds: float) -> None:
         self._player.nudge(seconds)
+
+    def toggle_loop(self) -> None:
+        self._player.toggle_loop()
+
+    def set_cue(self) -> None:
+        self._player.set_cue()
+
+    def go_to_cue(self) -> None:
+        self._player.go_to_cue()
+
+    def previous(self) -> None:
+        self._player.previous()
+
+    def next(self) -> None:
+        self._player.next()
 
     def toggle_mute(self, stem: int) -> None:
         if stem < len(self._player.stems):
@@ -210,10 +226,14 @@ def summary(status: PlayerStatus) -> str:
     )
 
 
-def report(status: PlayerStatus, file: Path, player: Player, device: str, start_s: float) -> dict[str, Any]:
+def report(status: PlayerStatus, player: Player, device: str, start_s: float) -> dict[str, Any]:
     """What has happened, for programs; units are in the names."""
     return {
-        "file": str(file),
+        "file": str(status.file),
+        "track": status.track + 1,
+        "tracks": status.tracks,
+        "loop_s": status.loop_s,
+        "cue_s": status.cue_s,
         "model": player.engine.model_name,
         "device": device,
         "compute": player.engine.compute,
@@ -221,7 +241,7 @@ def report(status: PlayerStatus, file: Path, player: Player, device: str, start_
         "position_s": status.position_s,
         "length_s": status.length_s,
         "ended": status.ended,
-        "seconds_played": status.wet_s + status.dry_s + status.bypass_s,
+        "seconds_played": status.played_s,
         "wet_s": status.wet_s,
         "dry_s": status.dry_s,
         "bypass_s": status.bypass_s,

@@ -6,7 +6,11 @@ Apple's processors use; x86 has 64), so that counting in one process never slows
 
     mixture ring header     the source               stem ring header       the worker
     transport words, gains  the player (see mailbox)  callback words         the audio callback
-    worker words, times     the worker               then the data of both rings, page-aligned
+    worker words            the worker               kept ring header       the player
+    times                   the worker               then the data of the rings, page-aligned
+
+The kept ring hands stems back to the worker: what the player kept of an earlier pass over the place it jumps to, to be
+published at once.
 
 All words are int64 unless said otherwise and are read and written through `atomics`.
 """
@@ -106,6 +110,7 @@ class DeckLayout:
     channels: int = 2
     mixture_capacity: int = 2**19
     stem_capacity: int = 2**18
+    kept_capacity: int = 2**16
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.stems) <= MAX_STEMS:
@@ -119,8 +124,9 @@ class DeckLayout:
     GAINS = 3 * LINE_BYTES
     CALLBACK = 4 * LINE_BYTES
     WORKER = 5 * LINE_BYTES
-    WORKER_TIMES = 6 * LINE_BYTES
-    MIXTURE_DATA = -(-(6 * LINE_BYTES + 4 * TIMES) // PAGE_BYTES) * PAGE_BYTES
+    KEPT_HEADER = 6 * LINE_BYTES
+    WORKER_TIMES = 7 * LINE_BYTES
+    MIXTURE_DATA = -(-(7 * LINE_BYTES + 4 * TIMES) // PAGE_BYTES) * PAGE_BYTES
 
     @property
     def stem_rows(self) -> int:
@@ -134,9 +140,15 @@ class DeckLayout:
         return -(-end // PAGE_BYTES) * PAGE_BYTES
 
     @property
+    def kept_data(self) -> int:
+        """Offset of the kept ring's data."""
+        end = self.stem_data + 4 * self.stem_rows * self.stem_capacity
+        return -(-end // PAGE_BYTES) * PAGE_BYTES
+
+    @property
     def nbytes(self) -> int:
         """Size of the whole block."""
-        return self.stem_data + 4 * self.stem_rows * self.stem_capacity
+        return self.kept_data + 4 * self.stem_rows * self.kept_capacity
 
     def to_json(self) -> str:
         """Return the fields as JSON, for the worker."""
@@ -311,6 +323,7 @@ class Deck:
     Attributes:
         mixture: Ring with one row a channel, written by the source.
         stem: Ring with row ``stem * channels + channel``, written by the worker.
+        kept: Ring with the same rows, written by the player before a jump that may begin with them.
         transport, callback, worker: the words by their writer.
         block: the shared block when the deck was made by `create` or `attach`; else None.
     """
@@ -331,6 +344,8 @@ class Deck:
         stem = floats(layout.stem_data, layout.stem_rows * layout.stem_capacity)
         self.mixture = Ring(words(layout.MIXTURE_HEADER, HEADER_WORDS), mixture.reshape(layout.channels, -1))
         self.stem = Ring(words(layout.STEM_HEADER, HEADER_WORDS), stem.reshape(layout.stem_rows, -1))
+        kept = floats(layout.kept_data, layout.stem_rows * layout.kept_capacity)
+        self.kept = Ring(words(layout.KEPT_HEADER, HEADER_WORDS), kept.reshape(layout.stem_rows, -1))
         self.transport = Transport(words(layout.TRANSPORT), floats(layout.GAINS, LINE_BYTES // 4))
         self.callback = CallbackWords(words(layout.CALLBACK))
         self.worker = WorkerWords(words(layout.WORKER), floats(layout.WORKER_TIMES, TIMES))
@@ -339,6 +354,7 @@ class Deck:
         """Bring a zeroed block into its first state: rings empty, all gains 1, paused, no epoch."""
         self.mixture.clear()
         self.stem.clear()
+        self.kept.clear()
         self.transport.gains[:] = 1.0
         store_i64(self.callback.words, CALLBACK_EPOCH, NO_EPOCH)
 

@@ -11,7 +11,8 @@ Readable are the samples [BEGIN, END) of EPOCH. How a reader can trust what it c
 * The writer *announces before it destroys*. Before overwriting old samples it raises BEGIN, then a fence, then
   the data. A reader copies, then a fence, then looks at BEGIN again: if any overwritten sample could have been
   seen, the raised BEGIN is seen too, and the copy is thrown away.
-* The writer *publishes after it wrote*: END is stored with release, loaded with acquire.
+* The writer *publishes after it wrote*: END is stored with release, loaded with acquire; BEGIN too where older samples
+  are put before the first (`prepend`), which the writer may do until it overwrites for the first time.
 * `restart` (a seek) makes EPOCH a seqlock: EPOCH = -1, fence, everything else, EPOCH = new (release). A reader
   takes nothing while EPOCH is not its own and looks at it again after the copy.
 * GENERATION counts restarts. Epoch alone would not do: a worker that is started again after a crash restarts
@@ -82,6 +83,17 @@ def _write(header, data, samples):
         for i in range(until_wrap, count):
             data[row, i - until_wrap] = samples[row, i]
     store_i64(header, END, end + count)
+
+
+@kernel(types.void(INT64_LINE, FLOAT32_ROWS, FLOAT32_INPUT))
+def _prepend(header, data, samples):
+    capacity = data.shape[1]
+    count = samples.shape[1]
+    begin = header[BEGIN] - count
+    for row in range(data.shape[0]):
+        for i in range(count):
+            data[row, (begin + i) & (capacity - 1)] = samples[row, i]
+    store_i64(header, BEGIN, begin)  # published after it was written, as END is
 
 
 @kernel(types.boolean(INT64_LINE, FLOAT32_ROWS, types.int64, FLOAT32_VIEW, types.int64, types.int64))
@@ -186,6 +198,19 @@ class Ring:
         if samples.ndim != 2 or samples.shape[0] != self.rows or samples.shape[1] > self.capacity:
             raise ValueError(f"expected ({self.rows}, at most {self.capacity}) samples, got {samples.shape}")
         _write(self.words, self.data, samples)
+
+    def prepend(self, samples: NDArray[np.float32]) -> None:
+        """Put `samples` float32 (rows, n) before the oldest; nothing may have been overwritten since the restart.
+
+        So BEGIN never comes down again after it was raised, and a reader that looks at it twice cannot be deceived.
+        """
+        if (
+            samples.ndim != 2
+            or samples.shape[0] != self.rows
+            or self.end - self.begin + samples.shape[1] > self.capacity
+        ):
+            raise ValueError(f"no room for {samples.shape} before the {self.end - self.begin} samples of the ring")
+        _prepend(self.words, self.data, samples)
 
     def finish(self, eof_position: int) -> None:
         """Say where the source ends. May be called early (length known) and must come before END passes it."""

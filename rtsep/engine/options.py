@@ -11,6 +11,8 @@ from rtsep.errors import RtsepError, UsageError
 
 MAX_CHUNK = 32
 """The most frames a network takes in one step."""
+FIRST_FRAMES = 16
+"""Frames of the first step after a jump: those to be heard first, and as many before them as the time allows."""
 MAX_CONTEXT_FRAMES = 192
 """The furthest a network that is played may look back. So much of the past, and a second, stays in the mixture ring,
 beside the four seconds that the worker runs ahead."""

@@ -27,7 +27,7 @@ class Pace:
     Attributes:
         frames: the fewest that a step takes.
         doubtful: set it when the worker is late; `probe` then decides.
-        restart_s: what the last probe promises for 32 frames of the past and a step.
+        restart_s: what the last probe promises for the first step after a jump, at most.
     """
 
     def __init__(self, processor: Processor, words: WorkerWords, chunk: int | None) -> None:
@@ -53,7 +53,7 @@ class Pace:
         else:
             step_s = self._step_s(mixture, out, self.frames)
             many_s = step_s * MAX_CHUNK / self.frames
-        self.restart_s = many_s + step_s
+        self.restart_s = many_s
         if _fits(self.frames, step_s):
             self.doubtful = self._failed = False
             raised = self._raises and self.frames == MAX_CHUNK

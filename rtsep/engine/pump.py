@@ -1,15 +1,18 @@
 """The worker's loop body: from the mixture ring to the stem ring, one piece of work a turn.
 
-    new epoch    warm the network with the 32 frames before START, then publish from START on
+    new epoch    one step of 16 frames: those to be heard first, and the past before them; then publish from START on.
+                 Stems that the player kept of an earlier pass are published at once; own ones follow
     ahead        at most 4 s before the play head
-    lead         enough of it to warm once more, half a second to spare: do so, with the full context
+    chunks       small ones, and the largest where a third of the lead is enough for it. A chunk of K frames begins
+                 at a multiple of K, so that the masks do not depend on where playing began
+    lead         enough of it to hear the full context: do so, between two chunks of the largest size
     late         a chunk that would be heard too late is not worth computing: skip to where the play head will be,
                  once it is sure that the machine keeps up
     over         nothing beyond the end of the song is separated
     broken       values that are not numbers: publish nothing, reset, skip; the callback plays the mixture meanwhile
 
-What is published is never rewritten. Everything is decided from the two rings and the callback's words, so
-that a worker started again after a crash goes on by itself.
+What is published is never rewritten. Everything is decided from the rings and the callback's words, so that a worker
+started again after a crash goes on by itself.
 """
 
 from __future__ import annotations
@@ -23,16 +26,16 @@ import numpy as np
 from rtsep.dsp.deck import Deck, Trouble, WorkerState
 from rtsep.dsp.grid import HOP, SAMPLE_RATE, SUPPORT_HOPS
 from rtsep.dsp.rings import RingHeader
-from rtsep.engine.options import MAX_CHUNK
+from rtsep.engine.options import FIRST_FRAMES, MAX_CHUNK
 from rtsep.engine.pace import SMALL_CHUNK, Pace
 from rtsep.engine.processor import BrokenNetwork, Processor
 
 AHEAD_LIMIT = 4 * SAMPLE_RATE
-FIRST_CONTEXT_FRAMES = 32
-"""Warmed before the first sound; the full context waits until there is time."""
-SAFE_LEAD_S = 0.5
-"""Less lead than this: small chunks, so that the next samples come soon."""
-IDLE_S = 0.01
+LEAST_PAST_FRAMES = 8
+"""Of those of the first step, so many at least lie before what is heard first."""
+SPARE_LEAD_S = 0.15
+"""What is left of the lead, at least, when the full context has been heard."""
+IDLE_S = 0.002
 HUNG_S = 0.5
 """A step that takes more than this for each of its frames may be taken for one that hangs: twenty times too slow."""
 NO_POSITION = -(1 << 62)
@@ -48,10 +51,12 @@ class Pump:
         self._words = deck.worker
         self._words.trouble = Trouble.NONE
         self._pace = Pace(processor, self._words, chunk)
-        context_hops = max(processor.context_frames, FIRST_CONTEXT_FRAMES) + SUPPORT_HOPS
-        self._past = np.zeros((processor.channels, context_hops * HOP), np.float32)
+        self._past = np.zeros((processor.channels, (processor.context_frames + SUPPORT_HOPS) * HOP), np.float32)
         self._mixture = np.zeros((processor.channels, MAX_CHUNK * HOP), np.float32)
         self._out = np.zeros((len(processor.stems), processor.channels, MAX_CHUNK * HOP), np.float32)
+        self._kept = np.zeros((deck.kept.rows, deck.kept.capacity), np.float32)
+        self._blend = np.zeros((deck.kept.rows, HOP), np.float32)
+        self._rise = np.arange(1, HOP + 1, dtype=np.float32) / np.float32(HOP + 1)
         self._epoch = -1
         self._restart_s = 0.1
         self._hop_s = 0.0
@@ -61,20 +66,17 @@ class Pump:
     @property
     def chunks(self) -> list[int]:
         """The chunk sizes that a step may take, ascending; few, since each must be warmed up before the sound."""
-        if self._chunk is not None:
-            return sorted({self._chunk, FIRST_CONTEXT_FRAMES})
-        first = min(SMALL_CHUNK + self._processor.delay_hops, MAX_CHUNK)
-        return sorted({1, SMALL_CHUNK, first, MAX_CHUNK})
+        largest = self._chunk or MAX_CHUNK
+        return sorted({1, min(SMALL_CHUNK, largest), FIRST_FRAMES, largest, MAX_CHUNK})
 
     def calibrate(self) -> None:
         """Measure, on silence, what a restart costs: from this the first jump to the play head is aimed."""
-        first = self._chunk or SMALL_CHUNK
         for _ in range(2):  # the first time compiles, allocates and loads
             began = time.perf_counter()
-            self._processor.warm(self._past[:, : (FIRST_CONTEXT_FRAMES + SUPPORT_HOPS) * HOP])
-            self._hop_s = (time.perf_counter() - began) / FIRST_CONTEXT_FRAMES
-            self._processor.process(self._mixture[:, : first * HOP], self._out[:, :, : first * HOP])
+            self._processor.warm(self._past[:, : SUPPORT_HOPS * HOP])
+            self._processor.process(self._mixture[:, : FIRST_FRAMES * HOP], self._out[:, :, : FIRST_FRAMES * HOP])
             self._restart_s = time.perf_counter() - began
+            self._hop_s = self._restart_s / FIRST_FRAMES
         self._processor.reset()
 
     def turn(self) -> float:
@@ -89,17 +91,17 @@ class Pump:
             return self._idle(WorkerState.ENDED)
         if self._pace.doubtful:
             return self._probe(ring)
-        if not self._warm:
-            return self._warm_first(ring)
         position = self._play_position()
         frames = self._frames(ring, position)
-        if self._next_out + frames * HOP <= position:
+        end = self._next_out + max(frames - self._drop, 1) * HOP
+        if end <= position:
             self._pace.doubtful = True  # skips when the machine keeps up: what is skipped cannot be made up for
             return 0.0
+        if not self._primed and not self._prime(ring):
+            return self._idle(WorkerState.WARMING)
         if self._would_cut_off(position):
             return self._idle(WorkerState.AHEAD)
-        reference = max(position, ring.start)
-        if self._next_out + frames * HOP > reference + AHEAD_LIMIT:
+        if end > max(position, ring.start) + AHEAD_LIMIT:
             return 0.0 if self._deepen(ring, position) else self._idle(WorkerState.AHEAD)
         missing = self._next_in + frames * HOP - ring.end
         if missing > 0:
@@ -123,17 +125,41 @@ class Pump:
         if stem.epoch == ring.epoch:  # a worker before this one has published: never again what it did
             self._plan(max(stem.end, start))
             self._joined = self._next_out == stem.end
-        else:
+        elif start > ring.start or not self._begin_with_kept(ring):
             self._plan(start)
 
+    def _begin_with_kept(self, ring: RingHeader) -> bool:
+        """Publish the stems that the player kept for this epoch; their last hop fades into the first own one."""
+        kept = self._deck.kept.header()
+        count = kept.end - kept.begin
+        if kept.epoch != ring.epoch or not self._deck.kept.read(kept.begin, self._kept[:, :count], kept.epoch):
+            return False
+        self._deck.stem.restart(self._epoch, kept.begin, kept.begin)
+        self._deck.stem.write(self._kept[:, : count - HOP])
+        self._blend[:] = self._kept[:, count - HOP : count]
+        self._plan(kept.end - HOP)
+        self._joined = self._blends = True
+        return True
+
     def _plan(self, start: int) -> None:
-        """Publish from `start` (rounded up to a hop) on, after warming the network with what lies before."""
-        self._next_out = -(-start // HOP) * HOP
-        self._next_in = self._next_out
-        self._drop = self._processor.delay_hops
-        self._warm = False
+        """Publish from `start` (rounded up to a hop) on, after a first step that begins before.
+
+        The first step ends where a small chunk ends: after the first hop with a chunk asked for, which a live source
+        must not be kept waiting for; else one later, since the play head may stand at the very end of the first.
+        """
+        hop = -(-start // HOP)
+        delay = self._processor.delay_hops
+        small = min(SMALL_CHUNK, self._chunk or SMALL_CHUNK)
+        first = -(-(hop + delay + (2 if self._chunk is None else 1)) // small) * small - FIRST_FRAMES
+        first = max(min(first, hop - LEAST_PAST_FRAMES), 0)
+        self._next_out = hop * HOP
+        self._next_in = first * HOP
+        self._drop = hop + delay - first
+        self._first = hop > 0
+        self._primed = False
         self._joined = False
-        self._deep = False
+        self._blends = False
+        self._heard = 0
         self._warming = None
 
     def _skip_to(self, start: int) -> None:
@@ -164,7 +190,7 @@ class Pump:
 
     def _restart_lead(self) -> int:
         """Samples that the play head will have moved on by the time a restart gives its first sound, and a hop more."""
-        return ceil(1.5 * self._restart_s * SAMPLE_RATE) + HOP
+        return ceil(1.5 * max(self._restart_s, 0.01) * SAMPLE_RATE) + HOP
 
     def _play_position(self) -> int:
         """Where the callback plays; far in the past while it has not yet jumped to this epoch."""
@@ -173,61 +199,47 @@ class Pump:
 
     def _frames(self, ring: RingHeader, position: int) -> int:
         """How many frames the next step shall take."""
-        if self._chunk is not None:
-            return self._chunk
+        if self._first:
+            return FIRST_FRAMES
+        wanted = self._chunk or MAX_CHUNK
         lead_s = (self._next_out - max(position, ring.start)) / SAMPLE_RATE
-        # The first step also makes the hops that are dropped; what it publishes must last until the second is done.
-        wanted = self._pace.frames + self._drop if lead_s < SAFE_LEAD_S else MAX_CHUNK
         there = (ring.end - self._next_in) // HOP
-        return max(size for size in self.chunks if size <= min(wanted, max(there, 1)))
+        if self._chunk is None and (there < MAX_CHUNK or MAX_CHUNK * self._hop_s > lead_s / 3):
+            wanted = self._pace.frames
+        hop = self._next_in // HOP
+        return max(size for size in self.chunks if size <= wanted and hop % size == 0)
 
     # -- the network's past ----------------------------------------------------------------------------------
 
-    def _warm_first(self, ring: RingHeader) -> float:
-        """The 32 frames before the first hop to be published, in one call."""
-        if ring.end < self._next_in:
-            return self._idle(WorkerState.WARMING)
-        self._words.state = WorkerState.WARMING
-        self._busy(FIRST_CONTEXT_FRAMES)
-        began = time.perf_counter()
-        past = self._read_past(ring, FIRST_CONTEXT_FRAMES)
+    def _prime(self, ring: RingHeader) -> bool:
+        """Fill the window for the first step; False while the ring has not got so far."""
+        past = self._read_past(ring, 0) if ring.end >= self._next_in else None
         if past is None:
-            return IDLE_S
-        self._processor.reset()
+            return False
         self._processor.warm(*past)
-        steps_s = self._hop_s * (self._drop + self._pace.frames)
-        self._restart_s = max(time.perf_counter() - began + steps_s, 0.01)
-        self._warm = True
-        self._warmed_at = self._next_in
-        self._deep = self._reaches_begin(FIRST_CONTEXT_FRAMES)
-        return 0.0
+        self._primed = True
+        return True
 
     def _deepen(self, ring: RingHeader, position: int) -> bool:
-        """With time to spare, give the network its full context for the frames to come; True while under way."""
-        if self._deep:
-            return False
-        context = self._processor.context_frames
-        if self._next_in - self._warmed_at >= (context - FIRST_CONTEXT_FRAMES) * HOP:
-            self._deep = True  # played on for long enough to know it all
-            return False
+        """With time to spare, let the network hear its full context for the frames to come; True while under way."""
         if self._warming is None:
-            lead_s = (self._next_out - max(position, ring.start)) / SAMPLE_RATE
-            if self._drop > 0 or lead_s < SAFE_LEAD_S + 2 * context * self._hop_s:
+            context = self._processor.context_frames
+            begins = max(ring.begin, 0)
+            there = min((self._next_in - begins) // HOP - (SUPPORT_HOPS if begins else 0), context)
+            # The past comes later than the first sound, and what was played on since then counts too.
+            if there - min(self._heard, context) < FIRST_FRAMES or self._next_in // HOP % (self._chunk or MAX_CHUNK):
                 return False
+            lead_s = (self._next_out - max(position, ring.start)) / SAMPLE_RATE
             past = self._read_past(ring, context)
-            if past is None:
-                self._deep = True
+            if past is None or lead_s < SPARE_LEAD_S + 1.2 * there * self._restart_s / FIRST_FRAMES:
                 return False
             self._warming = self._processor.warming(*past)
+            self._heard = there
         self._busy(MAX_CHUNK)
         if next(self._warming, "done") == "done":  # a step a turn: a seek is not kept waiting
             self._warming = None
-            self._deep = True
             return False
         return True
-
-    def _reaches_begin(self, frames: int) -> bool:
-        return self._next_in - (frames + SUPPORT_HOPS) * HOP <= 0
 
     def _read_past(self, ring: RingHeader, frames: int) -> tuple[np.ndarray, int] | None:
         """The mixture of up to `frames` frames before `_next_in`, and the hops that only fill the window.
@@ -258,12 +270,16 @@ class Pump:
             self._processor.process(mixture, out)
         except BrokenNetwork:
             self._words.trouble = Trouble.NOT_NUMBERS
-            self._skip_to(max(self._next_out + count, self._play_position() + self._restart_lead()))
+            after = self._next_out + max(frames - self._drop, 1) * HOP
+            self._skip_to(max(after, self._play_position() + self._restart_lead()))
             return
-        took_s = time.perf_counter() - began
-        self._pace.took(frames, took_s)
-        self._hop_s = took_s / frames
+        elapsed_s = time.perf_counter() - began
+        self._pace.took(frames, elapsed_s)
+        self._hop_s = elapsed_s / frames
         self._words.add_time(self._hop_s * 1e6)
+        if self._first:
+            self._restart_s, self._first = elapsed_s, False
+        self._heard += frames
         self._next_in += count
         self._publish(out.reshape(-1, count))
 
@@ -278,6 +294,9 @@ class Pump:
             # Not before there is something to publish: what an earlier life published may still be playing.
             self._deck.stem.restart(self._epoch, self._next_out, self._next_out)
             self._joined = True
+        if self._blends:
+            rows[:, :HOP] = self._blend + (rows[:, :HOP] - self._blend) * self._rise
+            self._blends = False
         self._deck.stem.write(rows)
         position = self._play_position()
         late = min(max(position - self._next_out, 0), rows.shape[1]) // HOP

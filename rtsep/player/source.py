@@ -1,22 +1,32 @@
-"""A file as the source of a deck: a decoder thread that keeps the mixture ring filled around the play head."""
+"""A queue of songs as the source of a deck: a decoder thread that keeps the mixture ring filled around the play head.
+
+The ring gets one stream without gaps: the next song's first sample follows the last one of the song before, and a
+loop's first sample follows its last, as often as it is played. Downstream nobody knows; `place` tells where a position
+of the stream lies.
+"""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from rtsep.audio.files import open_audio
-from rtsep.audio.resample import ENGINE_RATE, EngineReader
+from rtsep.audio.resample import ENGINE_RATE
 from rtsep.dsp.deck import Deck
-from rtsep.dsp.grid import HOP, SUPPORT_HOPS
-from rtsep.engine.options import MAX_CONTEXT_FRAMES
-from rtsep.errors import RtsepError
+from rtsep.dsp.grid import FADE, HOP, SUPPORT_HOPS
+from rtsep.engine.options import FIRST_FRAMES, MAX_CONTEXT_FRAMES
+from rtsep.player.song import Float32, Song
+from rtsep.player.timeline import Loop, Piece, Place, Timeline
 
 BLOCK = 8192
+NEAR = (FIRST_FRAMES + SUPPORT_HOPS) * HOP
+"""Samples before a seek's target that are decoded first of all: what the first step after a jump looks at."""
+FIRST_AHEAD = ENGINE_RATE
+"""Then so much beyond the target, before the rest of the past."""
 PREROLL = (MAX_CONTEXT_FRAMES + SUPPORT_HOPS) * HOP
-"""Samples before a seek's target that are decoded too: the past that a network may look back to."""
+"""Samples before a seek's target that are there in the end: the past that a network may look back to."""
 PAST = PREROLL + ENGINE_RATE
 """Samples behind the play head that stay in the ring: the longest context and a second."""
 PADDING = 128 * HOP
@@ -25,77 +35,85 @@ WAIT_S = 0.02
 
 
 class FileSource:
-    """Decodes a file into the mixture ring of a deck, held back by the callback's position. Nothing waits for it.
+    """Decodes songs into the mixture ring of a deck, held back by the callback's position. Nothing waits for it.
 
-    A file that is damaged, shortened or unreadable from some point on is played to its last good sample;
-    `message` then says so in one line.
+    A song that is damaged, shortened or unreadable from some point on is played to its last good sample; its `message`
+    then says so in one line, and the next one follows.
 
     Args:
-        path: any file that `rtsep.audio.files.open_audio` reads. RtsepError if it does not.
+        paths: files that `rtsep.audio.files.open_audio` reads. RtsepError for the first that it does not.
         deck: whose mixture ring this object writes, alone.
+
+    Attributes:
+        songs: what is known about each file; none but this object's thread may call their methods.
     """
 
-    def __init__(self, path: Path | str, deck: Deck) -> None:
-        self.path = Path(path)
-        self._reader = EngineReader(open_audio(path))
+    def __init__(self, paths: Sequence[Path | str], deck: Deck) -> None:
+        self.songs = [_looked_at(path) for path in paths]
         self._deck = deck
         self._ring = deck.mixture
         self._silence = np.zeros((deck.layout.channels, BLOCK), np.float32)
-        self._length = self._reader.length
-        self._message: str | None = None
-        self._request: tuple[int, int] | None = None
+        self._request: tuple[int, Place, Loop | None] | None = None
         self._wake = threading.Condition()
         self._closing = False
+        self._timeline: tuple[int, Timeline] = (-1, Timeline(0, Place(0, 0)))
         self._epoch = -1
         self._start = 0
+        self._next = Place(0, 0)
+        self._loop: Loop | None = None
+        self._past: Iterator[None] | None = None
         self._eof: int | None = None
         self._thread = threading.Thread(target=self._run, name="rtsep-decoder", daemon=True)
         self._thread.start()
 
     @property
-    def length(self) -> int | None:
-        """Samples at 44 100 Hz: what the header says, corrected when the end has been met; None if nobody knows."""
-        return self._length
+    def messages(self) -> list[str]:
+        """Why songs ended early, a line each; empty while all is well."""
+        return [song.message for song in self.songs if song.message is not None]
 
-    @property
-    def message(self) -> str | None:
-        """Why the file ended early, in one line; None while all is well."""
-        return self._message
+    def start(self, epoch: int, place: Place, loop: Loop | None = None) -> None:
+        """Begin anew as `epoch` for a play head that will jump to stream position ``place.sample``.
 
-    @property
-    def notes(self) -> list[str]:
-        """What the user should know about the file; nothing wrong."""
-        return self._reader.reader.notes
-
-    def start(self, epoch: int, target: int) -> None:
-        """Begin anew as `epoch` for a play head that will jump to sample `target`.
-
-        Returns at once; the newest call wins.
+        The stream turns back at the end of `loop` if `place` lies before that. Returns at once; the newest call wins.
         """
         with self._wake:
-            self._request = (epoch, max(0, target))
+            self._request = (epoch, place, loop)
             self._wake.notify()
 
+    def place(self, epoch: int, position: int) -> Place | None:
+        """What lies at `position` of the stream of `epoch`; None if the source has not come to that epoch yet."""
+        known, timeline = self._timeline
+        return timeline.place(position) if known == epoch else None
+
+    def piece(self, epoch: int, position: int) -> Piece | None:
+        """The stretch of one song around `position`; None as `place`."""
+        known, timeline = self._timeline
+        return timeline.piece(position) if known == epoch else None
+
     def close(self) -> None:
-        """End the thread and close the file. May be called twice."""
+        """End the thread and close the files. May be called twice."""
         with self._wake:
             self._closing = True
             self._wake.notify()
         self._thread.join(timeout=5.0)
-        self._reader.close()
+        for song in self.songs:
+            song.close()
 
     # -- the decoder's thread --------------------------------------------------------------------------------
 
     def _run(self) -> None:
         while True:
             with self._wake:
-                if self._request is None and not self._closing and not self._has_room():
+                if self._request is None and not self._closing and self._past is None and not self._has_room():
                     self._wake.wait(WAIT_S)
                 if self._closing:
                     return
                 request, self._request = self._request, None
             if request is not None:
                 self._restart(*request)
+            elif self._past is not None and self._ring.end >= self._start + FIRST_AHEAD:
+                if next(self._past, "done") == "done":  # a block a turn: a seek is not kept waiting
+                    self._past = None
             elif self._has_room():
                 self._fill()
 
@@ -105,46 +123,92 @@ class FileSource:
         end = self._ring.end
         if self._eof is not None and end >= self._eof + PADDING:
             return False
-        head = self._deck.callback.read()
-        position = head.position if head.epoch == self._epoch else self._start
-        return end + BLOCK <= position - PAST + self._ring.capacity
+        return end + BLOCK <= self._position() - PAST + self._ring.capacity
 
-    def _restart(self, epoch: int, target: int) -> None:
+    def _position(self) -> int:
+        head = self._deck.callback.read()
+        return head.position if head.epoch == self._epoch else self._start
+
+    def _restart(self, epoch: int, place: Place, loop: Loop | None) -> None:
+        if place.track != self._next.track:
+            self.songs[self._next.track].close()
+        song = self.songs[place.track]
         self._epoch = epoch
-        self._start = target // HOP * HOP
+        self._start = place.sample // HOP * HOP
         self._eof = None
-        begin = self._start - PREROLL
+        begin = self._start - NEAR
+        self._loop = loop if loop is not None and loop.track == place.track and place.sample < loop.end else None
+        self._next = Place(place.track, max(0, begin))
+        self._timeline = (epoch, Timeline(begin, Place(place.track, begin)))
         self._ring.restart(epoch, begin, self._start)
-        try:
-            self._reader.seek(max(0, begin))
-        except Exception as error:
-            self._end(error)
+        song.seek(self._next.sample)
         while self._ring.end < 0:  # the silence before the song
             self._ring.write(self._silence[:, : min(BLOCK, -self._ring.end)])
+        self._past = self._fetch_past(song, begin) if begin > 0 else None
 
     def _fill(self) -> None:
         if self._eof is not None:
             self._ring.write(self._silence)
             return
-        try:
-            block = self._reader.read(BLOCK)
-        except Exception as error:
-            self._end(error)
-            return
-        if block.shape[1] < BLOCK:
-            # The end is made known before END passes it, or silence would count as song.
-            self._end(None, self._ring.end + block.shape[1])
+        track, sample = self._next
+        song, loop, wanted = self.songs[track], self._loop, BLOCK
+        if loop is not None:
+            left = loop.end - sample
+            # Never a last block too short for its cross-fade.
+            wanted = left - FADE if BLOCK < left < BLOCK + FADE else min(BLOCK, left)
+        block = song.read(wanted)
+        end = self._ring.end + block.shape[1]
+        self._next = Place(track, sample + block.shape[1])
+        # What follows is made known before END passes it, or the play head could be where nobody knows.
+        if block.shape[1] < wanted:
+            self._follow_with_next_song(end)
+        elif loop is not None and self._next.sample == loop.end:
+            self._turn_back(song, loop, block, end)
         if block.shape[1] > 0:
             self._ring.write(block)
 
-    def _end(self, error: Exception | None, position: int | None = None) -> None:
-        """The song ends at `position`, by default where the ring ends, and perhaps not as it should."""
-        self._eof = max(self._ring.end if position is None else position, 0)
-        self._ring.finish(self._eof)
-        self._length = self._eof
-        if isinstance(error, RtsepError):
-            self._message = str(error)
-        elif error is not None:
-            self._message = f"{self.path}: cannot be read any further ({error})"
-        elif self._reader.reader.truncated:
-            self._message = self._reader.reader.truncated
+    def _follow_with_next_song(self, end: int) -> None:
+        track = self._next.track + 1
+        self._loop = None
+        if track == len(self.songs):
+            self._eof = max(end, 0)
+            self._ring.finish(self._eof)
+            return
+        self.songs[track - 1].close()
+        self.songs[track].seek(0)
+        self._join(end, Place(track, 0))
+
+    def _turn_back(self, song: Song, loop: Loop, block: Float32, end: int) -> None:
+        """Let the beginning of the loop follow; the last samples of `block` fade into those before the beginning."""
+        fade = min(FADE, block.shape[1])
+        lead = min(fade, loop.begin)
+        song.seek(loop.begin - lead)
+        before = np.zeros((block.shape[0], fade), np.float32)
+        before[:, fade - lead :] = song.read(lead)
+        weight = np.arange(1, fade + 1, dtype=np.float32) / np.float32(fade + 1)
+        block[:, -fade:] += (before - block[:, -fade:]) * weight
+        self._join(end, Place(loop.track, loop.begin))
+
+    def _join(self, end: int, place: Place) -> None:
+        timeline = self._timeline[1]
+        timeline.join(end, place)
+        timeline.forget(self._position() - PAST)
+        self._next = place
+
+    def _fetch_past(self, song: Song, end: int) -> Iterator[None]:
+        """Put the samples before `end` that a full context needs before those in the ring, once all are there."""
+        begin = max(0, self._start - PREROLL)
+        blocks = []
+        for block in song.past(begin, end, BLOCK):
+            blocks.append(block)
+            yield
+        samples = np.concatenate(blocks, axis=1) if blocks else self._silence[:, :0]
+        if samples.shape[1] == end - begin:
+            self._ring.prepend(samples)
+
+
+def _looked_at(path: Path | str) -> Song:
+    """A song that can be opened, closed: a long queue shall not hold a hundred files open."""
+    song = Song(path)
+    song.close()
+    return song

@@ -1,8 +1,7 @@
-"""The transport: play, pause, seek, faders. It owns engine, source and device stream, and asks the callback by mail."""
+"""The player: it owns engine, source and device stream; pause and faders. Where it plays is `navigation`'s matter."""
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -20,10 +19,10 @@ from rtsep.engine.host import Engine, EngineStats
 from rtsep.engine.latency import Latency, algorithmic_latency
 from rtsep.errors import UsageError
 from rtsep.player.faders import MAX_GAIN_DB, MIN_GAIN_DB, Fader, db_to_linear
+from rtsep.player.navigation import Navigator
 from rtsep.player.source import FileSource
+from rtsep.player.timeline import Place
 
-PATIENCE_S = 0.35
-"""Silence after a jump before the dry sound is taken: longer than a seek takes, shorter than anybody wonders."""
 FIRST_PATIENCE_S = 3.0
 FIRST_LEAD_S = 0.3
 """Stems ready before the device is opened, so that the first block is already separated."""
@@ -45,9 +44,14 @@ class Stream(Protocol):
 class PlayerStatus:
     """Everything there is to show, of about one moment. Levels are RMS in dB full scale, after the fader.
 
-    `messages` say what has failed for good, `notices` what is worth a line and may pass.
+    Position, length, loop and cue are those of the song that plays, number `track` of `tracks`, counted from 0.
     """
 
+    file: Path
+    track: int
+    tracks: int
+    loop_s: tuple[float, float | None] | None
+    cue_s: float | None
     position_s: float
     length_s: float | None
     playing: bool
@@ -70,24 +74,30 @@ class PlayerStatus:
     messages: tuple[str, ...]
     notices: tuple[str, ...] = ()
 
+    @property
+    def played_s(self) -> float:
+        """Seconds of song that went out, however: separated, dry or bypassed."""
+        return self.wet_s + self.dry_s + self.bypass_s
 
-class Player:
-    """Plays one file through a model. A context manager; `close` ends stream, source and worker in this order.
+
+class Player(Navigator):
+    """Plays files, one after the other, through a model. A context manager.
+
+    `close` ends stream, source and worker, in this order.
 
     Args:
-        path: the audio file.
+        paths: the audio files.
         model, chunk, compute: see `rtsep.engine.host.Engine`.
         open_stream: opens the device for a deck, e.g. ``lambda deck: OutputStream(deck, device_index)``.
             None: nothing is heard and nobody moves the play head.
-        start_s: where to begin.
+        start_s: where to begin, in the first one.
 
     Raises RtsepError for a file, model or device that is not there.
     """
 
     def __init__(
         self,
-        path: Path | str,
-        *,
+        *paths: Path | str,
         model: Path | str | None = None,
         chunk: int | None = None,
         compute: str = "auto",
@@ -96,13 +106,12 @@ class Player:
     ) -> None:
         self._open_stream = open_stream
         self._stream: Stream | None = None
-        self._lock = threading.Lock()
         self._closing = ExitStack()
         try:
             self.engine = Engine(model, chunk=chunk, compute=compute)
             self._closing.callback(self.engine.close)
             self.deck = self.engine.deck
-            self.source = FileSource(path, self.deck)
+            self.source = FileSource(paths, self.deck)
             self._closing.callback(self.source.close)
         except BaseException:
             self._closing.close()
@@ -110,11 +119,11 @@ class Player:
         self.stems = self.engine.stems
         self._faders = [Fader() for _ in self.stems]
         self._volume_db = 0.0
-        self._epoch = 0
-        self._mail = 0
-        self._target = 0
         self.deck.transport.playing = False
-        self._jump(self._clamped(round(start_s * ENGINE_RATE)), FIRST_PATIENCE_S)
+        length = self.source.songs[0].length
+        start = max(0, round(start_s * ENGINE_RATE))
+        first = Place(0, start if length is None else min(start, length))
+        super().__init__(self.deck, self.source, first, FIRST_PATIENCE_S)
 
     def __enter__(self) -> Player:
         return self
@@ -136,20 +145,20 @@ class Player:
     def open(self, limit_s: float = 120.0) -> None:
         """Wait for the worker and the first separated sound, then open the device. RtsepError if either fails."""
         self.engine.wait_ready(limit_s)
-        enough = self._target + round(FIRST_LEAD_S * ENGINE_RATE)
+        first = self.place
+        length = self.source.songs[first.track].length
+        enough = first.sample + round(FIRST_LEAD_S * ENGINE_RATE)
         deadline = time.monotonic() + FIRST_PATIENCE_S
         while time.monotonic() < deadline:  # a machine too slow for it begins with the dry sound
             stem = self.deck.stem.header()
-            length = self.source.length
-            if stem.epoch == self._epoch and stem.end >= (enough if length is None else min(enough, length)):
+            if stem.epoch == self.epoch and stem.end >= (enough if length is None else min(enough, length)):
                 break
             self.engine.poll()
             time.sleep(0.005)
         if self._open_stream is not None:
             self._stream = self._open_stream(self.deck)
             self._stream.start()
-
-    # -- where -----------------------------------------------------------------------------------------------
+            self.delay = round(self._stream.latency_s * ENGINE_RATE)
 
     def play(self) -> None:
         """Go on."""
@@ -162,37 +171,6 @@ class Player:
     def toggle_pause(self) -> None:
         """Pause or go on."""
         self.deck.transport.playing = not self.deck.transport.playing
-
-    def seek(self, position_s: float) -> None:
-        """Jump to a time; beyond the song is its end."""
-        self._jump(self._clamped(round(position_s * ENGINE_RATE)), PATIENCE_S)
-
-    def nudge(self, seconds: float) -> None:
-        """Jump by a time, from where the last jump goes if that is still under way."""
-        self._jump(self._clamped(self.position + round(seconds * ENGINE_RATE)), PATIENCE_S)
-
-    @property
-    def position(self) -> int:
-        """The sample that is played next, or that the jump under way goes to."""
-        head = self.deck.callback.read()
-        return head.position if head.ack == self._mail and head.epoch == self._epoch else self._target
-
-    @property
-    def ended(self) -> bool:
-        """Whether the song has been played to its end."""
-        head = self.deck.callback.read()
-        return head.ended and head.ack == self._mail
-
-    def _clamped(self, position: int) -> int:
-        length = self.source.length
-        return max(0, position if length is None else min(position, length))
-
-    def _jump(self, target: int, patience_s: float) -> None:
-        with self._lock:
-            self._epoch += 1
-            self._target = target
-            self.source.start(self._epoch, target)
-            self._mail = self.deck.transport.post(target, self._epoch, round(patience_s * ENGINE_RATE))
 
     # -- faders ----------------------------------------------------------------------------------------------
 
@@ -269,9 +247,16 @@ class Player:
     def status(self) -> PlayerStatus:
         """A snapshot. When source or engine have given up, `messages` say why; the sound goes on as far as it can."""
         head = self.deck.callback.read()
-        length = self.source.length
+        track, position = self.place
+        song = self.source.songs[track]
+        length = song.length
         return PlayerStatus(
-            position_s=self.position / ENGINE_RATE,
+            file=song.path,
+            track=track,
+            tracks=len(self.source.songs),
+            loop_s=self.loop_s,
+            cue_s=self.cue_s,
+            position_s=position / ENGINE_RATE,
             length_s=None if length is None else length / ENGINE_RATE,
             playing=self.deck.transport.playing,
             ended=self.ended,
@@ -290,7 +275,7 @@ class Player:
             frames=head.frames,
             engine=self.engine.stats(),
             bypass_s=head.bypass_samples / ENGINE_RATE,
-            messages=tuple(text for text in (self.source.message, self.engine.failure) if text is not None),
+            messages=(*self.source.messages, *([self.engine.failure] if self.engine.failure else [])),
             notices=self.engine.notices,
         )
 

@@ -47,7 +47,7 @@ def _fader_text(number: int, stem: str, fader: Fader, level_db: float, selected:
 
 
 def status_line(status: PlayerStatus, selected: int) -> str:
-    """One line: position, stems, latency in its parts, what was late.
+    """One line: position, song of the queue, loop and cue, stems, latency in its parts, what was late.
 
     What matters most comes first, since a narrow terminal cuts the end. `selected`: the stem that + and -
     move.
@@ -55,6 +55,13 @@ def status_line(status: PlayerStatus, selected: int) -> str:
     mark = "▶" if status.playing else "Ⅱ"
     length = "?" if status.length_s is None else clock(status.length_s)
     parts = [f"{mark} {clock(status.position_s)}/{length}"]
+    if status.tracks > 1:
+        parts.append(f"[{status.track + 1}/{status.tracks}] {status.file.name}")
+    if status.loop_s is not None:
+        begin_s, end_s = status.loop_s
+        parts.append(f"loop {clock(begin_s)}-{'' if end_s is None else clock(end_s)}")
+    if status.cue_s is not None:
+        parts.append(f"cue {clock(status.cue_s)}")
     parts += [
         _fader_text(index + 1, stem, status.faders[index], status.levels_db[index], index == selected)
         for index, stem in enumerate(status.stems)

@@ -162,6 +162,23 @@ def test_a_song_is_played_and_reported_as_json(
     assert parts["total"] == parts["algorithmic"] + parts["margin"] + parts["device"]
 
 
+def test_a_queue_with_its_keys(typist: Callable[..., Typist], tone: Path, constant_bundle: Callable[..., Path]) -> None:
+    player = typist(tone, tone, "--device", "rt_out", "--model", constant_bundle(), "--json")
+    player.wait_for("▶ 0:01/0:06  [1/2] noise.wav")
+    player.type("l")
+    player.wait_for("loop 0:0")
+    player.type("c")
+    player.wait_for("cue 0:0")
+    player.type(">")
+    player.wait_for("/0:06  [2/2] noise.wav  cue 0:0")  # the loop was the first song's
+    player.type("q")
+    assert player.wait() == 0
+    assert player.process.stdout is not None
+    report = json.loads(player.process.stdout.read())
+    assert (report["track"], report["tracks"], report["loop_s"]) == (2, 2, None)
+    assert 0 < report["cue_s"] < 6
+
+
 def test_the_end_of_the_excerpt_and_the_summary(
     virtual_audio: VirtualAudio, tone: Path, constant_bundle: Callable[..., Path]
 ) -> None:
@@ -324,7 +341,7 @@ def test_without_portaudio_stems_are_written_too(
 
     monkeypatch.setattr("rtsep.audio.devices.list_devices", missing)
     monkeypatch.chdir(tmp_path)
-    assert command.play(short_wav, model=str(constant_bundle())) == 0
+    assert command.play((short_wav,), model=str(constant_bundle())) == 0
     assert capsys.readouterr().err.startswith("rtsep: the PortAudio library is missing: writing the stems")
     assert (tmp_path / "out" / "short" / "vocals.wav").exists()
 

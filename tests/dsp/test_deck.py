@@ -28,6 +28,8 @@ def spans(deck: Deck) -> dict[str, tuple[int, int]]:
         "times": deck.worker.times,
         "mixture": deck.mixture.data,
         "stems": deck.stem.data,
+        "kept header": deck.kept.words,
+        "kept": deck.kept.data,
     }
     base = deck.mixture.words.ctypes.data
     return {name: (a.ctypes.data - base, a.ctypes.data - base + a.nbytes) for name, a in parts.items()}

@@ -92,6 +92,20 @@ class Bench:
         return out.reshape(-1, 2, end - begin)
 
 
+def steps(bench: Bench, count: int) -> tuple[list[int], list[int]]:
+    """The next steps of the worker: the hop that each begins with, and its frames."""
+    begins, sizes = [], []
+    while len(sizes) < count:
+        before = bench.deck.worker.recent_times().size
+        pause_s = bench.pump.turn()
+        if bench.deck.worker.recent_times().size > before:
+            sizes.append(bench.deck.worker.chunk)
+            begins.append(bench.pump._next_in // HOP - sizes[-1])
+        elif pause_s > 0 and bench.deck.worker.state == WorkerState.AHEAD:
+            break
+    return begins, sizes
+
+
 def separated(network: StreamingNetwork, chunk: int, song: np.ndarray, latency: str = "standard") -> np.ndarray:
     """(S, 2, n), in process."""
     separator = Separator(Processor(Stepper(network, choose_compute("cpu"), chunk), latency), chunk)
@@ -158,13 +172,39 @@ def test_stems_begin_with_the_hop_of_the_target_and_get_four_seconds_ahead_at_mo
 def test_chunks_are_small_until_there_is_lead(transformer: FrameTransformer) -> None:
     bench = Bench(transformer, None, noise(8 * SECOND))
     bench.start(0)
-    sizes = []
-    for _ in range(40):
-        bench.pump.turn()
-        sizes.append(bench.deck.worker.chunk)
-    assert sizes[1:4] == [3 + 4, 4, 4]  # three hops of the first step lie before the beginning
+    begins, sizes = steps(bench, 30)
+    assert sizes[0] == 4
     assert max(sizes) == 32
-    assert sizes[2:] == sorted(sizes[2:])
+    assert begins == sorted(begins)
+
+
+@pytest.mark.parametrize("target_hop", [1, 5, 60, 61, 62, 63, 64, 100])
+def test_chunks_lie_on_a_grid_of_the_song_wherever_playing_begins(
+    transformer: FrameTransformer, target_hop: int
+) -> None:
+    """So that a second after a jump the network is asked the very questions of uninterrupted play."""
+    bench = Bench(transformer, None, noise(8 * SECOND))
+    bench.start(target_hop * HOP + 7)
+    begins, sizes = steps(bench, 30)
+    assert sizes[0] == 16  # the past and the first hops in one step,
+    published = begins[0] + 16 - 3 - target_hop
+    assert 2 <= published <= 5 or target_hop <= 11  # a play head at the end of the first hop needs two
+    assert begins[1] % 4 == 0
+    assert 32 in sizes
+    for begin, size in zip(begins[1:], sizes[1:], strict=True):
+        assert begin % size == 0
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 8])
+def test_a_chunk_asked_for_is_kept_once_its_grid_is_reached(transformer: FrameTransformer, chunk: int) -> None:
+    bench = Bench(transformer, chunk, noise(6 * SECOND))
+    bench.start(61 * HOP)
+    begins, sizes = steps(bench, 12)
+    assert sizes[0] == 16
+    assert begins[0] + 16 - 3 - 61 <= min(chunk, 4)  # a live source is not waited for any longer
+    first = next(index for index, size in enumerate(sizes[1:], 1) if size == chunk)
+    assert first <= 4
+    assert set(sizes[first:]) == {chunk}
 
 
 def test_a_song_is_played_to_its_last_sample() -> None:
@@ -216,18 +256,53 @@ def test_a_worker_that_is_late_skips_to_the_play_head_and_comes_back() -> None:
     np.testing.assert_allclose(heard[:, -8192:], 0.5 * song[:, position - 8192 : position], atol=1e-6)
 
 
-def test_after_a_skip_the_network_knows_the_past() -> None:
-    """Warmed with 32 frames at first; frames it has not seen would show in this network's masks."""
+def test_after_a_jump_the_network_knows_the_last_frames_before() -> None:
+    """Frames it has not seen would show in this network's masks."""
     song = noise(8 * SECOND)
     bench = Bench(Remembering(STEMS, [0.5, 0.5]), 4, song)
-    bench.start(5 * SECOND)
-    start = 5 * SECOND // HOP * HOP
-    while bench.deck.stem.end < start + 16 * HOP or bench.deck.stem.epoch != bench.epoch:
+    bench.start(215 * HOP, past_hops=19)
+    bench.work()
+    vocals = bench.stems(215 * HOP, 300 * HOP)[0]
+    # The first step ends at hop 220 and so begins with hop 204, which completes frame 201, the first that it sees: the
+    # mask is 1 from frame 241 on, whose last neighbour without is frame 240 with its hops up to 243.
+    assert np.abs(vocals[:, : 26 * HOP]).max() <= 1e-6
+    np.testing.assert_allclose(vocals[:, 29 * HOP :], song[:, 244 * HOP : 300 * HOP], atol=1e-6)
+
+
+def test_a_past_that_comes_later_is_heard_then() -> None:
+    """The source delivers what is to be heard first; the rest of the past lies in the ring a little later."""
+    song = noise(8 * SECOND)
+    bench = Bench(Remembering(STEMS, [0.5, 0.5]), 4, song)
+    bench.start(215 * HOP, past_hops=19)
+    while not bench.deck.worker.hops:
         bench.pump.turn()
-    vocals = bench.stems(start, start + 16 * HOP)[0]
-    # frame START/1024 - 3 is the 33rd frame it sees: the mask is 0 for 8 frames, and 1 from the 41st on
-    assert np.abs(vocals[:, : 4 * HOP]).max() <= 1e-6
-    np.testing.assert_allclose(vocals[:, 8 * HOP :], song[:, start + 8 * HOP : start + 16 * HOP], atol=1e-6)
+    bench.deck.mixture.prepend(song[:, 20 * HOP : 196 * HOP])
+    bench.work()
+    vocals = bench.stems(215 * HOP, 300 * HOP)[0]
+    np.testing.assert_allclose(vocals[:, 24 * HOP :], song[:, 239 * HOP : 300 * HOP], atol=1e-6)
+
+
+def test_kept_stems_are_published_at_once_and_ones_own_follow_without_a_seam() -> None:
+    song = noise(8 * SECOND)
+    bench = Bench(ConstantMask(STEMS, [0.25, 0.75]), None, song)
+    kept = np.concatenate([0.5 * song, 0.5 * song])[:, 100 * HOP : 140 * HOP]
+    bench.deck.kept.restart(1, 100 * HOP, 100 * HOP)
+    bench.deck.kept.write(np.ascontiguousarray(kept))
+    bench.start(100 * HOP + 77)
+    bench.pump.turn()
+    assert bench.deck.stem.begin == 100 * HOP
+    assert bench.deck.stem.end >= 139 * HOP
+    bench.work()
+    vocals = bench.stems(100 * HOP, 200 * HOP)[0] / song[:, 100 * HOP : 200 * HOP]
+    np.testing.assert_allclose(vocals[:, : 39 * HOP], 0.5, atol=1e-4)
+    ramp = 0.5 - 0.25 * np.arange(1, HOP + 1) / (HOP + 1)
+    loud = np.abs(song[:, 139 * HOP : 140 * HOP]) > 0.01
+    np.testing.assert_allclose(vocals[:, 39 * HOP : 40 * HOP][loud], np.stack([ramp, ramp])[loud], atol=1e-3)
+    loud = np.abs(song[:, 140 * HOP : 200 * HOP]) > 0.01
+    np.testing.assert_allclose(vocals[:, 40 * HOP :][loud], 0.25, atol=1e-3)
+    bench.start(100 * HOP + 77)  # another epoch has nothing to do with them
+    bench.pump.turn()
+    assert bench.deck.stem.epoch != bench.epoch or bench.deck.stem.end < 139 * HOP
 
 
 def test_with_time_to_spare_the_full_context_is_given(transformer: FrameTransformer) -> None:
@@ -247,7 +322,7 @@ def test_with_time_to_spare_the_full_context_is_given(transformer: FrameTransfor
     bench.pump._processor.warming = spy  # type: ignore[method-assign]
     bench.work()
     (first_hops, first_prime, _), (hops, prime, at) = deepened
-    assert (first_hops, first_prime) == (35, 3)
+    assert (first_hops, first_prime) == (3, 3)
     assert (hops, prime) == (195, 3)
     again = Processor(Stepper(transformer, choose_compute("cpu"), 32))
     again.warm(song[:, at - 195 * HOP : at])
@@ -273,9 +348,9 @@ def test_numbers_that_are_none_never_reach_the_ring() -> None:
     assert bench.deck.worker.skipped_hops > 0
     at = 2 * SECOND // 512
     dry = [index for index, kind in enumerate(kinds) if kind != Kind.WET]
-    # Only around the loud place: it poisons this network also as long as it lies in the 35 hops it is warmed
-    # with.
-    assert at - 16 <= min(dry) and max(dry) <= at + 2 * (35 + 8)
+    # Only around the loud place: it poisons this network also as long as it lies among the hops that the first step
+    # looks at.
+    assert at - 16 <= min(dry) and max(dry) <= at + 2 * (19 + 8 + 4)
     assert kinds[-1] == Kind.WET
 
 

@@ -95,3 +95,34 @@ def test_the_capture_is_the_separated_file(
         error = np.abs(got[:, part] - expected[:, part]).max()
         assert error <= 1e-3 * max(np.abs(expected[:, part]).max(), 1e-2), f"at {at / RATE:.1f} s"
     print(f"block {block}: residual {residual_db:.1f} dB over {expected.shape[1]} samples")
+
+
+def test_a_captured_queue_has_every_sample_of_both_songs_and_nothing_between(
+    tmp_path: Path, constant_bundle: Callable[..., Path], record: Callable[[], Recorder]
+) -> None:
+    """The songs are two halves of noise, cut at an odd place: a sample too many or too few would show."""
+    noise = np.random.default_rng(0).uniform(-0.4, 0.4, (4 * RATE, 2)).astype(np.float32)
+    cut = 2 * RATE + 333
+    for name, part in (("first", noise[:cut]), ("second", noise[cut:])):
+        soundfile.write(tmp_path / f"{name}.wav", part, RATE, subtype="FLOAT")
+    device = find_device("rt_out").index
+    recorder = record()
+    with Player(
+        *(tmp_path / "first.wav", tmp_path / "second.wav"),
+        model=constant_bundle(vocals=0.25, instrumental=0.5),
+        open_stream=lambda deck: OutputStream(deck, device),
+    ) as player:
+        player.open()
+        player.play()
+        deadline = time.monotonic() + 30
+        while not player.ended:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(0.5)  # the device still plays what it has
+        status = player.status()
+    assert (status.dry_s, status.late_blocks, status.starved_s) == (0.0, 0, 0.0)
+    heard = recorder.stop()
+    expected = 0.75 * noise.T
+    begin = place_of(expected[0, RATE : 2 * RATE], heard[0]) - RATE
+    got = heard[:, begin : begin + expected.shape[1]]
+    np.testing.assert_allclose(got[:, 64:], expected[:, 64:], atol=1e-4)

@@ -14,7 +14,8 @@ from rtsep.dsp import deck as words_of
 from rtsep.dsp.deck import Deck, DeckLayout
 from rtsep.dsp.rings import NO_EOF
 from rtsep.errors import RtsepError
-from rtsep.player.source import PADDING, PAST, FileSource
+from rtsep.player.source import NEAR, PADDING, PAST, PREROLL, FileSource
+from rtsep.player.timeline import Place
 
 HOP = 1024
 RATE = 44100
@@ -47,7 +48,7 @@ def deck() -> Deck:
 
 @pytest.fixture
 def source(counter: Path, deck: Deck) -> Iterator[FileSource]:
-    made = FileSource(counter, deck)
+    made = FileSource([counter], deck)
     yield made
     made.close()
 
@@ -69,11 +70,11 @@ def filled(deck: Deck, epoch: int) -> bool:
 
 @pytest.mark.parametrize("target", [0, 5, 1023, 1024, 100_000, 10 * RATE, LENGTH - 1, LENGTH])
 def test_samples_lie_at_their_positions(source: FileSource, deck: Deck, target: int) -> None:
-    source.start(1, target)
+    source.start(1, Place(0, target))
     wait_until(lambda: filled(deck, 1))
     ring = deck.mixture.header()
     assert ring.start == target // HOP * HOP
-    assert ring.begin <= ring.start - (3 + 32) * HOP
+    assert ring.begin == min(max(ring.start - PREROLL, 0), ring.start - NEAR)
     positions = np.arange(ring.begin, ring.end)
     expected = np.where((positions >= 0) & (positions < LENGTH), positions / 2.0**20, 0).astype(np.float32)
     out = np.zeros((2, len(positions)), np.float32)
@@ -83,7 +84,7 @@ def test_samples_lie_at_their_positions(source: FileSource, deck: Deck, target: 
 
 
 def test_it_runs_ahead_until_the_ring_is_full_and_follows_the_play_head(source: FileSource, deck: Deck) -> None:
-    source.start(1, 0)
+    source.start(1, Place(0, 0))
     wait_until(lambda: filled(deck, 1))
     assert 5 * RATE < deck.mixture.end < deck.mixture.capacity - PAST + RATE
     for position in range(0, LENGTH, 40_000):
@@ -93,20 +94,20 @@ def test_it_runs_ahead_until_the_ring_is_full_and_follows_the_play_head(source: 
         assert deck.mixture.end >= min(position + 5 * RATE, LENGTH)
     wait_until(lambda: deck.mixture.end >= LENGTH + PADDING)
     assert deck.mixture.header().eof == LENGTH
-    assert source.length == LENGTH
-    assert source.message is None
+    assert source.songs[0].length == LENGTH
+    assert source.messages == []
 
 
 def test_an_old_play_head_does_not_hold_a_new_epoch_back(source: FileSource, deck: Deck) -> None:
     move_play_head(deck, 1, 50)
-    source.start(2, 10 * RATE)
+    source.start(2, Place(0, 10 * RATE))
     wait_until(lambda: filled(deck, 2))
     assert deck.mixture.end >= LENGTH
 
 
 def test_of_many_seeks_the_last_one_counts(source: FileSource, deck: Deck) -> None:
     for epoch in range(1, 200):
-        source.start(epoch, epoch * 3000)
+        source.start(epoch, Place(0, epoch * 3000))
     wait_until(lambda: deck.mixture.epoch == 199 and deck.mixture.end > 199 * 3000 + HOP)
     assert deck.mixture.header().start == 199 * 3000 // HOP * HOP
     out = np.zeros((2, 100), np.float32)
@@ -117,14 +118,14 @@ def test_of_many_seeks_the_last_one_counts(source: FileSource, deck: Deck) -> No
 def test_other_rates_arrive_at_44100(tmp_path: Path, deck: Deck) -> None:
     path = tmp_path / "tone.wav"
     soundfile.write(path, np.sin(2 * np.pi * 1000 * np.arange(3 * 48000) / 48000), 48000, subtype="FLOAT")
-    source = FileSource(path, deck)
-    source.start(1, 2 * RATE)
+    source = FileSource([path], deck)
+    source.start(1, Place(0, 2 * RATE))
     wait_until(lambda: filled(deck, 1))
     out = np.zeros((2, 4000), np.float32)
     assert deck.mixture.read(2 * RATE, out, 1)
     expected = np.sin(2 * np.pi * 1000 * np.arange(2 * RATE, 2 * RATE + 4000) / RATE)
     np.testing.assert_allclose(out, [expected, expected], atol=1e-4)
-    assert source.length == 3 * RATE
+    assert source.songs[0].length == 3 * RATE
     source.close()
 
 
@@ -133,14 +134,14 @@ def test_bad_samples_end_the_song_with_one_line(tmp_path: Path, deck: Deck) -> N
     values = np.full((3 * RATE, 2), 0.25, np.float32)
     values[2 * RATE, 1] = np.nan
     soundfile.write(path, values, RATE, subtype="FLOAT")
-    source = FileSource(path, deck)
-    source.start(1, 0)
-    wait_until(lambda: source.message is not None)
-    assert "not a number" in (source.message or "")
+    source = FileSource([path], deck)
+    source.start(1, Place(0, 0))
+    wait_until(lambda: source.messages != [])
+    assert "not a number" in source.messages[0]
     eof = deck.mixture.header().eof
     assert 2 * RATE - 8192 <= eof <= 2 * RATE
-    assert source.length == eof
-    source.start(2, RATE)  # and it can be played again
+    assert source.songs[0].length == eof
+    source.start(2, Place(0, RATE))  # and it can be played again
     wait_until(lambda: deck.mixture.epoch == 2 and deck.mixture.header().eof == eof)
     assert np.isfinite(deck.mixture.data).all()
     source.close()
@@ -149,8 +150,8 @@ def test_bad_samples_end_the_song_with_one_line(tmp_path: Path, deck: Deck) -> N
 def test_an_empty_song_ends_at_once(tmp_path: Path, deck: Deck) -> None:
     path = tmp_path / "nothing.wav"
     soundfile.write(path, np.zeros((0, 2), np.float32), RATE, subtype="FLOAT")
-    source = FileSource(path, deck)
-    source.start(1, 0)
+    source = FileSource([path], deck)
+    source.start(1, Place(0, 0))
     wait_until(lambda: deck.mixture.header().eof == 0)
     source.close()
     source.close()
@@ -158,5 +159,5 @@ def test_an_empty_song_ends_at_once(tmp_path: Path, deck: Deck) -> None:
 
 def test_what_is_no_song_is_refused_at_once(tmp_path: Path, deck: Deck) -> None:
     with pytest.raises(RtsepError, match="does not exist"):
-        FileSource(tmp_path / "missing.wav", deck)
+        FileSource([tmp_path / "missing.wav"], deck)
     assert deck.mixture.epoch == -1

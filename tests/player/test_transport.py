@@ -92,7 +92,7 @@ def test_a_song_is_heard_from_the_first_sample_to_the_last(
     assert np.abs(got - expected)[:, 64:].max() < 1e-6  # 64 samples fade in
     assert set(hand.stream.kinds) <= {Kind.SILENT, Kind.WET}
     assert not heard[:, begin + expected.shape[1] + 64 :].any()
-    status = hand.player.source.length
+    status = hand.player.source.songs[0].length
     assert status == expected.shape[1]
 
 
@@ -299,7 +299,7 @@ def test_a_file_that_is_harmed_while_it_plays_is_played_as_far_as_it_goes(
 
 def test_source_and_engine_both_have_their_say(deckhand: Callable[..., Deckhand]) -> None:
     player = deckhand().player
-    player.source._message = "the file is cut off"
+    player.source.songs[0].message = "the file is cut off"
     player.engine._failure = "no worker"
     assert player.status().messages == ("the file is cut off", "no worker")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from rtsep.dsp.deck import Kind
@@ -14,6 +16,11 @@ from rtsep.ui.status import clock, latency_text, level_bar, status_line
 
 def status(**changes: object) -> PlayerStatus:
     fields: dict = {
+        "file": Path("song.flac"),
+        "track": 0,
+        "tracks": 1,
+        "loop_s": None,
+        "cue_s": None,
         "position_s": 65.9,
         "length_s": 200.0,
         "playing": True,
@@ -61,6 +68,13 @@ def test_everything_is_on_the_line() -> None:
     assert latency_text(Latency(4096, 441, 1764)) == "faders 40 ms (live 93 + 10 + 40 ms)"
     assert "late 3 hops 0 blocks" in line
     assert "\n" not in line
+
+
+def test_queue_loop_and_cue_show_where_there_are_any() -> None:
+    line = status_line(status(tracks=3, track=1, loop_s=(61.0, None), cue_s=5.0), selected=0)
+    assert line.startswith("▶ 1:05/3:20  [2/3] song.flac  loop 1:01-  cue 0:05  >1 vocals")
+    assert "loop 1:01-1:09 " in status_line(status(loop_s=(61.0, 69.9)), selected=0)
+    assert not any(word in status_line(status(), selected=0) for word in ("song.flac", "loop", "cue"))
 
 
 def test_what_is_unusual_shows() -> None:

@@ -1,0 +1,154 @@
+"""How long a jump takes: from the key to the first separated sample that leaves the callback, decoder included.
+
+    python -m benches.seek [--model MODEL] [--jumps N] [FORMAT ...]
+
+Plays the bundled song, four times over, as WAV, FLAC, MP3, Ogg Vorbis, Opus and M4A, through decoder, worker process
+and compiled callback; a clock asks for blocks of 256 samples at the pace of a device. A device adds its own latency,
+which is not in these numbers. Prints p50, p95 and maximum for jumps to anywhere and to a cue.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from rtsep.audio.callback import CallbackControl, mix_block
+from rtsep.dsp.deck import Deck, Kind
+from rtsep.player.transport import Player
+
+RATE = 44100
+BLOCK = 256
+SETTLE_S = 1.0
+"""Between two jumps: nobody presses a key while the last jump is still under way."""
+FORMATS = ("wav", "flac", "mp3", "ogg", "opus", "m4a")
+SONG = Path(__file__).parent.parent / "demo" / "paper-boats" / "mixture.flac"
+
+
+class Clock:
+    """A device without hardware; `first_wet(epoch)` waits for the end of the first separated block of an epoch."""
+
+    latency_s = 0.0
+
+    def __init__(self, deck: Deck) -> None:
+        self._deck = deck
+        self._control = CallbackControl(deck)
+        self._ending = threading.Event()
+        self._wet: dict[int, float] = {}
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> bool:
+        self._ending.set()
+        self._thread.join()
+        return True
+
+    def close(self) -> bool:
+        return self.stop()
+
+    def first_wet(self, epoch: int, limit_s: float = 5.0) -> float:
+        """Its time; infinity where none comes."""
+        deadline = time.perf_counter() + limit_s
+        while epoch not in self._wet and time.perf_counter() < deadline:
+            time.sleep(0.01)
+        return self._wet.get(epoch, float("inf"))
+
+    def _run(self) -> None:
+        output = np.zeros((BLOCK, 2), np.float32)
+        due = time.perf_counter()
+        while not self._ending.is_set():
+            mix_block(self._control.words, output, BLOCK)
+            head = self._deck.callback.read()
+            if head.kind == Kind.WET:
+                self._wet.setdefault(head.epoch, time.perf_counter())
+            due += BLOCK / RATE
+            time.sleep(max(0.0, due - time.perf_counter()))
+
+
+def write(path: Path, samples: np.ndarray) -> None:
+    """`samples` (n, 2) in the format of the path's ending."""
+    if path.suffix == ".m4a":
+        import av
+
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("aac", rate=RATE, layout="stereo")
+            for at in range(0, len(samples), 1024):
+                planes = np.ascontiguousarray(samples[at : at + 1024].T)
+                frame = av.AudioFrame.from_ndarray(planes, format="fltp", layout="stereo")
+                frame.sample_rate, frame.pts = RATE, at
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+        return
+    kinds = {".ogg": ("OGG", "VORBIS"), ".opus": ("OGG", "OPUS"), ".mp3": ("MP3", None)}
+    kind, subtype = kinds.get(path.suffix, (None, None))
+    rate = 48000 if path.suffix == ".opus" else RATE
+    with soundfile.SoundFile(path, "w", rate, 2, format=kind, subtype=subtype) as file:
+        for at in range(0, len(samples), RATE):
+            file.write(samples[at : at + RATE])
+
+
+def measure(path: Path, model: str | None, jumps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Milliseconds of `jumps` jumps to anywhere, and of as many to a cue."""
+    clocks: list[Clock] = []
+
+    def open_stream(deck: Deck) -> Clock:
+        clocks.append(Clock(deck))
+        return clocks[-1]
+
+    random = np.random.default_rng(0)
+    with Player(path, model=model, open_stream=open_stream) as player:
+        player.open()
+        player.play()
+        length = player.source.songs[0].length or 0
+
+        def timed(jump: Callable[[], None]) -> float:
+            time.sleep(SETTLE_S + random.uniform(0.0, 0.1))
+            began = time.perf_counter()
+            jump()
+            return 1000 * (clocks[0].first_wet(player.epoch) - began)
+
+        def seek() -> None:
+            player.seek(random.uniform(6.0, length / RATE - 6.0))
+
+        timed(seek)
+        anywhere = [timed(seek) for _ in range(jumps)]
+        time.sleep(2 * SETTLE_S)
+        player.set_cue()
+        cue = [timed(player.go_to_cue) for _ in range(jumps)]
+    return np.array(anywhere), np.array(cue)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="How long a jump takes.")
+    parser.add_argument("formats", nargs="*", default=FORMATS, metavar="FORMAT")
+    parser.add_argument("--model")
+    parser.add_argument("--jumps", type=int, default=30)
+    options = parser.parse_args()
+    song = np.concatenate([soundfile.read(SONG, dtype="float32")[0]] * 4)
+    print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, blocks of {BLOCK} samples")
+    print(f"command: python -m benches.seek --jumps {options.jumps}", *options.formats, "\n")
+    print("| format | jump | p50 ms | p95 ms | max ms |")
+    print("| --- | --- | ---: | ---: | ---: |")
+    with tempfile.TemporaryDirectory() as folder:
+        for name in options.formats:
+            path = Path(folder) / f"song.{name}"
+            write(path, song)
+            for kind, times in zip(
+                ("anywhere", "to the cue"), measure(path, options.model, options.jumps), strict=True
+            ):
+                p50, p95 = np.percentile(times, [50, 95])
+                print(f"| {name} | {kind} | {p50:.0f} | {p95:.0f} | {times.max():.0f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
