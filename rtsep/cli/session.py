@@ -198,6 +198,7 @@ def report(status: PlayerStatus, file: Path, player: Player, device: str, start_
         "model": player.engine.model_name,
         "device": device,
         "compute": player.engine.compute,
+        "compute_lost": player.engine.lost,
         "start_s": start_s,
         "position_s": status.position_s,
         "length_s": status.length_s,

@@ -63,6 +63,8 @@ class Engine:
     Attributes:
         deck: the rings and words shared with worker and callback.
         stems: names, in the order of the stem ring's rows.
+        compute: where the worker computes, as it said itself; before that, what was asked for.
+        lost: why the worker computes on the CPU though it began elsewhere, in one line; None otherwise.
 
     Raises RtsepError or UsageError for a model or option that is not there or cannot be played. Whether the worker
     can run on `compute` shows in `wait_ready`.
@@ -82,6 +84,7 @@ class Engine:
         self.context_frames = 0
         self.lookahead_frames = 0
         self.compute = compute
+        self.lost: str | None = None
         self.restarts = 0
         self._failure: str | None = None
         self._ready = threading.Event()
@@ -187,6 +190,8 @@ class Engine:
                 if "error" in answer and not self.ready:
                     self._failure = answer["error"]
                     return
+                if "error" in answer and self.compute.startswith("cuda"):  # it is not even there any more
+                    self.lost, self._compute = answer["error"], "cpu"
                 if failed_starts == MAX_FAILED_STARTS:
                     words = answer.get("error") or _last_line(errors) or f"exit code {process.returncode}"
                     what = "dies before it has separated anything" if self.ready else "does not start"
@@ -233,7 +238,9 @@ class Engine:
                 answers |= json.loads(line)
             if "ready" in answers:
                 self._watched = process
-            if "ready" in answers and not self.ready:
+            if "lost" in answers:
+                self.lost, self._compute = answers["lost"], "cpu"
+            elif "ready" in answers:
                 about = answers["ready"]
                 self.compute = about["compute"]
                 self.context_frames = about["context_frames"]
