@@ -27,9 +27,12 @@ _FASTMATH = {"reassoc", "contract", "nsz", "arcp"}  # not nnan and ninf: a broke
 _ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
 
 
+_FLAGS: dict[str, Any] = FLAGS | {"fastmath": _FASTMATH}
+
+
 def _dense(signature: Any) -> Callable[[F], F]:
     def compile_now(function: F) -> F:
-        compiled: Any = njit(signature, cache=True, fastmath=_FASTMATH, **FLAGS)(named_after_sources(function))
+        compiled: Any = njit(signature, cache=True, **_FLAGS)(named_after_sources(function))
         return compiled
 
     return compile_now
@@ -53,7 +56,7 @@ _P0, _P1, _P2 = np.float32(1.9875691500e-4), np.float32(1.3981999507e-3), np.flo
 _P3, _P4 = np.float32(4.1665795894e-2), np.float32(1.6666665459e-1)
 
 
-@njit(fastmath=_FASTMATH, error_model="numpy", _nrt=False)
+@njit(**_FLAGS)
 def _exp(x):
     """exp(x) to 2e-7 relative, of what lies within float32's range; unlike the library's it is made for vectors."""
     x = min(max(x, _LEAST), _MOST)

@@ -126,9 +126,9 @@ class CrashingWhenLoud(ConstantMask):
 class LosingItsDevice(ConstantMask):
     """Fails as a CUDA device does at the first loud frame that this folder's processes ever see."""
 
-    def __init__(self, stems: list[str], gains: list[float], folder: str, channels: int = 2, bins: int = 1024) -> None:
+    def __init__(self, stems: list[str], gains: list[float], marks: str, channels: int = 2, bins: int = 1024) -> None:
         super().__init__(stems, gains, channels, bins)
-        self.mark = Path(folder) / "lost"
+        self.mark = Path(marks) / "lost"
 
     def step(self, magnitudes: Tensor, state: State) -> Tensor:
         if magnitudes.mean(dim=(0, 1, 2)).max() > LOUD and not self.mark.exists():

@@ -222,7 +222,7 @@ def test_a_network_that_looks_back_further_than_the_ring_is_refused(tmp_path: Pa
 
 
 def test_a_worker_that_loses_its_device_is_followed_by_one_on_the_cpu(tmp_path: Path) -> None:
-    folder = bundle(tmp_path / "lost", "tests.engine.networks:LosingItsDevice", folder=str(tmp_path))
+    folder = bundle(tmp_path / "model", "tests.engine.networks:LosingItsDevice", marks=str(tmp_path))
     with Engine(folder, compute="auto") as engine:
         engine.wait_ready()
         assert engine.lost is None
