@@ -1,6 +1,6 @@
 """How long a hop takes, stage by stage: FFT, network, masks and inverse FFT, for each way to compute and chunk size.
 
-    python -m benches.hop [MODEL] [--compute cpu|cuda[:N]]
+    python -m benches.hop [MODEL] [--compute cpu|cuda[:N]] [--latency standard|medium|low]
 
 One row for each way that there is for the model (compiled, eager; graph on CUDA) and each K; the ways take turns, block
 by block, so that a busy machine is busy for all of them. p50 to maximum are wall-clock milliseconds for each hop of
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -33,8 +34,8 @@ WARM_UP = 5
 class TimedProcessor(Processor):
     """A processor that knows when its stages began."""
 
-    def __init__(self, stepper: Stepper) -> None:
-        super().__init__(stepper)
+    def __init__(self, stepper: Stepper, latency: str) -> None:
+        super().__init__(stepper, latency)
         self.stages_s = {"FFT": 0.0, "network": 0.0}
         step = stepper.step
 
@@ -56,9 +57,9 @@ class TimedProcessor(Processor):
 class Series:
     """Times of one way and chunk size, in milliseconds a hop."""
 
-    def __init__(self, stepper: Stepper, chunk: int) -> None:
+    def __init__(self, stepper: Stepper, chunk: int, latency: str) -> None:
         self.way, self.chunk = stepper.way, chunk
-        self._processor = TimedProcessor(stepper)
+        self._processor = TimedProcessor(stepper, latency)
         shape = (self._processor.channels, chunk * HOP)
         self._mixture = 0.1 * np.random.default_rng(0).standard_normal(shape).astype(np.float32)
         self._out = np.empty((len(self._processor.stems), *shape), np.float32)
@@ -88,6 +89,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="How long a hop takes, stage by stage.")
     parser.add_argument("model", nargs="?")
     parser.add_argument("--compute", default="cpu")
+    parser.add_argument("--latency", default="standard")
     arguments = parser.parse_args()
     import torch
 
@@ -104,14 +106,14 @@ def main() -> None:
     print(
         f"{processor}{load}, Python {platform.python_version()}, torch {torch.__version__}, {bundle.name} on {device}"
     )
-    print("command: python -m benches.hop", arguments.model or "", "--compute", arguments.compute, "\n")
+    print("command: python -m benches.hop", *sys.argv[1:], "\n")
     print("| K | way | FFT p50 | network p50 | masks + IFFT p50 | total p50 | p95 | p99 | p99.9 | max | CPU p50 |")
     print("| ---: | --- |" + " ---: |" * 9)
     for chunk in CHUNKS:
         steppers = [Stepper(bundle.load_network(), device, chunk)]
         if steppers[0].way == "compiled":
             steppers.append(Stepper(bundle.load_network(), device, chunk, compiled=False))
-        ways = [Series(stepper, chunk) for stepper in steppers]
+        ways = [Series(stepper, chunk, arguments.latency) for stepper in steppers]
         for _ in range(max(3, HOPS // chunk // TURN)):
             for way in ways:
                 way.turn()

@@ -23,9 +23,12 @@ from rtsep.audio.callback import CallbackControl, stream_callback
 from rtsep.audio.devices import load_sounddevice
 from rtsep.dsp.compiled import FLAGS
 from rtsep.dsp.deck import Deck
+from rtsep.dsp.grid import SAMPLE_RATE
 from rtsep.errors import RtsepError
 
 OLDEST, BELOW = (0, 5), (0, 6)  # sounddevice versions this door is known to fit
+
+INVALID_SAMPLE_RATE = -9997  # PaErrorCode
 
 _reachable: set["OutputStream"] = set()
 
@@ -64,8 +67,12 @@ class OutputStream:
         deck: what to play; the stream goes on at the deck's position.
         device_index: PortAudio's number of the device, None for the default one.
         blocksize: frames the callback is asked for at once; 0 lets PortAudio choose, block by block.
-        samplerate: in Hz; the device must take it.
+        samplerate: in Hz, which the device must take; None: the engine's where it does, else the device's own.
         latency: seconds, or the device's own "low" or "high".
+
+    Attributes:
+        samplerate: in Hz, as opened.
+        clock: see `CallbackControl`.
 
     Raises:
         RtsepError: no PortAudio, an unknown sounddevice, no such device, or the device refuses.
@@ -76,7 +83,7 @@ class OutputStream:
         deck: Deck,
         device_index: int | None = None,
         blocksize: int = 0,
-        samplerate: int = 44100,
+        samplerate: int | None = None,
         latency: float | Literal["low", "high"] = "high",
     ) -> None:
         sounddevice = _checked_sounddevice()
@@ -86,31 +93,50 @@ class OutputStream:
         try:
             found = sounddevice.query_devices(device_index, "output")
             channels = min(2, int(found["max_output_channels"]))
-            self._control = CallbackControl(deck, channels)
-            _reachable.add(self)
-            foreign = sounddevice._ffi
-            self._stream = sounddevice._StreamBase(
-                kind="output",
-                device=device_index,
-                channels=channels,
-                dtype="float32",
-                samplerate=samplerate,
-                blocksize=blocksize,
-                latency=latency,
-                clip_off=True,  # our limiter has done it, and with dithering off the samples arrive as they are
-                dither_off=True,
-                callback=foreign.cast("PaStreamCallback *", stream_callback.address),
-                userdata=foreign.cast("void *", self._control.words.ctypes.data),
-            )
+            rates = [SAMPLE_RATE, round(found["default_samplerate"])] if samplerate is None else [samplerate]
+            for rate in rates:
+                self.samplerate = rate
+                self._control = CallbackControl(deck, channels, rate)
+                _reachable.add(self)
+                try:
+                    self._open(device_index, channels, rate, blocksize, latency)
+                    break
+                except sounddevice.PortAudioError as error:
+                    if rate == rates[-1] or INVALID_SAMPLE_RATE not in error.args:
+                        raise
         except (sounddevice.PortAudioError, ValueError) as error:
             _reachable.discard(self)
             which = "the default output" if device_index is None else f"device {device_index}"
             raise RtsepError(f"cannot open {which} for playing: {_first_line(error)}") from error
+        self.clock = self._control.clock
+
+    def _open(
+        self,
+        device_index: int | None,
+        channels: int,
+        samplerate: int,
+        blocksize: int,
+        latency: float | Literal["low", "high"],
+    ) -> None:
+        foreign = self._sounddevice._ffi
+        self._stream = self._sounddevice._StreamBase(
+            kind="output",
+            device=device_index,
+            channels=channels,
+            dtype="float32",
+            samplerate=samplerate,
+            blocksize=blocksize,
+            latency=latency,
+            clip_off=True,  # our limiter has done it, and with dithering off the samples arrive as they are
+            dither_off=True,
+            callback=foreign.cast("PaStreamCallback *", stream_callback.address),
+            userdata=foreign.cast("void *", self._control.words.ctypes.data),
+        )
 
     @property
     def latency_s(self) -> float:
-        """Output latency in seconds as PortAudio reports it (its word; measure it by loop-back)."""
-        return float(self._stream.latency)
+        """Output latency in seconds: the corrector's, if there is one, and what PortAudio reports (measure it)."""
+        return self._control.delay_s + float(self._stream.latency)
 
     @property
     def active(self) -> bool:
