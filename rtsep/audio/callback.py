@@ -40,7 +40,8 @@ SILENT, WET, DRY, BYPASS, WAITING = (int(kind) for kind in Kind)
 MIXTURE_HEADER, MIXTURE_DATA, MIXTURE_CAPACITY, STEM_HEADER, STEM_DATA, STEM_CAPACITY, STEMS = range(7)
 TRANSPORT, GAINS, CALLBACK, STATE, LEVELS, SCRATCH, OUT_CHANNELS = range(7, 14)
 CORRECTOR, LARGEST_OUTPUT, CLOCK = range(14, 17)  # CORRECTOR: 0 when the device runs at the engine's rate
-CONTROL_WORDS = 17
+RETIRED = 17  # 1: give silence and stop
+CONTROL_WORDS = 18
 
 # STATE, int64: what is remembered from block to block.
 SEEN = 0  # sequence of the last letter obeyed
@@ -250,14 +251,20 @@ _PA_STREAM_CALLBACK = types.int32(types.voidptr, types.voidptr, _ULONG, types.vo
 
 
 def _stream_callback(_input, output, frames, time_info, _status_flags, user_data):
-    """PaStreamCallback: fill `output` for `frames` frames of interleaved float32 and ask to go on."""
+    """PaStreamCallback: fill `output` for `frames` frames of interleaved float32; ask to go on unless retired."""
     control = int64_at(address_from_pointer(user_data), CONTROL_WORDS)
     count = np.int64(frames)
+    block = float32_at(address_from_pointer(output), count, control[OUT_CHANNELS])
+    if load_i64(control, RETIRED) != 0:
+        for i in range(count):
+            for c in range(control[OUT_CHANNELS]):
+                block[i, c] = np.float32(0.0)
+        return 2  # paAbort
     times = address_from_pointer(time_info)
     if times != 0:
         asked = int64_at(control[CALLBACK], LINE_WORDS)[at.FRAMES]
         stamp(int64_at(control[CLOCK], CLOCK_WORDS), asked, time_of(times, OUTPUT), RATE)
-    mix_block(control, float32_at(address_from_pointer(output), count, control[OUT_CHANNELS]), count)
+    mix_block(control, block, count)
     return 0
 
 
@@ -312,6 +319,11 @@ class CallbackControl:
                 0 if self._corrector is None else self._corrector.control.ctypes.data,
                 min(LARGEST_PART, (LARGEST_PART - 1) * samplerate // SAMPLE_RATE),
                 self.clock.ctypes.data,
+                0,
             ],
             np.int64,
         )
+
+    def retire(self) -> None:
+        """From the next block on give silence and move nothing: there may be another callback on the deck by then."""
+        store_i64(self.words, RETIRED, 1)

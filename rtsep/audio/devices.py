@@ -82,6 +82,14 @@ def find_device(wanted: str | int | None = None, kind: Kind = "output") -> Devic
     return _by_name(wanted.strip(), able, kind)
 
 
+def find_again(device: Device, kind: Kind = "output") -> Device:
+    """The same device, by name and host API, in PortAudio's list of now; RtsepError if it is not there."""
+    for found in list_devices():
+        if (found.name, found.host_api) == (device.name, device.host_api) and found.serves(kind):
+            return found
+    raise RtsepError(f'the sound device "{device.name}" is not there')
+
+
 def _defaults(sounddevice: ModuleType) -> tuple[int, int]:
     """PortAudio's default devices (input, output), −1 for none."""
     chosen = []

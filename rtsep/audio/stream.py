@@ -10,6 +10,7 @@ died, say) keeps its memory until the process ends.
 """
 
 import atexit
+import contextlib
 import ctypes
 import sys
 import threading
@@ -31,6 +32,7 @@ OLDEST, BELOW = (0, 5), (0, 6)  # sounddevice versions this door is known to fit
 INVALID_SAMPLE_RATE = -9997  # PaErrorCode
 
 _reachable: set["OutputStream"] = set()
+_rescanning: threading.Thread | None = None
 
 
 # snd_lib_error_handler_t, whose further, variadic arguments Linux's calling conventions let one leave alone. Compiled,
@@ -58,6 +60,45 @@ def _checked_sounddevice() -> ModuleType:
         fitting = f"sounddevice>={OLDEST[0]}.{OLDEST[1]},<{BELOW[0]}.{BELOW[1]}"
         raise RtsepError(f'sounddevice {version} is not one this player knows: pip install "{fitting}"')
     return sounddevice
+
+
+def _left_alone(action: Callable[[], object]) -> threading.Thread:
+    """A daemon thread that does it: a call into PortAudio cannot be cancelled, only left behind."""
+    thread = threading.Thread(target=action, name="rtsep-portaudio", daemon=True)
+    thread.start()
+    return thread
+
+
+def rescan(timeout_s: float = 5.0) -> None:
+    """Let PortAudio look for devices anew: its list is from when it was initialised.
+
+    Does nothing while a stream is open or was given up, since it would go with PortAudio or keep it.
+
+    Raises:
+        RtsepError: no PortAudio, an unknown sounddevice, or PortAudio does not come back in time, now or the last time.
+    """
+    global _rescanning
+    sounddevice = _checked_sounddevice()
+    if _reachable:
+        return
+
+    def start_again() -> None:
+        with contextlib.suppress(sounddevice.PortAudioError):  # shows when devices are listed
+            while sounddevice._initialized:
+                sounddevice._terminate()
+            sounddevice._initialize()
+
+    if _rescanning is None or not _rescanning.is_alive():
+        _rescanning = _left_alone(start_again)
+        _rescanning.join(timeout_s)
+    if _rescanning.is_alive():
+        leave_behind()
+        raise RtsepError("PortAudio does not answer")
+
+
+def leave_behind() -> None:
+    """PortAudio hangs: do not call it at exit, as sounddevice would, to close all streams and hang the same way."""
+    atexit.unregister(_checked_sounddevice()._exit_handler)
 
 
 class OutputStream:
@@ -171,6 +212,7 @@ class OutputStream:
             stream.abort()  # closing an active stream hangs in some PortAudio versions
             stream.close()
 
+        self._control.retire()
         done = self._within(timeout_s, abort_and_close)
         if done:
             self._stream = None
@@ -178,15 +220,13 @@ class OutputStream:
         return done
 
     def _within(self, timeout_s: float, action: Callable[[], object]) -> bool:
-        # A daemon thread: the call into PortAudio cannot be cancelled, only left behind.
-        thread = threading.Thread(target=action, name="rtsep-portaudio", daemon=True)
-        thread.start()
+        thread = _left_alone(action)
         thread.join(timeout_s)
         if not thread.is_alive():
             return True
         self._stream = None  # whoever is in there is not to be disturbed by a second call; stays in _reachable
-        # sounddevice would call Pa_Terminate at exit, which closes all streams and would hang the same way.
-        atexit.unregister(self._sounddevice._exit_handler)
+        self._control.retire()  # or it would move the play head, should it ever come back
+        leave_behind()
         return False
 
 

@@ -86,6 +86,7 @@ def play(
         return 0
     return play_on(
         *(find_device(device), file),
+        or_default=device is None,
         model=model,
         gains=gains,
         chunk=chunk,

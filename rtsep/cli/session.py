@@ -6,25 +6,27 @@ import json as json_format
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rtsep.audio.devices import Device
 from rtsep.audio.resample import ENGINE_RATE
 from rtsep.audio.stream import OutputStream
+from rtsep.cli.quiet import libraries_silenced
 from rtsep.dsp.deck import Deck
 from rtsep.errors import RtsepError
+from rtsep.player.device_keeper import DeviceKeeper
 from rtsep.player.transport import Player, PlayerStatus
 from rtsep.ui.keys import help_text, press
 from rtsep.ui.status import latency_text, status_line
 from rtsep.ui.terminal import Terminal
 
 REFRESH_S = 0.05
-SILENT_DEVICE_S = 3.0
-"""A device that asks for nothing for this long is gone, whatever PortAudio says."""
 FADE_OUT_S = 0.1
 PATIENCE_S = 1.0
 """Getting ready for longer than this is worth a line."""
@@ -41,6 +43,7 @@ def play_on(
     output: Device,
     file: Path,
     *,
+    or_default: bool,
     model: str | None,
     gains: list[tuple[str, float]],
     chunk: int | None,
@@ -50,22 +53,35 @@ def play_on(
     keys: bool,
     json: bool,
 ) -> int:
-    """Play a file on a device, to its end or as the user wants; the exit code. RtsepError if it cannot begin."""
+    """Play a file on a device, to its end or as the user wants; the exit code. RtsepError if it cannot begin.
 
-    def open_stream(deck: Deck) -> OutputStream:
-        stream = OutputStream(deck, output.index, latency=DEVICE_LATENCY_S)
+    `or_default`: when the device goes, another one that the system offers will do.
+    """
+    notices: deque[str] = deque()
+
+    def open_on(deck: Deck, device: Device) -> OutputStream:
+        stream = OutputStream(deck, device.index, latency=DEVICE_LATENCY_S)
         if stream.samplerate != ENGINE_RATE:
-            say(f"{output.name} does not run at {ENGINE_RATE} Hz; it gets the sound at {stream.samplerate} Hz")
+            notices.append(
+                f"{device.name} does not run at {ENGINE_RATE} Hz; it gets the sound at {stream.samplerate} Hz"
+            )
         return stream
 
     with ExitStack() as stack:
+        stack.enter_context(libraries_silenced())
         player = stack.enter_context(
             Player(
                 file,
                 model=model,
                 chunk=chunk,
                 compute=compute,
-                open_stream=open_stream,
+                open_stream=lambda deck: DeviceKeeper(
+                    deck,
+                    output,
+                    partial(open_on, deck),
+                    or_default=or_default,
+                    tell=notices.append,
+                ),
                 start_s=start_s,
             )
         )
@@ -80,7 +96,7 @@ def play_on(
             player.open()
         player.play()
         terminal = stack.enter_context(Terminal()) if keys else None
-        _Session(player, terminal, None if seconds is None else start_s + seconds).run()
+        _Session(player, terminal, None if seconds is None else start_s + seconds, notices).run()
         status = player.status()
     if json:
         print(json_format.dumps(report(status, file, player, output.name, start_s)))
@@ -105,24 +121,22 @@ def _patience(quiet: bool) -> Iterator[None]:
 class _Session:
     """The keys of one playback: what `rtsep.ui.keys.Controls` asks for, on a player."""
 
-    def __init__(self, player: Player, terminal: Terminal | None, end_s: float | None) -> None:
+    def __init__(self, player: Player, terminal: Terminal | None, end_s: float | None, notices: deque[str]) -> None:
         self._player = player
         self._terminal = terminal
         self._end_s = end_s
         self._selected = 0
         self._over = False
+        self._notices = notices
         self._said: set[str] = set()
-        self._frames = -1
-        self._frames_seen = time.monotonic()
 
     def run(self) -> None:
-        """Until the song has ended, `end_s` is reached or the user quits. RtsepError if the device dies."""
+        """Until the song has ended, `end_s` is reached or the user quits."""
         if self._terminal is not None and self._terminal.takes_keys:
             self._terminal.message("? for the keys, q to quit")
         while not self._over:
             status = self._player.status()
             self._tell(status)
-            self._watch_device(status)
             if status.ended or (self._end_s is not None and status.position_s >= self._end_s):
                 break
             if self._terminal is None:
@@ -134,22 +148,19 @@ class _Session:
         time.sleep(FADE_OUT_S)
 
     def _tell(self, status: PlayerStatus) -> None:
-        for message in status.messages:
-            if message in self._said:
-                continue
-            self._said.add(message)
-            if self._terminal is not None:
-                self._terminal.clear()
-            say(message)
+        for line in (*status.messages, *status.notices):
+            if line not in self._said:
+                self._said.add(line)
+                self._say(line)
+        while self._notices:
+            self._say(self._notices.popleft())
         if self._terminal is not None:
             self._terminal.status(status_line(status, self._selected))
 
-    def _watch_device(self, status: PlayerStatus) -> None:
-        now = time.monotonic()
-        if status.frames != self._frames:
-            self._frames, self._frames_seen = status.frames, now
-        elif now - self._frames_seen > SILENT_DEVICE_S:
-            raise RtsepError("the sound device takes no more sound; rtsep devices lists those that are there")
+    def _say(self, line: str) -> None:
+        if self._terminal is not None:
+            self._terminal.clear()
+        say(line)
 
     def toggle_pause(self) -> None:
         self._player.toggle_pause()

@@ -63,6 +63,7 @@ LATE_HOPS = 3
 SKIPPED_HOPS = 4
 HEARTBEAT = 5
 TIMES_COUNT = 6
+TROUBLE = 7
 
 
 class Kind(IntEnum):
@@ -83,6 +84,15 @@ class WorkerState(IntEnum):
     RUNNING = 2
     AHEAD = 3
     ENDED = 4
+
+
+class Trouble(IntEnum):
+    """What the worker has to say about itself."""
+
+    NONE = 0
+    CHUNK_RAISED = 1  # keeps up, but only with the longest steps
+    TOO_SLOW = 2  # does not keep up and publishes nothing
+    NOT_NUMBERS = 3  # the network gives NaN
 
 
 @dataclass(frozen=True)
@@ -277,7 +287,8 @@ class WorkerWords:
     hops = _Word(HOPS)  # published
     late_hops = _Word(LATE_HOPS)  # published behind the play head
     skipped_hops = _Word(SKIPPED_HOPS)
-    heartbeat = _Word(HEARTBEAT)  # time.monotonic_ns() of the last turn of the loop
+    trouble = _Word(TROUBLE)  # a Trouble
+    heartbeat = _Word(HEARTBEAT)  # time.monotonic_ns() of the last turn; in a step: when it must be over
 
     def __init__(self, words: NDArray[np.int64], times: NDArray[np.float32]) -> None:
         self.words, self.times = words, times

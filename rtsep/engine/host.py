@@ -18,7 +18,7 @@ from typing import IO, Any, cast
 import numpy as np
 
 import rtsep
-from rtsep.dsp.deck import Deck, DeckLayout, WorkerState
+from rtsep.dsp.deck import Deck, DeckLayout, Trouble, WorkerState
 from rtsep.dsp.grid import synthesis_support
 from rtsep.engine.options import check_chunk, check_compute, check_latency, find_playable
 from rtsep.errors import RtsepError
@@ -30,8 +30,15 @@ MAX_FAILED_STARTS = 3
 without it."""
 WATCH_S = 0.5
 HUNG_LOOKS = 10
-"""A worker that was ready and has not turned its loop for this many looks, five seconds, hangs. Looks are counted, not
-time: where the whole machine stood still nobody has looked."""
+"""A worker that was ready and has not turned its loop for this many looks, five seconds, hangs, unless it is
+in a step that may take longer. Looks are counted, not time: where the whole machine stood still nobody has looked."""
+
+
+NOTICES = {
+    Trouble.CHUNK_RAISED: "separation keeps up only in steps of 32 frames here: after a jump it begins later",
+    Trouble.TOO_SLOW: "separation is too slow here: the sound goes on as it is until it keeps up",
+    Trouble.NOT_NUMBERS: "the network gave values that are not numbers: the sound goes on as it is meanwhile",
+}
 
 
 @dataclass(frozen=True)
@@ -136,6 +143,12 @@ class Engine:
     def failure(self) -> str | None:
         """Why no worker runs and none will be started, in one line; None while all is well."""
         return self._failure
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What a user should know about the worker of now, one line each."""
+        trouble = self.deck.worker.trouble
+        return (NOTICES[Trouble(trouble)],) if trouble else ()
 
     @property
     def ready(self) -> bool:
@@ -271,7 +284,7 @@ class Engine:
             now = (process, self.deck.worker.heartbeat)
             looks = looks + 1 if process is not None and now == seen else 0
             seen = now
-            if process is not None and looks >= HUNG_LOOKS:
+            if process is not None and looks >= HUNG_LOOKS and time.monotonic_ns() > self.deck.worker.heartbeat:
                 looks = 0
                 process.kill()
 

@@ -3,7 +3,8 @@
     new epoch    warm the network with the 32 frames before START, then publish from START on
     ahead        at most 4 s before the play head
     lead         enough of it to warm once more, half a second to spare: do so, with the full context
-    late         a chunk that would be heard too late is not worth computing: skip to where the play head will be
+    late         a chunk that would be heard too late is not worth computing: skip to where the play head will be,
+                 once it is sure that the machine keeps up
     over         nothing beyond the end of the song is separated
     broken       values that are not numbers: publish nothing, reset, skip; the callback plays the mixture meanwhile
 
@@ -19,19 +20,21 @@ from math import ceil
 
 import numpy as np
 
-from rtsep.dsp.deck import Deck, WorkerState
+from rtsep.dsp.deck import Deck, Trouble, WorkerState
 from rtsep.dsp.grid import HOP, SAMPLE_RATE, SUPPORT_HOPS
 from rtsep.dsp.rings import RingHeader
 from rtsep.engine.options import MAX_CHUNK
+from rtsep.engine.pace import SMALL_CHUNK, Pace
 from rtsep.engine.processor import BrokenNetwork, Processor
 
 AHEAD_LIMIT = 4 * SAMPLE_RATE
 FIRST_CONTEXT_FRAMES = 32
 """Warmed before the first sound; the full context waits until there is time."""
-SMALL_CHUNK = 4
 SAFE_LEAD_S = 0.5
 """Less lead than this: small chunks, so that the next samples come soon."""
 IDLE_S = 0.01
+HUNG_S = 0.5
+"""A step that takes more than this for each of its frames may be taken for one that hangs: twenty times too slow."""
 NO_POSITION = -(1 << 62)
 
 
@@ -43,6 +46,8 @@ class Pump:
         self._processor = processor
         self._chunk = chunk
         self._words = deck.worker
+        self._words.trouble = Trouble.NONE
+        self._pace = Pace(processor, self._words, chunk)
         context_hops = max(processor.context_frames, FIRST_CONTEXT_FRAMES) + SUPPORT_HOPS
         self._past = np.zeros((processor.channels, context_hops * HOP), np.float32)
         self._mixture = np.zeros((processor.channels, MAX_CHUNK * HOP), np.float32)
@@ -82,12 +87,14 @@ class Pump:
             self._begin(ring)
         if self._next_out >= ring.eof:
             return self._idle(WorkerState.ENDED)
+        if self._pace.doubtful:
+            return self._probe(ring)
         if not self._warm:
             return self._warm_first(ring)
         position = self._play_position()
         frames = self._frames(ring, position)
         if self._next_out + frames * HOP <= position:
-            self._skip_to(position + self._restart_lead())
+            self._pace.doubtful = True  # skips when the machine keeps up: what is skipped cannot be made up for
             return 0.0
         if self._would_cut_off(position):
             return self._idle(WorkerState.AHEAD)
@@ -134,6 +141,20 @@ class Pump:
         self._plan(max(start, before + HOP))
         self._words.skipped_hops += (self._next_out - before) // HOP
 
+    def _probe(self, ring: RingHeader) -> float:
+        """See whether the machine keeps up, on the newest sound there is; if so, go on ahead of the play head."""
+        mixture = self._mixture[:, : self._pace.frames * HOP]
+        first = max(min(self._next_in, ring.end) - mixture.shape[1], ring.begin)
+        self._deck.mixture.read(first, mixture, self._epoch)
+        self._busy(MAX_CHUNK)
+        was_too_slow = self._words.trouble == Trouble.TOO_SLOW
+        pause_s = self._pace.probe(mixture, self._out)
+        if pause_s == 0:
+            # What a restart took while the machine was too slow would aim far too far ahead.
+            self._restart_s = max(self._pace.restart_s, 0.01 if was_too_slow else self._restart_s)
+            self._skip_to(self._play_position() + self._restart_lead())
+        return pause_s
+
     def _would_cut_off(self, position: int) -> bool:
         """Whether publishing after a gap now would take away stems that are still to be heard: the ring has no gaps."""
         if self._joined:
@@ -156,7 +177,7 @@ class Pump:
             return self._chunk
         lead_s = (self._next_out - max(position, ring.start)) / SAMPLE_RATE
         # The first step also makes the hops that are dropped; what it publishes must last until the second is done.
-        wanted = SMALL_CHUNK + self._drop if lead_s < SAFE_LEAD_S else MAX_CHUNK
+        wanted = self._pace.frames + self._drop if lead_s < SAFE_LEAD_S else MAX_CHUNK
         there = (ring.end - self._next_in) // HOP
         return max(size for size in self.chunks if size <= min(wanted, max(there, 1)))
 
@@ -167,13 +188,14 @@ class Pump:
         if ring.end < self._next_in:
             return self._idle(WorkerState.WARMING)
         self._words.state = WorkerState.WARMING
+        self._busy(FIRST_CONTEXT_FRAMES)
         began = time.perf_counter()
         past = self._read_past(ring, FIRST_CONTEXT_FRAMES)
         if past is None:
             return IDLE_S
         self._processor.reset()
         self._processor.warm(*past)
-        steps_s = self._hop_s * (self._drop + (self._chunk or SMALL_CHUNK))
+        steps_s = self._hop_s * (self._drop + self._pace.frames)
         self._restart_s = max(time.perf_counter() - began + steps_s, 0.01)
         self._warm = True
         self._warmed_at = self._next_in
@@ -197,6 +219,7 @@ class Pump:
                 self._deep = True
                 return False
             self._warming = self._processor.warming(*past)
+        self._busy(MAX_CHUNK)
         if next(self._warming, "done") == "done":  # a step a turn: a seek is not kept waiting
             self._warming = None
             self._deep = True
@@ -229,13 +252,17 @@ class Pump:
             return
         self._words.state = WorkerState.RUNNING
         self._words.chunk = frames
+        self._busy(frames)
         began = time.perf_counter()
         try:
             self._processor.process(mixture, out)
         except BrokenNetwork:
+            self._words.trouble = Trouble.NOT_NUMBERS
             self._skip_to(max(self._next_out + count, self._play_position() + self._restart_lead()))
             return
-        self._hop_s = (time.perf_counter() - began) / frames
+        took_s = time.perf_counter() - began
+        self._pace.took(frames, took_s)
+        self._hop_s = took_s / frames
         self._words.add_time(self._hop_s * 1e6)
         self._next_in += count
         self._publish(out.reshape(-1, count))
@@ -257,6 +284,9 @@ class Pump:
         self._next_out += rows.shape[1]
         self._words.hops += rows.shape[1] // HOP
         self._words.late_hops += late
+
+    def _busy(self, frames: int) -> None:
+        self._words.heartbeat = time.monotonic_ns() + round(HUNG_S * 1e9) * frames
 
     def _idle(self, state: WorkerState) -> float:
         self._words.state = state

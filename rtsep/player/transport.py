@@ -43,7 +43,10 @@ class Stream(Protocol):
 
 @dataclass(frozen=True)
 class PlayerStatus:
-    """Everything there is to show, of about one moment. Levels are RMS in dB full scale, after the fader."""
+    """Everything there is to show, of about one moment. Levels are RMS in dB full scale, after the fader.
+
+    `messages` say what has failed for good, `notices` what is worth a line and may pass.
+    """
 
     position_s: float
     length_s: float | None
@@ -65,6 +68,7 @@ class PlayerStatus:
     engine: EngineStats
     bypass_s: float
     messages: tuple[str, ...]
+    notices: tuple[str, ...] = ()
 
 
 class Player:
@@ -287,6 +291,7 @@ class Player:
             engine=self.engine.stats(),
             bypass_s=head.bypass_samples / ENGINE_RATE,
             messages=tuple(text for text in (self.source.message, self.engine.failure) if text is not None),
+            notices=self.engine.notices,
         )
 
     def _levels_db(self, position: int, epoch: int) -> tuple[float, ...]:

@@ -213,6 +213,7 @@ def test_interrupted_it_ends_orderly(
 def test_killed_it_takes_its_worker_along(
     typist: Callable[..., Typist], tone: Path, constant_bundle: Callable[..., Path]
 ) -> None:
+    before = _shared_memory()
     player = typist(tone, "--device", "rt_out", "--model", constant_bundle())
     player.wait_for("▶ 0:01")
     worker = worker_of(psutil.Process(player.process.pid))
@@ -220,6 +221,14 @@ def test_killed_it_takes_its_worker_along(
     player.process.wait()
     gone, _ = psutil.wait_procs([worker], timeout=1.0)
     assert gone or worker.status() == psutil.STATUS_ZOMBIE
+    assert _shared_memory() <= before
+
+
+def _shared_memory() -> set[str]:
+    """Names of all there is, but for what the sound server shares with its clients."""
+    folder = Path("/dev/shm")
+    names = os.listdir(folder) if folder.is_dir() else []
+    return {name for name in names if not name.startswith("pulse-shm")}
 
 
 @pytest.mark.parametrize(
@@ -352,18 +361,21 @@ def test_without_any_device_a_device_asked_for_is_a_failure(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_device_that_dies_ends_the_song_with_one_line(
+def test_a_sound_server_that_dies_and_returns_is_told_in_one_line_each(
     virtual_audio: VirtualAudio, typist: Callable[..., Typist], tone: Path, constant_bundle: Callable[..., Path]
 ) -> None:
     player = typist(tone, "--device", "rt_out", "--model", constant_bundle())
     try:
         player.wait_for("▶ 0:01")
         virtual_audio.kill()
-        assert player.wait() == 1
-        assert "rtsep: the sound device takes no more sound" in player.screen
-        assert "Traceback" not in player.screen
+        player.wait_for('\r\x1b[Krtsep: the sound device "rt_out" takes no more sound; looking for it\r\n')
     finally:
         virtual_audio.restart()
+    player.wait_for('\r\x1b[Krtsep: sound again, on "rt_out"\r\n')
+    assert player.wait() == 0
+    lines = [line for line in player.screen.splitlines() if line and "▶" not in line]
+    assert len(lines) == 1, "only the summary is left"
+    assert "rtsep: played" in lines[0]
 
 
 def test_a_device_of_another_rate_is_named_and_plays(only_48k, constant_bundle, short_wav: Path) -> None:

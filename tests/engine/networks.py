@@ -150,3 +150,22 @@ class Dying(ConstantMask):
 
     def step(self, magnitudes: Tensor, state: State) -> Tensor:
         os._exit(9)
+
+
+class Faulty(ConstantMask):
+    """Constant masks, and whatever the file `control` asks for, as long as it does.
+
+    "step 0.2" and "frame 0.2": seconds that each takes; "nan": no numbers; "memory": 256 MB more for a moment.
+    """
+
+    def __init__(self, stems: list[str], gains: list[float], control: str, channels: int = 2, bins: int = 1024) -> None:
+        super().__init__(stems, gains, channels, bins)
+        self.control = Path(control)
+
+    def step(self, magnitudes: Tensor, state: State) -> Tensor:
+        fault, _, number = self.control.read_text().partition(" ")
+        if fault in ("step", "frame"):
+            time.sleep(float(number) * (magnitudes.shape[-1] if fault == "frame" else 1))
+        if fault == "memory":
+            torch.empty(2**26)
+        return super().step(magnitudes, state) * (float("nan") if fault == "nan" else 1.0)

@@ -6,8 +6,6 @@ The first seconds of it; RTSEP_WHOLE_SONG=1: all of it.
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,15 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from scipy.signal import correlate
 
 import rtsep
 from rtsep.audio.devices import find_device
 from rtsep.audio.stream import OutputStream
 from rtsep.player.transport import Player
+from tests.listening import RATE, Recorder, place_of
 from tests.virtual_audio import VirtualAudio
 
-RATE = 44100
 CHUNK = 8
 WHOLE = os.environ.get("RTSEP_WHOLE_SONG") == "1"
 EXCERPT_S = 10
@@ -42,30 +39,6 @@ def instrumental(default_bundle: Path, song: Path) -> np.ndarray:
     return np.concatenate([piece["instrumental"] for piece in pieces], axis=1)
 
 
-class Recorder:
-    """Records what the virtual speakers play, with the sound server's own program."""
-
-    def __init__(self, server: VirtualAudio, path: Path) -> None:
-        self.path = path
-        with path.open("wb") as file:
-            self._process = subprocess.Popen(
-                ["parec", "-d", "rt_out.monitor", "--raw", "--format=float32le", f"--rate={RATE}", "--channels=2"],
-                stdout=file,
-                env=os.environ | server.environment,
-            )
-        deadline = time.monotonic() + 10
-        while path.stat().st_size < 4 * 2 * RATE // 2:  # the first quarter of a second can be stale
-            assert time.monotonic() < deadline, "the recorder hears nothing"
-            time.sleep(0.02)
-
-    def stop(self) -> np.ndarray:
-        """End it; returns all it has heard, (2, n)."""
-        self._process.send_signal(signal.SIGINT)
-        self._process.wait(timeout=10)
-        raw = np.fromfile(self.path, "<f4")
-        return raw[: len(raw) // 2 * 2].reshape(-1, 2).T
-
-
 @pytest.fixture
 def record(virtual_audio: VirtualAudio, tmp_path: Path) -> Iterator[Callable[[], Recorder]]:
     made: list[Recorder] = []
@@ -77,13 +50,6 @@ def record(virtual_audio: VirtualAudio, tmp_path: Path) -> Iterator[Callable[[],
     yield make
     for recorder in made:
         recorder.stop()
-
-
-def place_of(needle: np.ndarray, hay: np.ndarray) -> int:
-    """Where `needle` lies in `hay` with the least squared error (music repeats itself, and louder)."""
-    energy = np.concatenate([[0.0], np.cumsum(hay.astype(float) ** 2)])
-    matches = correlate(hay.astype(float), needle.astype(float), mode="valid", method="fft")
-    return int(np.argmin(energy[len(needle) :] - energy[: -len(needle)] - 2 * matches))
 
 
 def decibels(error: np.ndarray, signal: np.ndarray) -> float:

@@ -1,0 +1,83 @@
+"""Whether this machine keeps up with the sound, and with steps of how many frames."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+import numpy as np
+
+from rtsep.dsp.deck import Trouble, WorkerWords
+from rtsep.dsp.grid import HOP, SAMPLE_RATE
+from rtsep.engine.options import MAX_CHUNK
+from rtsep.engine.processor import BrokenNetwork, Processor
+
+SMALL_CHUNK = 4
+LOAD_LIMIT = 0.9
+"""A step that takes more than this much of the time it lasts does not keep up."""
+PROBE_PAUSE_S = 0.5
+
+
+class Pace:
+    """Chooses the fewest frames a step may take. `chunk` None: 4, or 32 where only the longest steps keep up.
+
+    A worker that was late is `doubtful`: before it publishes again it steps to see whether it can keep up at all. One
+    that cannot publishes nothing, or the sound would change to and fro, and looks again from time to time.
+
+    Attributes:
+        frames: the fewest that a step takes.
+        doubtful: set it when the worker is late; `probe` then decides.
+        restart_s: what the last probe promises for 32 frames of the past and a step.
+    """
+
+    def __init__(self, processor: Processor, words: WorkerWords, chunk: int | None) -> None:
+        self.frames = chunk or SMALL_CHUNK
+        self.doubtful = False
+        self.restart_s = 0.0
+        self._processor = processor
+        self._words = words
+        self._raises = chunk is None
+        self._failed = False
+
+    def probe(self, mixture: np.ndarray, out: np.ndarray) -> float:
+        """Time steps over `mixture` (C, 4 hops or a chunk); returns the seconds to wait until the next probe.
+
+        0: it keeps up, and need not be doubted any more. The processor must be warmed before it is used again.
+        """
+        if self._raises:
+            one_s, few_s = (self._step_s(mixture, out, frames) for frames in (1, SMALL_CHUNK))
+            # Extrapolated: on a machine far too slow for it a step of 32 would take as long as a worker that hangs.
+            many_s = few_s + max(few_s - one_s, 0.0) * (MAX_CHUNK - SMALL_CHUNK) / (SMALL_CHUNK - 1)
+            self.frames = SMALL_CHUNK if _fits(SMALL_CHUNK, few_s) else MAX_CHUNK
+            step_s = few_s if self.frames == SMALL_CHUNK else many_s
+        else:
+            step_s = self._step_s(mixture, out, self.frames)
+            many_s = step_s * MAX_CHUNK / self.frames
+        self.restart_s = many_s + step_s
+        if _fits(self.frames, step_s):
+            self.doubtful = self._failed = False
+            raised = self._raises and self.frames == MAX_CHUNK
+            self._words.trouble = Trouble.CHUNK_RAISED if raised else Trouble.NONE
+            return 0.0
+        if self._failed:  # once is no proof on a busy machine
+            self._words.trouble = Trouble.TOO_SLOW
+        self._failed = True
+        return PROBE_PAUSE_S
+
+    def took(self, frames: int, seconds: float) -> None:
+        """A step is done. When the longest is over in the time of a small chunk, small ones will do again."""
+        if self._words.trouble == Trouble.NOT_NUMBERS:
+            self._words.trouble = Trouble.NONE
+        if self._raises and frames == MAX_CHUNK and _fits(SMALL_CHUNK, seconds) and self.frames != SMALL_CHUNK:
+            self.frames = SMALL_CHUNK
+            self._words.trouble = Trouble.NONE
+
+    def _step_s(self, mixture: np.ndarray, out: np.ndarray, frames: int) -> float:
+        began = time.perf_counter()
+        with contextlib.suppress(BrokenNetwork):
+            self._processor.process(mixture[:, : frames * HOP], out[:, :, : frames * HOP])
+        return time.perf_counter() - began
+
+
+def _fits(frames: int, seconds: float) -> bool:
+    return seconds <= LOAD_LIMIT * frames * HOP / SAMPLE_RATE
