@@ -15,3 +15,7 @@ class UsageError(RtsepError):
     """The command line asks for something impossible or contradictory."""
 
     exit_code = 2
+
+
+class DeviceLost(RtsepError):
+    """The device that computed is gone or has failed: this process can compute nothing on it any more."""

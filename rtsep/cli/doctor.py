@@ -24,9 +24,13 @@ _SHARE_FOR_LIVE = 0.7  # of a hop's time that the slowest hundredth may take at 
 
 @dataclass(frozen=True)
 class _Speed:
-    """Time of one hop's share of a step; `realtime_factor` is what the median takes of a hop's duration."""
+    """Time of one hop's share of a step; `realtime_factor` is what the median takes of a hop's duration.
+
+    `way`: compiled, eager or graph, see `rtsep.engine.compute`.
+    """
 
     compute: str
+    way: str
     chunk: int
     hop_p50_ms: float
     hop_p99_ms: float
@@ -123,9 +127,11 @@ def _look_at_speed(report: _Report) -> None:
         report.model = bundle.name
         for compute in ("cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))):
             for chunk in (1, 32):
-                processor = Processor(Stepper(bundle.load_network(), choose_compute(compute), chunk))
-                p50, p99 = _measure(processor, chunk)
-                report.speed.append(_Speed(compute, chunk, round(p50, 2), round(p99, 2), round(p50 / hop_ms, 3)))
+                stepper = Stepper(bundle.load_network(), choose_compute(compute), chunk)
+                p50, p99 = _measure(Processor(stepper), chunk)
+                report.speed.append(
+                    _Speed(compute, stepper.way, chunk, round(p50, 2), round(p99, 2), round(p50 / hop_ms, 3))
+                )
     except RtsepError as error:
         report.problems.append(str(error))
         return
@@ -172,8 +178,8 @@ def _print(report: _Report) -> None:
         print(f"speed of {report.model}:")
     for speed in report.speed:
         print(
-            f"    {speed.compute}, {speed.chunk} frame{'s' if speed.chunk > 1 else ''} a step: a hop takes "
-            f"{speed.hop_p50_ms:.2f} ms, the slowest hundredth {speed.hop_p99_ms:.2f} ms "
+            f"    {speed.compute} ({speed.way}), {speed.chunk} frame{'s' if speed.chunk > 1 else ''} a step: "
+            f"a hop takes {speed.hop_p50_ms:.2f} ms, the slowest hundredth {speed.hop_p99_ms:.2f} ms "
             f"(real-time factor {speed.realtime_factor:.3f})"
         )
     if report.fastest_compute:

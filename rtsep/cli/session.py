@@ -237,6 +237,7 @@ def report(status: PlayerStatus, player: Player, device: str, start_s: float) ->
         "model": player.engine.model_name,
         "device": device,
         "compute": player.engine.compute,
+        "compute_lost": player.engine.lost,
         "start_s": start_s,
         "position_s": status.position_s,
         "length_s": status.length_s,

@@ -1,12 +1,13 @@
-"""One file into its stems, as a stream: whatever its length, memory stays the same."""
+"""One file into its stems, as a stream on two threads: whatever its length, memory stays the same."""
 
 import contextlib
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +58,7 @@ def split_file(
             wavs = {
                 stem: stack.enter_context(AtomicWav(folder / f"{stem}.wav", rate, channels)) for stem in separator.stems
             }
-            stream = _StemStream(separator, rate)
+            stream = stack.enter_context(_StemStream(separator, rate))
             frames = 0
             while (block := reader.read(_READ_FRAMES)).shape[1]:
                 _write(wavs, stream.feed(block), channels)
@@ -100,6 +101,9 @@ class _StemStream:
 
     What the way to 44.1 kHz and back takes from the mixture (above 22 kHz all of it) is given to the stem
     that stands for everything else. So the stems sum to the mixture at any rate.
+
+    A thread of its own separates a block while the caller decodes the next one and writes the one before: what it
+    computes does not depend on that.
     """
 
     def __init__(self, separator: "Separator", sample_rate: int):
@@ -115,18 +119,28 @@ class _StemStream:
         self._original = _Queue(channels)
         self._returned = _Queue(channels)
         self._stems = _Queue(len(separator.stems) * channels)
+        self._separating = ThreadPoolExecutor(1, thread_name_prefix="rtsep-separate")
+        self._pending: Future[dict[str, Float32]] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._separating.shutdown(wait=True)
 
     def feed(self, block: Float32) -> Float32:
         self._original.push(block)
         mixture = self._down.push(block)
         self._returned.push(self._mixture_back.push(mixture))
-        self._push_stems(self._separator.feed(mixture))
+        self._collect()
+        self._pending = self._separating.submit(self._separator.feed, mixture)
         return self._take(min(queue.size for queue in (self._original, self._returned, self._stems)))
 
     def flush(self) -> Float32:
         mixture = self._down.flush()
         self._returned.push(self._mixture_back.push(mixture))
         self._returned.push(self._mixture_back.flush())
+        self._collect()
         self._push_stems(self._separator.feed(mixture))
         self._push_stems(self._separator.flush())
         self._stems.push(self._stems_back.flush())
@@ -134,6 +148,12 @@ class _StemStream:
         for queue in (self._returned, self._stems):
             queue.push_silence(self._original.size - queue.size)
         return self._take(self._original.size)
+
+    def _collect(self) -> None:
+        """The stems of the block before; raises what its separation raised."""
+        if self._pending is not None:
+            self._push_stems(self._pending.result())
+            self._pending = None
 
     def _push_stems(self, stems: dict[str, Float32]) -> None:
         self._stems.push(self._stems_back.push(np.concatenate(list(stems.values()))))

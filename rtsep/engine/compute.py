@@ -1,16 +1,23 @@
-"""Where a network's steps are computed: one CPU thread, or a CUDA device. The engine's only file with torch in it."""
+"""Where and how a network's steps are computed; the engine's only file with torch in it.
+
+compiled    CPU, our own frame transformer: machine code over the network's weights and state
+eager       CPU, any other network: PyTorch, one thread
+graph       CUDA: PyTorch's kernels, captured once for each chunk size and replayed without Python
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from rtsep.engine.options import MAX_CHUNK, check_compute
-from rtsep.errors import RtsepError
-from rtsep.nn.contract import StreamingNetwork
+from rtsep.errors import DeviceLost, RtsepError
+from rtsep.nn.contract import State, StreamingNetwork
+from rtsep.nn.frame_transformer import FrameTransformer, FrameTransformerState
 
 Float32 = NDArray[np.float32]
 WARM_UP_STEPS = 3
@@ -48,9 +55,15 @@ class Stepper:
         network: in evaluation mode; moved to the device.
         device: from `choose_compute`.
         max_chunk: the most frames a step will get.
+        compiled: take machine code where there is some for the network; False to measure what it wins.
+
+    Attributes:
+        way: compiled, eager or graph.
     """
 
-    def __init__(self, network: StreamingNetwork, device: torch.device, max_chunk: int = MAX_CHUNK) -> None:
+    def __init__(
+        self, network: StreamingNetwork, device: torch.device, max_chunk: int = MAX_CHUNK, compiled: bool = True
+    ) -> None:
         self.stems = network.stems
         self.channels = network.channels
         self.bins = network.bins
@@ -60,10 +73,19 @@ class Stepper:
         self.device = device
         if device.type == "cpu":
             torch.set_num_threads(1)
-        self._network = network.eval().to(device)
+        self._network = network.eval().requires_grad_(False).to(device)
         self._state = self._network.init_state(1, max_chunk)
-        self._masks_shape = (len(network.stems), network.channels, network.mask_rows)
-        self._buffers: dict[int, _CudaBuffers] = {}
+        self._step = self._step_eagerly
+        self.way = "eager"
+        if device.type != "cpu":
+            self._graphs: dict[int, _CapturedStep] = {}
+            self._step, self.way = self._replay, "graph"
+        elif compiled and type(network) is FrameTransformer:
+            # Not with this module: numba compiles it once, for seconds, and who trains does not need it.
+            from rtsep.engine.frame_step import CompiledStep
+
+            assert isinstance(self._state, FrameTransformerState)
+            self._step, self.way = CompiledStep(network, self._state).step, "compiled"
 
     def step(self, magnitudes: Float32) -> Float32:
         """Masks (S, C, F + 1, K) for the frames that ended `lookahead_frames` ago.
@@ -71,17 +93,27 @@ class Stepper:
         Args:
             magnitudes: contiguous (C, F, K), 1 <= K <= max_chunk.
 
-        The result is valid until the next step.
+        The result is valid until the next step. Raises DeviceLost when the device fails, a CPU never does.
         """
-        with torch.inference_mode():
-            if self.device.type == "cpu":
-                return self._network.step(torch.from_numpy(magnitudes)[None], self._state)[0].numpy()
-            return self._step_on_device(magnitudes)
+        return self._step(magnitudes)
 
     def reset(self) -> None:
         """Forget all frames."""
         with torch.inference_mode():
             self._state.reset()
+
+    def snapshot(self, into: object | None = None) -> object:
+        """What the network remembers, on its device, for `restore`.
+
+        `into`: an earlier snapshot, to be overwritten; nothing is allocated then.
+        """
+        with torch.inference_mode():
+            return self._state.snapshot(cast("list[torch.Tensor] | None", into))
+
+    def restore(self, snapshot: object) -> None:
+        """Go on from a snapshot of this stepper."""
+        with torch.inference_mode():
+            self._state.restore(cast("list[torch.Tensor]", snapshot))
 
     def warm_up(self, chunks: Iterable[int]) -> None:
         """Step noise through every chunk size that will be used, then reset: no later step is a first one."""
@@ -92,21 +124,53 @@ class Stepper:
                 self.step(noise)
         self.reset()
 
-    def _step_on_device(self, magnitudes: Float32) -> Float32:
+    def _step_eagerly(self, magnitudes: Float32) -> Float32:
+        with torch.inference_mode():
+            return self._network.step(torch.from_numpy(magnitudes)[None], self._state)[0].numpy()
+
+    def _replay(self, magnitudes: Float32) -> Float32:
         frames = magnitudes.shape[-1]
-        buffers = self._buffers.get(frames)
-        if buffers is None:
-            # One set a chunk size: shapes stay static, and copies to and from pinned memory need no staging.
-            buffers = self._buffers[frames] = _CudaBuffers(magnitudes.shape, (*self._masks_shape, frames), self.device)
-        buffers.host_in.numpy()[:] = magnitudes
-        buffers.device_in.copy_(buffers.host_in[None], non_blocking=True)
-        buffers.host_out.copy_(self._network.step(buffers.device_in, self._state)[0], non_blocking=True)
-        torch.cuda.current_stream(self.device).synchronize()
-        return buffers.host_out.numpy()
+        try:
+            with torch.inference_mode():
+                captured = self._graphs.get(frames)
+                if captured is None:
+                    captured = _CapturedStep(self._network, self._state, magnitudes.shape, self.device)
+                    self._graphs[frames] = captured
+                return captured(magnitudes)
+        except RuntimeError as error:  # CUDA's errors have no class of their own in every version
+            raise DeviceLost(f"{self.device} failed: {str(error).splitlines()[0]}") from error
 
 
-class _CudaBuffers:
-    def __init__(self, shape_in: tuple[int, ...], shape_out: tuple[int, ...], device: torch.device) -> None:
-        self.host_in = torch.empty(shape_in, pin_memory=True)
-        self.device_in = torch.empty((1, *shape_in), device=device)
-        self.host_out = torch.empty(shape_out, pin_memory=True)
+class _CapturedStep:
+    """A step of one chunk size on a CUDA device: copy in, graph, copy out are queued at once, then waited for.
+
+    Shapes are static and host memory is pinned, so the copies need no staging.
+    """
+
+    def __init__(self, network: StreamingNetwork, state: State, shape: tuple[int, ...], device: torch.device) -> None:
+        self._device = device
+        self._host_in = torch.empty(shape, pin_memory=True)
+        self._device_in = torch.zeros((1, *shape), device=device)
+        # Libraries choose algorithms and allocate in the first steps; a capture must find that done. The steps do
+        # not count.
+        before = state.snapshot()
+        aside = torch.cuda.Stream(device)
+        aside.wait_stream(torch.cuda.current_stream(device))
+        with torch.cuda.stream(aside):
+            for _ in range(WARM_UP_STEPS):
+                network.step(self._device_in, state)
+        torch.cuda.current_stream(device).wait_stream(aside)
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.device(device), torch.cuda.graph(self._graph):
+            self._device_out = network.step(self._device_in, state)[0]
+        state.restore(before)
+        # Dense and in the order that the device has it: the copy out is one block.
+        self._host_out = torch.empty_like(self._device_out, device="cpu").pin_memory()
+
+    def __call__(self, magnitudes: Float32) -> Float32:
+        np.copyto(self._host_in.numpy(), magnitudes)
+        self._device_in.copy_(self._host_in[None], non_blocking=True)
+        self._graph.replay()
+        self._host_out.copy_(self._device_out, non_blocking=True)
+        torch.cuda.current_stream(self._device).synchronize()
+        return self._host_out.numpy()

@@ -72,6 +72,8 @@ class Engine:
     Attributes:
         deck: the rings and words shared with worker and callback.
         stems: names, in the order of the stem ring's rows.
+        compute: where the worker computes, as it said itself; before that, what was asked for.
+        lost: why the worker computes on the CPU though it began elsewhere, in one line; None otherwise.
         support: samples of the synthesis window; the engine's part of the latency follows from it.
 
     Raises RtsepError or UsageError for a model or option that is not there or cannot be played. Whether the worker
@@ -101,6 +103,7 @@ class Engine:
         self.context_frames = 0
         self.lookahead_frames = 0
         self.compute = compute
+        self.lost: str | None = None
         self.restarts = 0
         self._failure: str | None = None
         self._ready = threading.Event()
@@ -212,6 +215,8 @@ class Engine:
                 if "error" in answer and not self.ready:
                     self._failure = answer["error"]
                     return
+                if "error" in answer and self.compute.startswith("cuda"):  # it is not even there any more
+                    self.lost, self._compute = answer["error"], "cpu"
                 if failed_starts == MAX_FAILED_STARTS:
                     words = answer.get("error") or _last_line(errors) or f"exit code {process.returncode}"
                     what = "dies before it has separated anything" if self.ready else "does not start"
@@ -259,7 +264,9 @@ class Engine:
                 answers |= json.loads(line)
             if "ready" in answers:
                 self._watched = process
-            if "ready" in answers and not self.ready:
+            if "lost" in answers:
+                self.lost, self._compute = answers["lost"], "cpu"
+            elif "ready" in answers:
                 about = answers["ready"]
                 self.compute = about["compute"]
                 self.context_frames = about["context_frames"]

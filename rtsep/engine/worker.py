@@ -1,8 +1,8 @@
 """The separation worker: a process of its own, `python -m rtsep.engine.worker`; `rtsep.engine.host` starts it.
 
-It is told what to do in one JSON line on stdin and answers in JSON lines on stdout, {"ready": ...} or
-{"error": ...}. It touches no device and imports no user interface. It ends when stdin does, so it cannot
-outlive the player; the rings it shares with the player have no name and go with the last of the two.
+It is told what to do in one JSON line on stdin and answers in JSON lines on stdout, {"ready": ...},
+{"error": ...} or {"lost": ...}. It touches no sound device and imports no user interface. It ends when stdin does, so
+it cannot outlive the player; the rings it shares with the player have no name and go with the last of the two.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import threading
 import time
 from typing import Any, NoReturn
 
+from rtsep.errors import DeviceLost, RtsepError
+
 
 def main() -> None:
     """Read the configuration, then separate until stdin ends."""
@@ -23,10 +25,19 @@ def main() -> None:
     # From here on, whatever is going on, imports and long kernels included: no parent, no worker.
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     try:
-        pump, about = _prepare(config)
-    except Exception as error:
-        from rtsep.errors import RtsepError
+        _separate(config, answers)
+    except DeviceLost as error:
+        # Only another process can go on: the host starts one that computes on the CPU.
+        _answer(answers, {"lost": str(error)})
+        os._exit(1)
 
+
+def _separate(config: dict[str, Any], answers: int) -> NoReturn:
+    try:
+        pump, about = _prepare(config)
+    except DeviceLost:
+        raise
+    except Exception as error:
         known = isinstance(error, RtsepError)
         text = str(error) if known else f"the separation worker failed: {type(error).__name__}: {error}"
         _answer(answers, {"error": text})

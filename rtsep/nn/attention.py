@@ -2,7 +2,7 @@
 
 Inside a chunk of K frames attention looks both ways, across chunks only back: query q sees key k if and only if
 k // K <= q // K and -context < k - q < context, positions counted from the last reset. `Span` says which keys those are
-and at which offset; it is made once a call and serves every layer.
+and at which offset; it is made once a call and serves every layer. A step finds its span in `RingTables`.
 
 Heads are bands of the token, as in carperbr's frame transformer (README of vocal-remover-frame-transformer), and every
 query also asks the encoder's map of the same level (skip attention). Depthwise convolutions follow the projections as
@@ -26,20 +26,18 @@ from rtsep.nn.layers import CausalDepthwise
 
 @dataclass(frozen=True)
 class Span:
-    """Queries [start, stop) see keys [first, last); `offsets` (queries, keys) indexes the bias table and its wall."""
+    """Queries [start, stop) see keys [first, last).
+
+    Either `offsets` (queries, keys) indexes the columns of the bias table and its wall, or `bias` (1, H, queries, keys)
+    is one layer's, looked up already.
+    """
 
     start: int
     stop: int
     first: int
     last: int
-    offsets: Tensor
-
-
-def offset_index(queries: Tensor, keys: Tensor, visible: Tensor, context: int, table_context: int) -> Tensor:
-    """Column of the bias table for every (query, key) of positions; the wall's column where the key is out of sight."""
-    back = queries[:, None] - keys[None, :]
-    inside = visible & (back < context) & (back > -context)
-    return torch.where(inside, back + (table_context - 1), 2 * table_context - 1)
+    offsets: Tensor | None = None
+    bias: Tensor | None = None
 
 
 def spans(frames: int, chunk: int, context: int, table_context: int, device: torch.device) -> list[Span]:
@@ -54,33 +52,61 @@ def spans(frames: int, chunk: int, context: int, table_context: int, device: tor
         first, last = max(0, start - context + 1), min(frames, chunk_end, stop + context - 1)
         queries = torch.arange(start, stop, device=device)
         keys = torch.arange(first, last, device=device)
-        visible = (keys // chunk)[None, :] <= (queries // chunk)[:, None]
-        result.append(Span(start, stop, first, last, offset_index(queries, keys, visible, context, table_context)))
+        back = queries[:, None] - keys[None, :]
+        inside = ((keys // chunk)[None, :] <= (queries // chunk)[:, None]) & (back.abs() < context)
+        offsets = torch.where(inside, back + (table_context - 1), 2 * table_context - 1)
+        result.append(Span(start, stop, first, last, offsets))
     return result
 
 
-def ring_span(position: Tensor, steps: int, capacity: int, context: int, table_context: int) -> tuple[Span, Tensor]:
-    """The span of a step of `steps` frames over a ring of keys, and the ring's slots that its frames take.
+class RingTables:
+    """What the steps of a stream look up rather than compute: the bias of every layer, slot of the ring and query.
 
-    `position` counts the frames before the step. A ring that held only `context` frames would lose keys that the first
-    queries of a chunk still need; it holds context + max_chunk - 1.
+    A ring that held only `context` frames would lose keys that the first queries of a chunk still need; it holds
+    context + max_chunk - 1. `biases` are the layers' parameters (H, 2 table_context - 1), taken over as they are now.
     """
-    device = position.device
-    queries = position + torch.arange(steps, device=device)
-    newest = position + (steps - 1)
-    slots = torch.arange(capacity, device=device)
-    keys = newest - torch.remainder(newest - slots, capacity)  # the last position written to each slot
-    visible = (keys >= 0)[None, :].expand(steps, capacity)
-    span = Span(0, steps, 0, capacity, offset_index(queries, keys, visible, context, table_context))
-    return span, torch.remainder(queries, capacity)
+
+    def __init__(self, biases: list[Tensor], context: int, max_chunk: int) -> None:
+        table_context = (biases[0].shape[1] + 1) // 2
+        device = biases[0].device
+        self.capacity = context + max_chunk - 1
+        self._numbers = torch.arange(self.capacity, device=device)
+        self._last_queries = torch.arange(max_chunk, device=device)
+        # Column i is the bias of a key i - (max_chunk - 1) frames back, out of sight where that is context or more.
+        back = torch.arange(self.capacity + max_chunk, device=device) - (max_chunk - 1)
+        wall = biases[0].shape[1]
+        columns = torch.where(back.abs() < context, back + (table_context - 1), wall)
+        walled = [F.pad(bias.detach(), (0, 1), value=float("-inf"))[:, columns] for bias in biases]
+        self._table = torch.cat(walled)  # (layers * H, columns)
+        self._layers = len(biases)
+
+    def of_layers(self) -> list[Tensor]:
+        """For each layer its table (H, capacity + max_chunk).
+
+        In column a + max_chunk - K + q stands the bias, for query q of a step of K frames, of a key a frames old.
+        """
+        return list(self._table.chunk(self._layers))
+
+    def look_up(self, position: Tensor, steps: int) -> tuple[list[list[Span]], Tensor]:
+        """For each layer its span, for a step of `steps` frames; and the slots that its keys take.
+
+        `position` counts the frames before the step; it stays on its device, so that a captured graph can step too.
+        """
+        newest = position + (steps - 1)
+        age = torch.remainder(newest - self._numbers, self.capacity)  # of the last frame written to each slot
+        age = torch.where(age <= newest, age, self.capacity)  # nothing was written there yet: out of sight
+        queries = self._last_queries[-steps:]
+        columns = (queries[:, None] + age).flatten()
+        biases = self._table.index_select(1, columns).view(self._layers, 1, -1, steps, self.capacity)
+        slots = torch.remainder(position + self._last_queries[:steps], self.capacity)
+        return [[Span(0, steps, 0, self.capacity, bias=bias)] for bias in biases.unbind(0)], slots
 
 
 @dataclass
 class AttentionState(State):
-    """Keys and values (B, H, capacity, E) in a ring, and the past of the depthwise convolution."""
+    """Keys and values (2, B, attentions, H / 2, capacity, E) in a ring, and the past of the depthwise convolution."""
 
-    keys: Tensor
-    values: Tensor
+    ring: Tensor
     past: Tensor
 
 
@@ -102,8 +128,8 @@ class FrameAttention(nn.Module):
 
     def init_state(self, batch: int, capacity: int) -> AttentionState:
         reference = self.out.weight
-        ring = reference.new_zeros(batch, 2 * self.heads, capacity, self.width // self.heads)
-        return AttentionState(ring, ring.clone(), reference.new_zeros(batch, self.TAPS - 1, 6 * self.width))
+        ring = reference.new_zeros(2, batch, 2, self.heads, capacity, self.width // self.heads)
+        return AttentionState(ring, reference.new_zeros(batch, self.TAPS - 1, 6 * self.width))
 
     def forward(
         self,
@@ -117,23 +143,27 @@ class FrameAttention(nn.Module):
         projected = torch.cat([self.from_tokens(x), self.from_memory(memory)], dim=-1)
         mixed = self.between_frames(projected, None if state is None else state.past)
         queries, keys_values = mixed.split([2 * self.width, 4 * self.width], dim=-1)
-        queries = queries.reshape(batch, frames, 2 * self.heads, -1).transpose(1, 2)
-        # (self | skip, key | value, heads) -> heads of both attentions together
-        keys_values = keys_values.reshape(batch, frames, 2, 2, self.heads, -1).permute(3, 0, 2, 4, 1, 5)
-        keys, values = keys_values.reshape(2, batch, 2 * self.heads, frames, -1).unbind(0)
+        queries = queries.view(batch, frames, 2 * self.heads, -1).transpose(1, 2)
+        # (self | skip, key | value, heads) -> key | value first, like the ring
+        keys_values = keys_values.view(batch, frames, 2, 2, self.heads, -1).permute(3, 0, 2, 4, 1, 5)
         if state is not None:
             assert slots is not None
-            keys = state.keys.index_copy_(2, slots, keys)
-            values = state.values.index_copy_(2, slots, values)
-        table = F.pad(self.bias, (0, 1), value=float("-inf"))
+            keys_values = state.ring.index_copy_(4, slots, keys_values)
+        keys, values = keys_values.flatten(2, 3).unbind(0)
         pieces = []
         for span in span_list:
-            bias = table.index_select(1, span.offsets.flatten()).view(1, -1, *span.offsets.shape)
-            seen = slice(span.first, span.last)
+            bias = self._bias(span.offsets) if span.bias is None else span.bias
+            asking, seen = slice(span.start, span.stop), slice(span.first, span.last)
             pieces.append(
                 F.scaled_dot_product_attention(
-                    queries[:, :, span.start : span.stop], keys[:, :, seen], values[:, :, seen], attn_mask=bias
+                    queries[:, :, asking], keys[:, :, seen], values[:, :, seen], attn_mask=bias
                 )
             )
         attended = pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=2)
         return self.out(attended.transpose(1, 2).reshape(batch, frames, 2 * self.width))
+
+    def _bias(self, offsets: Tensor | None) -> Tensor:
+        """(queries, keys) of columns of the bias table -> (1, H, queries, keys)."""
+        assert offsets is not None
+        table = F.pad(self.bias, (0, 1), value=float("-inf"))
+        return table.index_select(1, offsets.flatten()).view(1, -1, *offsets.shape)

@@ -42,9 +42,16 @@ class State:
         for tensor in self.tensors():
             tensor.zero_()
 
-    def snapshot(self) -> list[Tensor]:
-        """A copy of the state, for `restore`; independent of what is stepped afterwards."""
-        return [tensor.clone() for tensor in self.tensors()]
+    def snapshot(self, into: list[Tensor] | None = None) -> list[Tensor]:
+        """A copy of the state, for `restore`; independent of what is stepped afterwards.
+
+        `into`: an earlier snapshot of such a state, to be overwritten rather than made anew.
+        """
+        if into is None:
+            return [tensor.clone() for tensor in self.tensors()]
+        for saved, tensor in zip(into, self.tensors(), strict=True):
+            saved.copy_(tensor)
+        return into
 
     def restore(self, snapshot: list[Tensor]) -> None:
         """Copy a snapshot back into the same buffers.

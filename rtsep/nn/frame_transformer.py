@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rtsep.nn.attention import AttentionState, FrameAttention, Span, ring_span, spans
+from rtsep.nn.attention import AttentionState, FrameAttention, RingTables, Span, spans
 from rtsep.nn.contract import State, StreamingNetwork
 from rtsep.nn.layers import CausalDepthwise, FrameConv, FrameConvTransposed, RunningScale
 
@@ -33,9 +33,10 @@ class LayerState(State):
 
 @dataclass
 class FrameTransformerState(State):
-    """All that a stream remembers; `position` counts frames since the last reset."""
+    """All that a stream remembers; `position` counts frames since the last reset. `tables` never change."""
 
     max_chunk: int
+    tables: RingTables
     position: Tensor
     energies: Tensor
     layers: list[LayerState]
@@ -97,7 +98,7 @@ class FrameTransformerModule(nn.Module):
         self,
         level: Tensor,
         encoded: Tensor,
-        span_list: list[Span],
+        span_lists: list[list[Span]],
         states: list[LayerState] | None,
         slots: Tensor | None,
     ) -> Tensor:
@@ -106,7 +107,7 @@ class FrameTransformerModule(nn.Module):
         x = self.to_tokens(level).reshape(batch, frames, bins * self.maps_out)
         memory = self.norm_memory(self.to_memory(encoded).reshape(batch, frames, bins * self.maps_out))
         for index, layer in enumerate(self.layers):
-            x = layer(x, memory, span_list, None if states is None else states[index], slots)
+            x = layer(x, memory, span_lists[index], None if states is None else states[index], slots)
         return self.norm_out(x)
 
 
@@ -175,22 +176,22 @@ class FrameTransformer(StreamingNetwork):
         return [layer for module in modules for layer in module.layers]  # type: ignore[misc]
 
     def init_state(self, batch: int = 1, max_chunk: int = 32) -> FrameTransformerState:
-        capacity = self.context_frames + max_chunk - 1
         reference = self.to_high_logits.weight
+        tables = RingTables([layer.attention.bias for layer in self.layer_list()], self.context_frames, max_chunk)
         return FrameTransformerState(
             max_chunk,
+            tables,
             torch.zeros((), dtype=torch.int64, device=reference.device),
             reference.new_zeros(batch, self.scale.past_frames),
-            [layer.init_state(batch, capacity) for layer in self.layer_list()],
+            [layer.init_state(batch, tables.capacity) for layer in self.layer_list()],
         )
 
     def step(self, magnitudes: Tensor, state: State) -> Tensor:
         assert isinstance(state, FrameTransformerState)
         self.validate(magnitudes, state.max_chunk)
         steps = magnitudes.shape[3]
-        capacity = state.layers[0].attention.keys.shape[2]
-        span, slots = ring_span(state.position, steps, capacity, self.context_frames, self.table_context)
-        masks = self._masks(magnitudes, [span], state, slots)
+        span_lists, slots = state.tables.look_up(state.position, steps)
+        masks = self._masks(magnitudes, span_lists, state, slots)
         state.position += steps
         return masks
 
@@ -198,7 +199,7 @@ class FrameTransformer(StreamingNetwork):
         self.validate(magnitudes)
         frames = magnitudes.shape[3]
         span_list = spans(frames, chunk or frames, self.context_frames, self.table_context, magnitudes.device)
-        return self._masks(magnitudes, span_list, None, None)
+        return self._masks(magnitudes, [span_list] * len(self.layer_list()), None, None)
 
     def features(self, magnitudes: Tensor, energies: Tensor | None = None) -> Tensor:
         """Log magnitudes over the running scale, standardised per bin: (B, C, F, T) -> (B, T, F, C)."""
@@ -208,10 +209,15 @@ class FrameTransformer(StreamingNetwork):
         return (logs - self.get_buffer("input_mean")[:, None]) / self.get_buffer("input_deviation")[:, None]
 
     def _masks(
-        self, magnitudes: Tensor, span_list: list[Span], state: FrameTransformerState | None, slots: Tensor | None
+        self,
+        magnitudes: Tensor,
+        span_lists: list[list[Span]],
+        state: FrameTransformerState | None,
+        slots: Tensor | None,
     ) -> Tensor:
-        def states(module: FrameTransformerModule, first: int) -> list[LayerState] | None:
-            return None if state is None else state.layers[first : first + len(module.layers)]
+        def transform(module: FrameTransformerModule, level: Tensor, encoded: Tensor, first: int) -> Tensor:
+            mine = slice(first, first + len(module.layers))
+            return module(level, encoded, span_lists[mine], None if state is None else state.layers[mine], slots)
 
         detail = self.features(magnitudes, None if state is None else state.energies)
         encoded, x = [], detail
@@ -225,11 +231,11 @@ class FrameTransformer(StreamingNetwork):
             return torch.cat([level, tokens.reshape(batch, frames, level.shape[2], -1)], dim=-1)
 
         n_low, n_middle = len(self.bottleneck.layers), len(self.middle.layers)
-        x = join(low, self.bottleneck(low, low, span_list, states(self.bottleneck, 0), slots))
+        x = join(low, transform(self.bottleneck, low, low, 0))
         x = torch.cat([F.silu(self.norm_low(self.up_low(x))), middle], dim=-1)
-        x = join(x, self.middle(x, middle, span_list, states(self.middle, n_low), slots))
+        x = join(x, transform(self.middle, x, middle, n_low))
         x = torch.cat([F.silu(self.norm_middle(self.up_middle(x))), high], dim=-1)
-        tokens = self.top(x, high, span_list, states(self.top, n_low + n_middle), slots)
+        tokens = transform(self.top, x, high, n_low + n_middle)
         # A straight line over each bin's own level, so that a mask can part a partial from the noise beside it.
         # Stems move outside the bins: every sum that follows runs over long rows.
         stems, channels = len(self.stems), self.channels

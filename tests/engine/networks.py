@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from rtsep.errors import DeviceLost
 from rtsep.nn.constant import ConstantMask, ConstantState
 from rtsep.nn.contract import State
 
@@ -119,6 +120,20 @@ class CrashingWhenLoud(ConstantMask):
     def step(self, magnitudes: Tensor, state: State) -> Tensor:
         if magnitudes.mean(dim=(0, 1, 2)).max() > LOUD:
             raise RuntimeError("the walls shook")
+        return super().step(magnitudes, state)
+
+
+class LosingItsDevice(ConstantMask):
+    """Fails as a CUDA device does at the first loud frame that this folder's processes ever see."""
+
+    def __init__(self, stems: list[str], gains: list[float], marks: str, channels: int = 2, bins: int = 1024) -> None:
+        super().__init__(stems, gains, channels, bins)
+        self.mark = Path(marks) / "lost"
+
+    def step(self, magnitudes: Tensor, state: State) -> Tensor:
+        if magnitudes.mean(dim=(0, 1, 2)).max() > LOUD and not self.mark.exists():
+            self.mark.touch()
+            raise DeviceLost("cuda:0 failed: an illegal memory access was encountered")
         return super().step(magnitudes, state)
 
 

@@ -64,6 +64,51 @@ def test_steps_reset_and_warm_up() -> None:
     np.testing.assert_array_equal(stepper.step(noise), first)
 
 
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_snapshot_goes_on_to_the_bit_and_can_be_taken_again_in_place(compiled: bool) -> None:
+    torch.manual_seed(1)
+    network = FrameTransformer(stems=["vocals", "instrumental"], widths=(8, 8, 8), layers=(1, 1, 1))
+    noise = np.random.default_rng(1).random((2, 1024, 3), dtype=np.float32)
+    stepper = Stepper(network, choose_compute("cpu"), 4, compiled=compiled)
+    assert stepper.way == ("compiled" if compiled else "eager")
+    stepper.step(noise)
+    kept = stepper.snapshot()
+    second = stepper.step(noise).copy()
+    third = stepper.step(noise).copy()
+    stepper.restore(kept)
+    np.testing.assert_array_equal(stepper.step(noise), second)
+    assert stepper.snapshot(into=kept) is kept
+    stepper.reset()
+    stepper.step(3 * noise)
+    stepper.restore(kept)
+    np.testing.assert_array_equal(stepper.step(noise), third)
+
+
+@pytest.mark.skipif(not HAS_CUDA, reason="no CUDA device here: a captured step not tested")
+def test_a_captured_step_is_the_eager_one_over_500_hops_a_reset_and_a_restore() -> None:
+    torch.manual_seed(1)
+    network = FrameTransformer(stems=["vocals", "instrumental"]).eval().requires_grad_(False).cuda()
+    state = network.init_state(1, 4)
+    stepper = Stepper(network, choose_compute("cuda"), 4)
+    assert stepper.way == "graph"
+    random = np.random.default_rng(1)
+    kept = saved = None
+    for hop in range(500):
+        if hop == 200:
+            stepper.reset()
+            state.reset()
+        if hop == 300:
+            kept, saved = stepper.snapshot(), state.snapshot()
+        if hop == 400:
+            assert kept is not None and saved is not None
+            stepper.restore(kept)
+            state.restore(saved)
+        noise = 20 * random.random((2, 1024, 1 + hop % 4), dtype=np.float32) ** 4
+        with torch.inference_mode():
+            expected = network.step(torch.from_numpy(noise)[None].cuda(), state)[0].cpu().numpy()
+        np.testing.assert_allclose(stepper.step(noise), expected, atol=1e-5)
+
+
 @pytest.mark.skipif(not HAS_CUDA, reason="no CUDA device here: parity with the CPU not tested")
 def test_cuda_gives_what_the_cpu_gives() -> None:
     torch.manual_seed(1)

@@ -234,6 +234,19 @@ def test_a_network_that_looks_back_further_than_the_ring_is_refused(tmp_path: Pa
         engine.wait_ready()
 
 
+def test_a_worker_that_loses_its_device_is_followed_by_one_on_the_cpu(tmp_path: Path) -> None:
+    folder = bundle(tmp_path / "model", "tests.engine.networks:LosingItsDevice", marks=str(tmp_path))
+    with Engine(folder, compute="auto") as engine:
+        engine.wait_ready()
+        assert engine.lost is None
+        engine.deck.mixture.restart(1, 0, 0)
+        engine.deck.mixture.write(np.random.default_rng(2).uniform(-5, 5, (2, 100_000)).astype(np.float32))
+        wait_until(lambda: engine.deck.stem.epoch == 1 and engine.deck.stem.end > 50_000, limit_s=60)
+        assert engine.poll() == 1
+        assert engine.compute == "cpu"
+        assert engine.lost == "cuda:0 failed: an illegal memory access was encountered"
+
+
 def test_close_does_not_wait_for_a_start_and_can_be_repeated(constant_bundle: Callable[..., Path]) -> None:
     engine = Engine(constant_bundle())
     wait_until(lambda: engine.worker_pid is not None)

@@ -1,0 +1,160 @@
+"""The compiled step of the frame transformer: the network's own masks, from the network's own state."""
+
+from __future__ import annotations
+
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from rtsep.bundle import Bundle
+from rtsep.dsp import dense
+from rtsep.dsp.grid import HOP
+from rtsep.engine.compute import Stepper, choose_compute
+from rtsep.engine.frame_step import CompiledStep
+from rtsep.engine.processor import BrokenNetwork, Processor
+from rtsep.nn.frame_transformer import FrameTransformer
+from rtsep.train.evaluate import sdr_db
+
+STEMS = ("vocals", "drums", "bass")
+
+
+def small(context: int = 9) -> FrameTransformer:
+    """Every parameter random, so that nothing hides behind a zero; sizes that fill no vector register."""
+    torch.manual_seed(3)
+    network = FrameTransformer(
+        STEMS, bins=128, widths=(6, 5, 7), width=96, heads=4, feed_forward=33, layers=(2, 1, 1), context=context
+    )
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return network.eval().requires_grad_(False)
+
+
+def frames_of(network: FrameTransformer, count: int, seed: int = 0) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    return (10 * random.random((network.channels, network.bins, count)) ** 4).astype(np.float32)
+
+
+@torch.inference_mode()
+def eager(network: FrameTransformer, magnitudes: np.ndarray, state: object) -> np.ndarray:
+    return network.step(torch.from_numpy(magnitudes)[None], state)[0].numpy()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("context", [1, 9, 20])
+def test_it_gives_the_masks_of_the_network_in_chunks_of_all_sizes(context: int) -> None:
+    network = small(context)
+    ours, theirs = network.init_state(1, 32), network.init_state(1, 32)
+    step = CompiledStep(network, ours).step
+    for number, chunk in enumerate([1] * 60 + [2, 3, 7, 32, 1, 5, 4, 31] * 2):
+        magnitudes = frames_of(network, chunk, number) * (0.0 if number in (0, 5, 6) else 1.0)
+        magnitudes = magnitudes.astype(np.float32)
+        np.testing.assert_allclose(step(magnitudes), eager(network, magnitudes, theirs), atol=1e-5)
+    for mine, other in zip(ours.tensors(), theirs.tensors(), strict=True):
+        torch.testing.assert_close(mine, other, atol=1e-4, rtol=1e-4)
+
+
+def test_compiled_and_eager_steps_of_one_state_take_turns() -> None:
+    network = small()
+    mixed, pure = network.init_state(1, 4), network.init_state(1, 4)
+    step = CompiledStep(network, mixed).step
+    for number in range(30):
+        magnitudes = frames_of(network, 1 + number % 4, number)
+        masks = step(magnitudes) if number % 3 else eager(network, magnitudes, mixed)
+        np.testing.assert_allclose(masks, eager(network, magnitudes, pure), atol=1e-4)
+
+
+def test_wrong_shapes_are_refused() -> None:
+    network = small()
+    step = CompiledStep(network, network.init_state(1, 4)).step
+    for shape in ((2, 128, 5), (1, 128, 1), (2, 64, 1), (2, 128, 0)):
+        with pytest.raises(ValueError, match="expected magnitudes"):
+            step(np.zeros(shape, np.float32))
+
+
+def test_values_that_are_not_numbers_show() -> None:
+    network = small()
+    for poisoned in (network.top.layers[0].contract.bias, network.bottleneck.layers[1].attention.bias):
+        kept = poisoned.clone()
+        poisoned.fill_(float("nan"))
+        masks = CompiledStep(network, network.init_state(1, 4)).step(frames_of(network, 2))
+        assert np.isnan(masks).any()
+        poisoned.copy_(kept)
+
+
+@pytest.mark.parametrize(("rows", "inner", "columns"), [(1, 1, 1), (3, 17, 2), (4, 33, 3), (9, 64, 7), (66, 5, 16)])
+def test_products_of_all_sizes(rows: int, inner: int, columns: int) -> None:
+    random = np.random.default_rng(rows)
+    x, weight = (random.standard_normal((n, inner)).astype(np.float32) for n in (rows, columns))
+    out = np.ones((rows, columns), np.float32)
+    dense.add_product(x, weight, out)
+    np.testing.assert_allclose(out, 1 + x @ weight.T, rtol=1e-4, atol=1e-4)
+
+
+def test_the_exponential_is_that_of_the_library_within_the_range_of_a_gate() -> None:
+    x = np.linspace(-80, 80, 3999, dtype=np.float32).reshape(3, -1).copy()
+    expected = x / (1 + np.exp(-x.astype(np.float64)))
+    dense.silu(x)
+    np.testing.assert_allclose(x, expected, rtol=2e-6, atol=1e-30)
+
+
+def separated(bundle: Path, mixture: np.ndarray, chunk: int, compiled: bool) -> np.ndarray:
+    stepper = Stepper(Bundle(bundle).load_network(), choose_compute("cpu"), chunk, compiled=compiled)
+    assert stepper.way == ("compiled" if compiled else "eager")
+    processor = Processor(stepper)
+    out = np.empty((2, 2, mixture.shape[1]), np.float32)
+    for start in range(0, mixture.shape[1], chunk * HOP):
+        part = slice(start, start + chunk * HOP)
+        processor.process(mixture[:, part], out[:, :, part])
+    return out
+
+
+@pytest.mark.parametrize("chunk", [1, 32])
+def test_the_stems_of_the_bundled_song_are_those_of_the_eager_network(
+    default_bundle: Path, song: Path, chunk: int
+) -> None:
+    start = 8 * 44100
+    mixture = soundfile.read(song / "mixture.flac", dtype="float32", start=start, frames=224 * HOP)[0].T
+    mixture = np.ascontiguousarray(mixture)
+    expected = separated(default_bundle, mixture, chunk, compiled=False)
+    for eager_stem, stem in zip(expected, separated(default_bundle, mixture, chunk, compiled=True), strict=True):
+        assert sdr_db(eager_stem, stem) > 80  # 40 is asked for
+
+
+def test_nothing_grows_over_two_thousand_hops(default_bundle: Path) -> None:
+    processor = Processor(Stepper(Bundle(default_bundle).load_network(), choose_compute("cpu"), 1))
+    mixture = 0.1 * np.random.default_rng(0).standard_normal((2, 16 * HOP)).astype(np.float32)
+    out = np.empty((2, 2, HOP), np.float32)
+
+    def hops(count: int) -> None:
+        for hop in range(count):
+            start = hop % 16 * HOP
+            processor.process(mixture[:, start : start + HOP], out)
+
+    hops(20)
+    tracemalloc.start()
+    try:
+        hops(20)  # tracemalloc's own first sight of every line
+        before = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        hops(2000)
+        after, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 2_000
+    assert peak - before < 20_000  # views, and no array of sound or spectra: a hop is 8192 bytes, its masks 16 400
+
+
+def test_a_network_that_breaks_and_is_reset_is_whole_again(default_bundle: Path) -> None:
+    processor = Processor(Stepper(Bundle(default_bundle).load_network(), choose_compute("cpu"), 1))
+    mixture = 0.1 * np.random.default_rng(0).standard_normal((2, HOP)).astype(np.float32)
+    first, out = np.empty((2, 2, HOP), np.float32), np.empty((2, 2, HOP), np.float32)
+    processor.process(mixture, first)
+    with pytest.raises(BrokenNetwork):
+        processor.process(np.full_like(mixture, np.nan), out)
+    processor.reset()
+    processor.process(mixture, out)
+    np.testing.assert_array_equal(out, first)
