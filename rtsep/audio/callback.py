@@ -18,13 +18,14 @@ import ctypes
 import numpy as np
 from numba import cfunc, types
 
+from rtsep.audio.stamps import DAC_TIME, STAMP_WORDS, stamp
 from rtsep.dsp import deck as at
 from rtsep.dsp.atomics import address_from_pointer, fence, float32_at, int64_at, load_f32, load_i64, store_i64
 from rtsep.dsp.compiled import FLAGS, FLOAT32_LINE, FLOAT32_ROWS, INT64_LINE, kernel, named_after_sources
-from rtsep.dsp.deck import LINE_BYTES, LINE_WORDS, MAX_STEMS, Deck, Kind
+from rtsep.dsp.deck import CALLBACK_WORDS, LINE_BYTES, LINE_WORDS, MAX_STEMS, Deck, Kind
 from rtsep.dsp.grid import FADE
-from rtsep.dsp.mailbox import collect
-from rtsep.dsp.rings import HEADER_WORDS, copy_if_valid, eof_of
+from rtsep.dsp.mailbox import LETTER_WORDS, collect
+from rtsep.dsp.rings import END, EPOCH, HEADER_WORDS, copy_if_valid, eof_of
 
 RAMP = 256  # samples, at least, over which a gain moves
 LARGEST_PART = 8192  # longer blocks are made in parts
@@ -36,8 +37,8 @@ SILENT, WET, DRY, BYPASS, WAITING = (int(kind) for kind in Kind)
 
 # The control block: one int64 each, addresses and sizes. Its own address is the callback's user data.
 MIXTURE_HEADER, MIXTURE_DATA, MIXTURE_CAPACITY, STEM_HEADER, STEM_DATA, STEM_CAPACITY, STEMS = range(7)
-TRANSPORT, GAINS, CALLBACK, STATE, LEVELS, SCRATCH, OUT_CHANNELS = range(7, 14)
-CONTROL_WORDS = 14
+TRANSPORT, GAINS, CALLBACK, STATE, LEVELS, SCRATCH, OUT_CHANNELS, STAMP = range(7, 15)
+CONTROL_WORDS = 15
 
 # STATE, int64: what is remembered from block to block.
 SEEN = 0  # sequence of the last letter obeyed
@@ -48,7 +49,7 @@ HEARD = 4  # 1 when something was played since the jump
 RAMP_LENGTH = 5  # samples of the current move of the gains,
 RAMP_DONE = 6  # and how many of them are over
 RUNNING = 7  # 0 before the first block
-LETTER = 8  # three words
+LETTER = 8  # LETTER_WORDS of them
 STATE_WORDS = 16
 
 # LEVELS, float32 (LEVEL_ROWS, FADE): two rows each of the tail and of what is faded from; rows of gains.
@@ -184,9 +185,9 @@ def _mix_part(control, output, offset, n):
     stem = float32_at(control[STEM_DATA], 2 * stems, control[STEM_CAPACITY])
     transport = int64_at(control[TRANSPORT], LINE_WORDS)
     gains = float32_at(control[GAINS], 1, LINE_BYTES // 4)[0]
-    words = int64_at(control[CALLBACK], LINE_WORDS)
+    words = int64_at(control[CALLBACK], CALLBACK_WORDS)
     state = int64_at(control[STATE], STATE_WORDS)
-    letter = int64_at(control[STATE] + 8 * LETTER, 3)
+    letter = int64_at(control[STATE] + 8 * LETTER, LETTER_WORDS)
     levels = float32_at(control[LEVELS], LEVEL_ROWS, FADE)
     scratch = float32_at(control[SCRATCH], SCRATCH_ROWS, NEED)
     ring = float32_at(control[SCRATCH] + 4 * RING * NEED, 2 * MAX_STEMS, NEED)
@@ -197,7 +198,11 @@ def _mix_part(control, output, offset, n):
     if jumped:
         state[SEEN] = sequence
         epoch, position, state[PATIENCE] = letter[0], letter[1], letter[2]
+        if letter[3] != 0:
+            position = load_i64(mixture_header, END) - letter[1]
         state[HEARD] = 0
+    distance = load_i64(mixture_header, END) - position
+    shortfall = 0 if jumped else words[at.SHORTFALL]
     _gain_curves(gains, stems, state, levels, scratch, n)
 
     eof = eof_of(mixture_header, epoch)
@@ -213,6 +218,8 @@ def _mix_part(control, output, offset, n):
             kind = WET
         elif not patient and copy_if_valid(mixture_header, mixture, position, ring, there, epoch):
             kind = DRY
+            if load_i64(stem_header, EPOCH) == epoch:
+                shortfall = max(shortfall, position + there - load_i64(stem_header, END))
         if kind == SILENT:
             if patient:
                 kind = WAITING
@@ -255,6 +262,8 @@ def _mix_part(control, output, offset, n):
     store_i64(words, at.STARVED_SAMPLES, words[at.STARVED_SAMPLES] + starved)
     store_i64(words, at.CLIPPED_SAMPLES, words[at.CLIPPED_SAMPLES] + clipped)
     store_i64(words, at.MAX_BLOCK, max(words[at.MAX_BLOCK], n))
+    store_i64(words, at.DISTANCE, distance)
+    store_i64(words, at.SHORTFALL, shortfall)
     store_i64(words, at.SEQUENCE, sequence + 2)
 
 
@@ -269,18 +278,27 @@ def mix_block(control, output, frames):
 
 
 _ULONG = types.uint64 if ctypes.sizeof(ctypes.c_ulong) == 8 else types.uint32
-_PA_STREAM_CALLBACK = types.int32(types.voidptr, types.voidptr, _ULONG, types.voidptr, _ULONG, types.voidptr)
+PA_STREAM_CALLBACK = types.int32(types.voidptr, types.voidptr, _ULONG, types.voidptr, _ULONG, types.voidptr)
 
 
-def _stream_callback(_input, output, frames, _time_info, _status_flags, user_data):
+@kernel(types.void(INT64_LINE, types.int64, types.int64, types.int64))
+def put_out_block(control, output, frames, time_info):
+    """All of the output side of one call: fill `output`, the address of interleaved float32, and stamp the position."""
+    mix_block(control, float32_at(output, frames, control[OUT_CHANNELS]), frames)
+    words = int64_at(control[CALLBACK], CALLBACK_WORDS)
+    kind = words[at.KIND]
+    if kind == WET or kind == DRY or kind == BYPASS:  # else the position stands still
+        stamp(int64_at(control[STAMP], STAMP_WORDS), time_info, DAC_TIME, words[at.POSITION], frames)
+
+
+def _stream_callback(_input, output, frames, time_info, _status_flags, user_data):
     """PaStreamCallback: fill `output` for `frames` frames of interleaved float32 and ask to go on."""
     control = int64_at(address_from_pointer(user_data), CONTROL_WORDS)
-    count = np.int64(frames)
-    mix_block(control, float32_at(address_from_pointer(output), count, control[OUT_CHANNELS]), count)
+    put_out_block(control, address_from_pointer(output), np.int64(frames), address_from_pointer(time_info))
     return 0
 
 
-stream_callback = cfunc(_PA_STREAM_CALLBACK, cache=True, **FLAGS)(named_after_sources(_stream_callback))
+stream_callback = cfunc(PA_STREAM_CALLBACK, cache=True, **FLAGS)(named_after_sources(_stream_callback))
 
 
 class CallbackControl:
@@ -290,12 +308,14 @@ class CallbackControl:
 
     Attributes:
         words: int64, the control block; its address is the callback's user data.
+        stamp: int64 (STAMP_WORDS,), of the play position; see `rtsep.audio.stamps`.
     """
 
     def __init__(self, deck: Deck, out_channels: int = 2) -> None:
         if out_channels < 1:
             raise ValueError(f"an output has at least one channel, got {out_channels}")
         self.deck = deck
+        self.stamp = np.zeros(STAMP_WORDS, np.int64)
         self._state = np.zeros(STATE_WORDS, np.int64)
         self._levels = np.zeros((LEVEL_ROWS, FADE), np.float32)
         self._scratch = np.zeros((SCRATCH_ROWS, NEED), np.float32)
@@ -318,6 +338,7 @@ class CallbackControl:
                 self._levels.ctypes.data,
                 self._scratch.ctypes.data,
                 out_channels,
+                self.stamp.ctypes.data,
             ],
             np.int64,
         )

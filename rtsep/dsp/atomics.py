@@ -17,7 +17,7 @@ from llvmlite import ir
 from numba import extending, types
 from numba.np.arrayobj import populate_array
 
-from rtsep.dsp.compiled import FLOAT32_LINE, FLOAT32_ROWS, INT64_LINE, kernel
+from rtsep.dsp.compiled import FLOAT32_LINE, FLOAT32_ROWS, FLOAT64_LINE, INT64_LINE, kernel
 
 # Called without its first parameter, the typing context, which type checkers cannot know.
 intrinsic: Any = extending.intrinsic
@@ -73,6 +73,16 @@ def int64_at(typingctx, address, count):
         return _array_at(signature.return_type, context, builder, args[0], [args[1]])
 
     return INT64_LINE(types.int64, types.int64), codegen
+
+
+@intrinsic
+def float64_at(typingctx, address, count):
+    """View `count` doubles at an integer address: float64 (count,)."""
+
+    def codegen(context, builder, signature, args):
+        return _array_at(signature.return_type, context, builder, args[0], [args[1]])
+
+    return FLOAT64_LINE(types.int64, types.int64), codegen
 
 
 @intrinsic

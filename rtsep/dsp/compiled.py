@@ -24,6 +24,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 INT64_LINE = types.Array(types.int64, 1, "C")
 FLOAT32_LINE = types.Array(types.float32, 1, "C")
+FLOAT64_LINE = types.Array(types.float64, 1, "C")
 FLOAT32_ROWS = types.Array(types.float32, 2, "C")
 # "A" takes any strides, so a slice of a larger array needs no copy; readonly takes writable arrays too.
 FLOAT32_VIEW = types.Array(types.float32, 2, "A")
@@ -32,9 +33,12 @@ FLOAT32_INPUT = types.Array(types.float32, 2, "A", readonly=True)
 FLAGS = {"nogil": True, "error_model": "numpy", "boundscheck": False, "_nrt": False}
 
 
+_KERNELS_OF_AUDIO = ("callback.py", "capture.py", "stamps.py")
+
+
 def _fingerprint() -> str:
     package = Path(__file__).parents[1]
-    sources = [*sorted((package / "dsp").glob("*.py")), package / "audio" / "callback.py"]
+    sources = [*sorted((package / "dsp").glob("*.py")), *(package / "audio" / name for name in _KERNELS_OF_AUDIO)]
     digest = hashlib.sha256()
     for source in sources:
         if source.exists():  # not when imported from a zip file, which then has no cache either

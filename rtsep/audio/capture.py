@@ -1,0 +1,158 @@
+"""The capture callback, compiled to machine code: the live writer of the mixture ring.
+
+Like the output callback it takes no lock and no GIL, allocates nothing and cannot raise. Whoever plays live never
+holds it back: the ring overwrites its oldest samples.
+
+    interleaved input -> fold to two channels -> mixture ring
+
+Mono goes to both sides; of more than two channels the first two count. Position 0 is the first sample after
+opening. In one stream with the output, the same callback first captures and then mixes.
+"""
+
+import numpy as np
+from numba import cfunc, types
+
+from rtsep.audio.callback import CONTROL_WORDS as OUTPUT_WORDS
+from rtsep.audio.callback import PA_STREAM_CALLBACK, CallbackControl, put_out_block
+from rtsep.audio.stamps import ADC_TIME, STAMP_WORDS, stamp
+from rtsep.dsp.atomics import address_from_pointer, float32_at, int64_at, load_i64, store_i64
+from rtsep.dsp.compiled import FLAGS, FLOAT32_ROWS, INT64_LINE, kernel, named_after_sources
+from rtsep.dsp.deck import Deck
+from rtsep.dsp.rings import END, HEADER_WORDS, append
+
+LARGEST_PART = 8192  # longer blocks are taken in parts
+INPUT_OVERFLOW = 2  # PortAudio's flag: samples were lost before this block
+
+# The control block: one int64 each, addresses and sizes. Its own address is the callback's user data.
+MIXTURE_HEADER, MIXTURE_DATA, MIXTURE_CAPACITY, COUNTERS, SCRATCH, STAMP, IN_CHANNELS, OUTPUT = range(8)
+CONTROL_WORDS = 8
+
+# COUNTERS, int64, written by the callback alone.
+BLOCKS, FRAMES, OVERFLOWS, MAX_BLOCK, BAD_SAMPLES = range(5)
+COUNTER_WORDS = 8
+
+
+@kernel(types.int64(FLOAT32_ROWS, types.int64, types.int64, FLOAT32_ROWS))
+def _fold(source, offset, n, out):
+    """Write frames [offset, offset + n) of `source` (frames, channels) to `out` (2, n); count what is no number."""
+    right = min(1, source.shape[1] - 1)
+    bad = 0
+    for i in range(n):
+        for c in range(2):
+            value = source[offset + i, c * right]
+            if not abs(value) < np.float32(np.inf):
+                value = np.float32(0.0)
+                bad += 1
+            out[c, i] = value
+    return bad
+
+
+@kernel(types.void(INT64_LINE, FLOAT32_ROWS, types.int64))
+def capture_block(control, source, frames):
+    """Take in one block: append `source` float32 (frames, channels) to the mixture ring. `control`: `CaptureControl`."""
+    header = int64_at(control[MIXTURE_HEADER], HEADER_WORDS)
+    data = float32_at(control[MIXTURE_DATA], 2, control[MIXTURE_CAPACITY])
+    counters = int64_at(control[COUNTERS], COUNTER_WORDS)
+    done = 0
+    bad = 0
+    while done < frames:
+        n = min(frames - done, LARGEST_PART)
+        folded = float32_at(control[SCRATCH], 2, n)
+        bad += _fold(source, done, n, folded)
+        append(header, data, folded)
+        done += n
+    store_i64(counters, BLOCKS, counters[BLOCKS] + 1)
+    store_i64(counters, FRAMES, counters[FRAMES] + frames)
+    store_i64(counters, MAX_BLOCK, max(counters[MAX_BLOCK], frames))
+    store_i64(counters, BAD_SAMPLES, counters[BAD_SAMPLES] + bad)
+
+
+@kernel(types.void(INT64_LINE, types.int64, types.int64, types.int64, types.int64))
+def _take_in(control, source, frames, time_info, flags):
+    """All of the capture side of one call: `source` is the address of interleaved float32, or 0."""
+    if source == 0:  # PortAudio may come without input when it has lost some
+        return
+    capture_block(control, float32_at(source, frames, control[IN_CHANNELS]), frames)
+    counters = int64_at(control[COUNTERS], COUNTER_WORDS)
+    if flags & INPUT_OVERFLOW:
+        store_i64(counters, OVERFLOWS, counters[OVERFLOWS] + 1)
+    end = load_i64(int64_at(control[MIXTURE_HEADER], HEADER_WORDS), END)
+    stamp(int64_at(control[STAMP], STAMP_WORDS), time_info, ADC_TIME, end, frames)
+
+
+def _capture_callback(source, _output, frames, time_info, flags, user_data):
+    """PaStreamCallback of a stream that only captures."""
+    control = int64_at(address_from_pointer(user_data), CONTROL_WORDS)
+    _take_in(
+        control, address_from_pointer(source), np.int64(frames), address_from_pointer(time_info), np.int64(flags)
+    )  # fmt: skip
+    return 0
+
+
+def _duplex_callback(source, output, frames, time_info, flags, user_data):
+    """PaStreamCallback of a stream that captures and plays: what has come in is in the ring before the block is made."""
+    control = int64_at(address_from_pointer(user_data), CONTROL_WORDS)
+    times = address_from_pointer(time_info)
+    _take_in(control, address_from_pointer(source), np.int64(frames), times, np.int64(flags))
+    put_out_block(int64_at(control[OUTPUT], OUTPUT_WORDS), address_from_pointer(output), np.int64(frames), times)
+    return 0
+
+
+capture_callback = cfunc(PA_STREAM_CALLBACK, cache=True, **FLAGS)(named_after_sources(_capture_callback))
+duplex_callback = cfunc(PA_STREAM_CALLBACK, cache=True, **FLAGS)(named_after_sources(_duplex_callback))
+
+
+class CaptureControl:
+    """Everything the compiled capture can see, kept alive in one object.
+
+    Args:
+        deck: whose mixture ring is written, from where it ends.
+        in_channels: of the stream.
+        output: the output's control, for a stream that does both.
+
+    Attributes:
+        words: int64, the control block; its address is the callback's user data.
+        stamp: int64 (STAMP_WORDS,), of the mixture ring's end; see `rtsep.audio.stamps`.
+    """
+
+    def __init__(self, deck: Deck, in_channels: int, output: CallbackControl | None = None) -> None:
+        if in_channels < 1:
+            raise ValueError(f"an input has at least one channel, got {in_channels}")
+        self.deck = deck
+        self.output = output
+        self.stamp = np.zeros(STAMP_WORDS, np.int64)
+        self._counters = np.zeros(COUNTER_WORDS, np.int64)
+        self._scratch = np.ones((2, LARGEST_PART), np.float32)  # ones: the callback is not the first to touch a page
+        self.words = np.array(
+            [
+                deck.mixture.words.ctypes.data,
+                deck.mixture.data.ctypes.data,
+                deck.mixture.capacity,
+                self._counters.ctypes.data,
+                self._scratch.ctypes.data,
+                self.stamp.ctypes.data,
+                in_channels,
+                0 if output is None else output.words.ctypes.data,
+            ],
+            np.int64,
+        )
+
+    @property
+    def frames(self) -> int:
+        """Heartbeat: frames taken in so far."""
+        return load_i64(self._counters, FRAMES)
+
+    @property
+    def max_block(self) -> int:
+        """The longest block so far, in frames."""
+        return load_i64(self._counters, MAX_BLOCK)
+
+    @property
+    def overflows(self) -> int:
+        """How often the device had lost samples before a block."""
+        return load_i64(self._counters, OVERFLOWS)
+
+    @property
+    def bad_samples(self) -> int:
+        """Samples that were no numbers and became silence."""
+        return load_i64(self._counters, BAD_SAMPLES)
