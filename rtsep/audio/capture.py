@@ -49,7 +49,7 @@ def _fold(source, offset, n, out):
 
 @kernel(types.void(INT64_LINE, FLOAT32_ROWS, types.int64))
 def capture_block(control, source, frames):
-    """Take in one block: append `source` float32 (frames, channels) to the mixture ring. `control`: `CaptureControl`."""
+    """Take in one block: append `source` float32 (frames, channels) to the ring. `control`: see `CaptureControl`."""
     header = int64_at(control[MIXTURE_HEADER], HEADER_WORDS)
     data = float32_at(control[MIXTURE_DATA], 2, control[MIXTURE_CAPACITY])
     counters = int64_at(control[COUNTERS], COUNTER_WORDS)
@@ -90,7 +90,7 @@ def _capture_callback(source, _output, frames, time_info, flags, user_data):
 
 
 def _duplex_callback(source, output, frames, time_info, flags, user_data):
-    """PaStreamCallback of a stream that captures and plays: what has come in is in the ring before the block is made."""
+    """PaStreamCallback of a stream that captures and plays: what came in is in the ring before it mixes."""
     control = int64_at(address_from_pointer(user_data), CONTROL_WORDS)
     times = address_from_pointer(time_info)
     _take_in(control, address_from_pointer(source), np.int64(frames), times, np.int64(flags))

@@ -1,4 +1,4 @@
-"""One playback of `rtsep play`: player and device opened, keys obeyed, what happened told at the end."""
+"""One playback of `rtsep play`, told at its end; and the keys of a session, which `rtsep live` uses too."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from rtsep.audio.devices import Device
 from rtsep.audio.resample import ENGINE_RATE
 from rtsep.audio.stream import OutputStream
 from rtsep.errors import RtsepError
-from rtsep.player.transport import Player, PlayerStatus
+from rtsep.player.live import LivePlayer
+from rtsep.player.status import PlayerStatus
+from rtsep.player.transport import Player
 from rtsep.ui.keys import help_text, press
 from rtsep.ui.status import latency_text, status_line
 from rtsep.ui.terminal import Terminal
@@ -68,11 +70,11 @@ def play_on(
             player.set_gain(stem, gain_db)
         for note in player.source.notes:
             say(note)
-        with _patience(quiet=json):
+        with patience(quiet=json):
             player.open()
         player.play()
         terminal = stack.enter_context(Terminal()) if keys else None
-        _Session(player, terminal, None if seconds is None else start_s + seconds).run()
+        Session(player, terminal, None if seconds is None else start_s + seconds).run()
         status = player.status()
     if json:
         print(json_format.dumps(report(status, file, player, output.name, start_s)))
@@ -82,7 +84,7 @@ def play_on(
 
 
 @contextmanager
-def _patience(quiet: bool) -> Iterator[None]:
+def patience(quiet: bool) -> Iterator[None]:
     """Say a line, unless `quiet`, when what is inside takes long."""
     timer = threading.Timer(PATIENCE_S, say, ["getting ready; the first time takes half a minute"])
     timer.daemon = True
@@ -94,10 +96,10 @@ def _patience(quiet: bool) -> Iterator[None]:
         timer.cancel()
 
 
-class _Session:
+class Session:
     """The keys of one playback: what `rtsep.ui.keys.Controls` asks for, on a player."""
 
-    def __init__(self, player: Player, terminal: Terminal | None, end_s: float | None) -> None:
+    def __init__(self, player: Player | LivePlayer, terminal: Terminal | None, end_s: float | None) -> None:
         self._player = player
         self._terminal = terminal
         self._end_s = end_s
@@ -126,7 +128,7 @@ class _Session:
         time.sleep(FADE_OUT_S)
 
     def _tell(self, status: PlayerStatus) -> None:
-        for message in status.messages:
+        for message in (*status.messages, *status.notices):
             if message in self._said:
                 continue
             self._said.add(message)
@@ -147,7 +149,8 @@ class _Session:
         self._player.toggle_pause()
 
     def nudge(self, seconds: float) -> None:
-        self._player.nudge(seconds)
+        if isinstance(self._player, Player):
+            self._player.nudge(seconds)
 
     def toggle_mute(self, stem: int) -> None:
         if stem < len(self._player.stems):

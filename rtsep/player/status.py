@@ -1,0 +1,57 @@
+"""What a player tells whoever shows it: one snapshot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rtsep.dsp.deck import Kind
+from rtsep.engine.host import EngineStats
+from rtsep.engine.latency import Latency
+from rtsep.player.faders import Fader
+
+
+@dataclass(frozen=True)
+class LiveStatus:
+    """What only live sound has.
+
+    Attributes:
+        overflows: times that the input device had lost samples.
+        rejumps: times that the play head was put back to its distance behind the input.
+        device_measured: whether the device's part of the latency comes from time stamps; else it is PortAudio's word.
+        recorded_s, recording_gaps: of the files being written.
+    """
+
+    overflows: int
+    rejumps: int
+    device_measured: bool
+    recorded_s: float
+    recording_gaps: int
+
+
+@dataclass(frozen=True)
+class PlayerStatus:
+    """Everything there is to show, of about one moment. Levels are RMS in dB full scale, after the fader."""
+
+    position_s: float
+    length_s: float | None
+    playing: bool
+    ended: bool
+    kind: Kind
+    bypass: bool
+    volume_db: float
+    stems: tuple[str, ...]
+    faders: tuple[Fader, ...]
+    levels_db: tuple[float, ...]
+    latency: Latency
+    late_blocks: int
+    dry_s: float
+    wet_s: float
+    starved_s: float
+    clipped_samples: int
+    frames: int
+    engine: EngineStats
+    bypass_s: float
+    messages: tuple[str, ...]
+    notices: tuple[str, ...] = ()
+    """What was done about something, a line each; nothing failed."""
+    live: LiveStatus | None = None

@@ -1,0 +1,110 @@
+"""A microphone and speakers on one timeline: what enters and what leaves is captured in one recording, sample by sample.
+
+Microphone and speakers are two pairs of channels of one virtual sink, and its monitor records all four. A click's way
+through a program between the two is so measured without any clock: as a number of samples in the recording.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from tests.virtual_audio import _ALSA_DEVICE, VirtualAudio
+
+RATE = 44100
+MICROPHONE, SPEAKERS = "rt_live_mic", "rt_live_out"
+_FRONT, _REAR = "front-left,front-right", "rear-left,rear-right"
+_PAIR = ["channels=2", "remix=no", f"channel_map={_FRONT}"]
+_MODULES = [
+    ["module-null-sink", "sink_name=rt_all", f"rate={RATE}", "channels=4", f"channel_map={_FRONT},{_REAR}"]
+    + ["format=float32le", "norewinds=1"],
+    ["module-remap-sink", f"sink_name={SPEAKERS}", "master=rt_all", f"master_channel_map={_FRONT}", *_PAIR],
+    ["module-remap-sink", "sink_name=rt_live_feed", "master=rt_all", f"master_channel_map={_REAR}", *_PAIR],
+    ["module-remap-source", f"source_name={MICROPHONE}", "master=rt_all.monitor", f"master_channel_map={_REAR}", *_PAIR],
+]
+
+
+class LivePath:
+    """The devices, a recording of both ends, and something that plays into the microphone. A context manager.
+
+    Attributes:
+        environment: of a process that shall see the devices.
+    """
+
+    def __init__(self, server: VirtualAudio, folder: Path) -> None:
+        self.environment = os.environ | server.environment
+        self._folder = folder
+        self._modules: list[str] = []
+        self._processes: list[subprocess.Popen[bytes]] = []
+        devices = [
+            _ALSA_DEVICE.format(name=name, device=f'device "{name}"', text=name) for name in (MICROPHONE, SPEAKERS)
+        ]
+        config = folder / "asound.conf"
+        config.write_text((server.folder / "asound.conf").read_text() + "".join(devices))
+        self.environment["ALSA_CONFIG_PATH"] = str(config)
+
+    def __enter__(self) -> LivePath:
+        for module in _MODULES:
+            loaded = self._run("pactl", "load-module", *module)
+            self._modules.append(loaded.strip())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for process in self._processes:
+            process.kill()
+            process.wait()
+        for module in reversed(self._modules):
+            self._run("pactl", "unload-module", module)
+
+    def record(self) -> None:
+        """Begin to record both ends."""
+        form = ["--raw", "--format=float32le", f"--rate={RATE}", "--channels=4", f"--channel-map={_FRONT},{_REAR}"]
+        with (self._folder / "both.raw").open("wb") as file:
+            self._processes.append(
+                subprocess.Popen(["parec", "-d", "rt_all.monitor", *form], stdout=file, env=self.environment)
+            )
+
+    def say(self, sound: np.ndarray) -> None:
+        """Play `sound` (2, n) into the microphone; returns at once."""
+        path = self._folder / "said.raw"
+        sound.T.astype("<f4").tofile(path)
+        form = ["--raw", "--format=float32le", f"--rate={RATE}", "--channels=2", "--latency-msec=100"]
+        self._processes.append(
+            subprocess.Popen(["pacat", "-p", "-d", "rt_live_feed", *form, str(path)], env=self.environment)
+        )
+
+    def recorded(self) -> tuple[np.ndarray, np.ndarray]:
+        """End the recording: what the microphone heard and what the speakers played, (2, n) each, of the same time."""
+        time.sleep(0.3)
+        self._processes[0].send_signal(signal.SIGINT)
+        self._processes[0].wait(timeout=10)
+        raw = np.fromfile(self._folder / "both.raw", "<f4")
+        both = raw[: len(raw) // 4 * 4].reshape(-1, 4).T
+        return both[2:], both[:2]
+
+    def _run(self, *command: str) -> str:
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=10, check=True)
+        return done.stdout
+
+
+def clicks(seconds: float, apart: int = 20011) -> np.ndarray:
+    """Silence with a click every `apart` samples, (2, n)."""
+    sound = np.zeros((2, round(seconds * RATE)), np.float32)
+    sound[:, apart::apart] = 0.5
+    return sound
+
+
+def delays(entered: np.ndarray, left: np.ndarray, level: float, longest: int) -> list[int]:
+    """For every click in `entered` (2, n) the samples until one is in `left`, of those that come within `longest`."""
+    told = np.flatnonzero(np.abs(entered[0]) > 0.25)
+    heard = np.flatnonzero(np.abs(left[0]) > level)
+    after = [(click, heard[heard > click]) for click in told]
+    return [int(later[0] - click) for click, later in after if len(later) and later[0] - click < longest]
