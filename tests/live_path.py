@@ -1,7 +1,11 @@
-"""A microphone and speakers on one timeline: what enters and what leaves is captured in one recording, sample by sample.
+"""A microphone and speakers on one timeline: what enters and what leaves is in one recording, sample by sample.
 
 Microphone and speakers are two pairs of channels of one virtual sink, and its monitor records all four. A click's way
 through a program between the two is so measured without any clock: as a number of samples in the recording.
+
+The microphone is that monitor, of which ALSA takes two channels. It must not be another virtual source made of the
+monitor: a monitor hears a sound before it is played, which the server knows of the monitor alone, so that time stamps
+would be wrong by a block or two.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from types import TracebackType
 
 import numpy as np
 
-from tests.virtual_audio import _ALSA_DEVICE, VirtualAudio
+from tests.virtual_audio import VirtualAudio
 
 RATE = 44100
 MICROPHONE, SPEAKERS = "rt_live_mic", "rt_live_out"
@@ -26,8 +30,19 @@ _MODULES = [
     + ["format=float32le", "norewinds=1"],
     ["module-remap-sink", f"sink_name={SPEAKERS}", "master=rt_all", f"master_channel_map={_FRONT}", *_PAIR],
     ["module-remap-sink", "sink_name=rt_live_feed", "master=rt_all", f"master_channel_map={_REAR}", *_PAIR],
-    ["module-remap-source", f"source_name={MICROPHONE}", "master=rt_all.monitor", f"master_channel_map={_REAR}", *_PAIR],
 ]
+_DEVICES = f"""
+pcm.{SPEAKERS} {{ type pulse device "{SPEAKERS}" hint {{ show on description "speakers" }} }}
+pcm.rt_live_feed {{ type pulse device "rt_live_feed" hint {{ show on description "feeds the microphone" }} }}
+pcm.rt_all_monitor {{ type pulse device "rt_all.monitor" }}
+pcm.{MICROPHONE} {{
+  type plug
+  slave {{ pcm "rt_all_monitor" channels 4 }}
+  ttable.0.2 1
+  ttable.1.3 1
+  hint {{ show on description "microphone" }}
+}}
+"""
 
 
 class LivePath:
@@ -42,11 +57,8 @@ class LivePath:
         self._folder = folder
         self._modules: list[str] = []
         self._processes: list[subprocess.Popen[bytes]] = []
-        devices = [
-            _ALSA_DEVICE.format(name=name, device=f'device "{name}"', text=name) for name in (MICROPHONE, SPEAKERS)
-        ]
         config = folder / "asound.conf"
-        config.write_text((server.folder / "asound.conf").read_text() + "".join(devices))
+        config.write_text((server.folder / "asound.conf").read_text() + _DEVICES)
         self.environment["ALSA_CONFIG_PATH"] = str(config)
 
     def __enter__(self) -> LivePath:

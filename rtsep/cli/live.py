@@ -9,11 +9,9 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from rtsep.cli.play import parse_gain
-from rtsep.engine.options import check_chunk, check_compute
+from rtsep.engine.options import check_block, check_chunk, check_compute
 from rtsep.errors import RtsepError, UsageError
 from rtsep.ui.keys import help_sentence
-
-MIN_BLOCK, MAX_BLOCK = 32, 4096
 
 
 def live(
@@ -67,8 +65,7 @@ def live(
     gains = [parse_gain(text) for text in gain]
     check_chunk(chunk)
     check_compute(compute)
-    if not MIN_BLOCK <= block <= MAX_BLOCK:
-        raise UsageError(f"--block {block}: expected samples, {MIN_BLOCK} to {MAX_BLOCK}")
+    check_block(block)
     if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
         raise UsageError(f"--seconds {seconds:g}: expected seconds, more than 0")
     # Here, not above: they bring numpy and numba, and `rtsep live --help` is to be there at once.

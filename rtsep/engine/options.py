@@ -49,3 +49,10 @@ def check_chunk(chunk: int | None) -> int | None:
     if chunk is not None and not 1 <= chunk <= MAX_CHUNK:
         raise UsageError(f"--chunk {chunk}: expected 1 to {MAX_CHUNK}")
     return chunk
+
+
+def check_block(block: int) -> int:
+    """`block` if devices may be asked for that many samples at once, 32 to 4096; UsageError otherwise."""
+    if not 32 <= block <= 4096:
+        raise UsageError(f"--block {block}: expected samples, 32 to 4096")
+    return block

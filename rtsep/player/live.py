@@ -212,7 +212,8 @@ class LivePlayer(Desk):
         if not spread:
             raise RtsepError("the output asks for no sound; rtsep devices lists those that are there")
         # In one callback, input and output keep step; of two streams each comes in bursts of its own.
-        self._jitter = 0 if stream.duplex else int(np.ptp(spread[len(spread) // 4 :]))
+        low, high = np.percentile(spread[len(spread) // 4 :], (2, 98))
+        self._jitter = 0 if stream.duplex else round(high - low)
         block = self._block
         self._algorithmic = algorithmic_latency(self.engine.chunk or 1, block, lookahead=self.engine.lookahead_frames)
         times_us = words.recent_times()[-max(words.hops - published, 1) :]
