@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from rtsep.engine.options import check_latency
 from rtsep.errors import RtsepError, UsageError
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def evaluate(
     *,
     data: Annotated[Path, Parameter(help="folder that holds the recipe's folders")],
     chunk: Annotated[str, Parameter(help="frames a step; 'all' is the whole song")] = "1,32",
+    latency: Annotated[str, Parameter(help="standard, medium, low: modes of the synthesis")] = "standard",
     context: Annotated[int | None, Parameter(help="cut the attention's context to so many frames")] = None,
     cache: Annotated[Path, Parameter(help="where decoded songs are kept")] = Path("runs/cache"),
     json_output: Annotated[bool, Parameter(name="--json", negative=())] = False,
@@ -45,6 +47,7 @@ def evaluate(
         Name or folder of a bundle; the default model if left out.
     """
     chunks = parse_chunks(chunk)
+    latencies = [check_latency(mode) for mode in latency.split(",")]
     import torch
 
     from rtsep.bundle import find_bundle
@@ -65,7 +68,7 @@ def evaluate(
     if not songs:
         raise RtsepError(f"the recipe of {bundle.name} holds no songs out: name some in holdout of its [[train.data]]")
     for song in songs:
-        for row in evaluate_song(network, song, bundle.recipe.stft, chunks):
+        for row in evaluate_song(network, song, bundle.recipe.stft, chunks, latencies):
             rows.append(row)
             if json_output:
                 print(json.dumps({field: getattr(row, field) for field in row.__dataclass_fields__}), flush=True)
@@ -78,11 +81,11 @@ def evaluate(
 
 
 def table(rows: list[Row], chunks: list[int]) -> str:
-    """Markdown: a line for each song and stem, then the means of each folder."""
+    """Markdown: a line for each song, stem and latency mode, then the means of each folder."""
     names = ["all" if chunk == 0 else str(chunk) for chunk in chunks]
-    head = ["song", "stem", "mixture", "constant gain", "ideal mask", *(f"K={name}" for name in names)]
+    head = ["song", "stem", "latency", "mixture", "constant gain", "ideal mask", *(f"K={name}" for name in names)]
     head += [f"K={names[0]} over gain", "in pauses"]
-    lines = [head, ["---"] * 2 + ["---:"] * (len(head) - 2)]
+    lines = [head, ["---"] * 3 + ["---:"] * (len(head) - 3)]
 
     def figures(group: list[Row]) -> list[str]:
         columns = [[row.mixture_db for row in group], [row.gain_db for row in group], [row.ideal_db for row in group]]
@@ -93,10 +96,10 @@ def table(rows: list[Row], chunks: list[int]) -> str:
             f"{statistics.fmean(pauses):.1f}" if pauses else "–"
         ]
 
-    lines += [[row.song, row.stem, *figures([row])] for row in rows]
-    for folder in dict.fromkeys(row.folder for row in rows):
-        for stem in dict.fromkeys(row.stem for row in rows):
-            group = [row for row in rows if row.folder == folder and row.stem == stem]
+    lines += [[row.song, row.stem, row.latency, *figures([row])] for row in rows]
+    for folder, stem in dict.fromkeys((row.folder, row.stem) for row in rows):
+        for latency in dict.fromkeys(row.latency for row in rows):
+            group = [row for row in rows if (row.folder, row.stem, row.latency) == (folder, stem, latency)]
             if group:
-                lines.append([f"**mean of {folder}**", stem, *figures(group)])
+                lines.append([f"**mean of {folder}**", stem, latency, *figures(group)])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from rtsep.cli.play import parse_gain
-from rtsep.engine.options import check_block, check_chunk, check_compute
+from rtsep.engine.options import check_block, check_chunk, check_compute, check_latency
 from rtsep.errors import RtsepError, UsageError
 from rtsep.ui.keys import help_sentence
 
@@ -20,6 +20,7 @@ def live(
     output: str | None = None,
     model: str | None = None,
     gain: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    latency: str = "standard",
     chunk: int = 1,
     compute: str = "auto",
     block: int = 256,
@@ -45,6 +46,8 @@ def live(
     gain
         Where a fader begins, as STEM=DB: vocals=-6, from -60 to +12, or vocals=-inf for silence. May be given several
         times.
+    latency
+        Of the synthesis: standard, medium or low; 93, 70 or 46 ms, the shorter ones at some cost in quality.
     chunk
         Frames the network takes in one step, 1 to 32. Each beyond the first costs 23 ms of latency.
     compute
@@ -65,6 +68,7 @@ def live(
     gains = [parse_gain(text) for text in gain]
     check_chunk(chunk)
     check_compute(compute)
+    check_latency(latency)
     check_block(block)
     if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
         raise UsageError(f"--seconds {seconds:g}: expected seconds, more than 0")
@@ -85,6 +89,7 @@ def live(
         gains=gains,
         chunk=chunk,
         compute=compute,
+        latency=latency,
         block=block,
         record=record,
         seconds=seconds,

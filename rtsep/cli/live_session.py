@@ -26,6 +26,7 @@ def run_live(
     gains: list[tuple[str, float]],
     chunk: int,
     compute: str,
+    latency: str,
     block: int,
     record: Path | None,
     seconds: float | None,
@@ -43,6 +44,7 @@ def run_live(
                 model=model,
                 chunk=chunk,
                 compute=compute,
+                latency=latency,
                 record=record,
             )
         )

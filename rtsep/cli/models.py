@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Row:
-    """One model. `latency_ms` is the least possible, at one frame a step, without margin and device."""
+    """One model. `latency_ms` is that of the standard mode, at one frame a step, without margin and device."""
 
     name: str
     stems: list[str]
@@ -28,7 +28,7 @@ class _Row:
 
 
 def list_models(*, json: Annotated[bool, Parameter(negative="")] = False) -> None:
-    """List the models that are here: stems, size, least latency, licence, place.
+    """List the models that are here: stems, size, latency, licence, place.
 
     Looked for in the folder that RTSEP_MODEL_DIR names, in the user's cache, and among what came along.
 
@@ -52,7 +52,7 @@ def list_models(*, json: Annotated[bool, Parameter(negative="")] = False) -> Non
             continue
         state = "" if row.weights else "  (not trained yet: no weights)"
         print(f"{row.name}  {', '.join(row.stems)}{state}")
-        print(f"    {row.parameters / 1e6:.2f} M parameters, {row.latency_ms:.0f} ms at least")
+        print(f"    {row.parameters / 1e6:.2f} M parameters, {row.latency_ms:.0f} ms of standard latency")
         print(f"    licence: {row.licence or 'none given'}")
         print(f"    {row.path}")
     print("rtsep's code: MIT; the weights: as listed; pyfftw's wheel, which comes along, carries FFTW (GPL 2 or later)")

@@ -4,6 +4,13 @@ SAMPLE_RATE = 44100
 N_FFT = 4096
 HOP = 1024
 SUPPORT_HOPS = N_FFT // HOP - 1
-"""Hops by which synthesis lags behind the input: a hop is complete with the last frame that covers it."""
+"""Hops before its own that an analysis window reaches back: so many fill it before the first whole frame."""
+LATENCY_HOPS_SAVED = {"standard": 0, "medium": 1, "low": 2}
+"""The latency modes: hops by which synthesis gives up waiting for later frames."""
 FADE = 64
 """Samples of every cross-fade; a block is on time only when this many beyond it exist, so that one can be made."""
+
+
+def synthesis_support(latency: str, n_fft: int = N_FFT, hop: int = HOP) -> int:
+    """Samples of the synthesis window in a latency mode: standard is the whole frame."""
+    return n_fft - LATENCY_HOPS_SAVED[latency] * hop

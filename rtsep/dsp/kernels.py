@@ -55,20 +55,22 @@ def apply_masks(spectrum, masks, out):
                 out[s, c, f] = complex(value.real * gain, value.imag * gain)
 
 
-@kernel(types.void(FLOAT32_ROWS, FLOAT32_LINE, FLOAT32_LINE, FLOAT32_ROWS, FLOAT32_ROWS))
-def overlap_add(frame, window, gain, pending, out):
-    """Add one synthesised frame and give out the hop that no later frame reaches.
+@kernel(types.void(FLOAT32_ROWS, FLOAT32_LINE, FLOAT32_ROWS, FLOAT32_ROWS))
+def overlap_add(frame, window, pending, out):
+    """Add the end of one synthesised frame and give out the hop that no later frame reaches.
 
-    `frame` (R, N); `window` (N,); `gain` (H,) normaliser, H divides N, N >= 2 H; `pending` (R, N - H) sums of the
-    earlier frames, updated; `out` (R, H).
+    `frame` (R, N); `window` (M,), M <= N, for its last M samples; `pending` (R, M - H) sums of the earlier frames,
+    updated; `out` (R, H), H divides M, M >= 2 H.
     """
-    hop = gain.shape[0]
-    last = frame.shape[1] // hop - 1
+    hop = out.shape[1]
+    support = window.shape[0]
+    last = support // hop - 1
     for r in range(frame.shape[0]):
+        end = frame[r, frame.shape[1] - support :]
         for i in range(hop):
-            out[r, i] = (pending[r, i] + frame[r, i] * window[i]) * gain[i]
+            out[r, i] = pending[r, i] + end[i] * window[i]
         for b in range(1, last + 1):
-            added = frame[r, b * hop : (b + 1) * hop]
+            added = end[b * hop : (b + 1) * hop]
             shape = window[b * hop : (b + 1) * hop]
             target = pending[r, (b - 1) * hop : b * hop]
             if b < last:

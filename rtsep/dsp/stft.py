@@ -1,8 +1,9 @@
 """Streaming STFT and its inverse, one hop in, one hop out, nothing allocated on the way.
 
 Frame t covers samples [hop*t, hop*t + n_fft). Pushing hop h of the input completes frame h - (n_fft/hop - 1);
-the frames before frame 0 see the zeros before the first sample. Pushing frame t into the inverse completes
-output hop t, so a sample comes out n_fft - hop samples behind its own hop.
+the frames before frame 0 see the zeros before the first sample. The inverse overlap-adds the last `support` samples
+of each frame. Pushing frame t into it completes output hop t + (n_fft - support)/hop, so that a sample comes out
+support - hop samples behind its own hop.
 """
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from rtsep.dsp.fft import RealFFT
 from rtsep.dsp.kernels import overlap_add, push_and_window
-from rtsep.dsp.windows import hann_periodic, overlap_add_gain
+from rtsep.dsp.windows import hann_periodic, synthesis_window
 
 
 class StreamingSTFT:
@@ -43,16 +44,18 @@ class StreamingSTFT:
 class StreamingISTFT:
     """Spectra to hops, for `rows` independent signals (stems times channels, say).
 
+    Args:
+        support: samples of the synthesis window, at the end of the frame, a multiple of the hop; n_fft if left out.
+
     Attributes:
         spectrum: complex64 (rows, bins), this object's own input buffer. Filling it and pushing it saves a copy.
     """
 
-    def __init__(self, rows: int, n_fft: int = 4096, hop: int = 1024) -> None:
+    def __init__(self, rows: int, n_fft: int = 4096, hop: int = 1024, support: int | None = None) -> None:
         self.rows, self.n_fft, self.hop, self.bins = rows, n_fft, hop, n_fft // 2 + 1
         self._fft = RealFFT(rows, n_fft)
-        self._window = hann_periodic(n_fft)
-        self._gain = overlap_add_gain(self._window, self._window, hop)
-        self._pending = np.zeros((rows, n_fft - hop), np.float32)
+        self._window = synthesis_window(hann_periodic(n_fft), hop, n_fft if support is None else support)
+        self._pending = np.zeros((rows, len(self._window) - hop), np.float32)
         self._out = np.zeros((rows, hop), np.float32)
         self.spectrum = self._fft.spectrum
 
@@ -67,7 +70,7 @@ class StreamingISTFT:
                 raise ValueError(f"expected a ({self.rows}, {self.bins}) spectrum, got {spectrum.shape}")
             np.copyto(self.spectrum, spectrum)
         self._fft.inverse()
-        overlap_add(self._fft.time, self._window, self._gain, self._pending, self._out)
+        overlap_add(self._fft.time, self._window, self._pending, self._out)
         return self._out
 
     def reset(self) -> None:

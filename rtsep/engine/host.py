@@ -19,7 +19,8 @@ import numpy as np
 
 import rtsep
 from rtsep.dsp.deck import Deck, DeckLayout, WorkerState
-from rtsep.engine.options import check_chunk, check_compute, find_playable
+from rtsep.dsp.grid import synthesis_support
+from rtsep.engine.options import check_chunk, check_compute, check_latency, find_playable
 from rtsep.errors import RtsepError
 
 READY_LIMIT_S = 120.0
@@ -59,21 +60,32 @@ class Engine:
         model: name or folder of a bundle, None for the default.
         chunk: frames a step, 1 to 32; None: small while there is little lead, then up to 32.
         compute: auto, cpu, cuda or cuda:N, for the worker.
+        latency: of the synthesis: standard, medium or low.
 
     Attributes:
         deck: the rings and words shared with worker and callback.
         stems: names, in the order of the stem ring's rows.
+        support: samples of the synthesis window; the engine's part of the latency follows from it.
 
     Raises RtsepError or UsageError for a model or option that is not there or cannot be played. Whether the worker
     can run on `compute` shows in `wait_ready`.
     """
 
-    def __init__(self, model: str | Path | None = None, *, chunk: int | None = None, compute: str = "auto") -> None:
+    def __init__(
+        self,
+        model: str | Path | None = None,
+        *,
+        chunk: int | None = None,
+        compute: str = "auto",
+        latency: str = "standard",
+    ) -> None:
         bundle = find_playable(model)
         self.model_name = bundle.name
         self.stems = tuple(bundle.recipe.stems)
         self.chunk = check_chunk(chunk)
         self._compute = check_compute(compute)
+        self._latency = check_latency(latency)
+        self.support = synthesis_support(latency)
         self._model = str(Path(bundle.path).resolve())
         self._layout = DeckLayout(stems=self.stems)
         self.deck = Deck.create(self._layout)
@@ -217,6 +229,7 @@ class Engine:
             "model": self._model,
             "chunk": self.chunk,
             "compute": self._compute,
+            "latency": self._latency,
         }
         assert process.stdin is not None
         with contextlib.suppress(BrokenPipeError):

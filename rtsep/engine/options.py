@@ -1,4 +1,4 @@
-"""What a user may ask of the engine, checked without importing torch: model, `--compute` and `--chunk`."""
+"""What a user may ask of the engine, checked without importing torch: model, `--compute`, `--chunk`, `--latency`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from rtsep.bundle import Bundle, find_bundle
+from rtsep.dsp.grid import LATENCY_HOPS_SAVED
 from rtsep.errors import RtsepError, UsageError
 
 MAX_CHUNK = 32
@@ -56,3 +57,10 @@ def check_block(block: int) -> int:
     if not 32 <= block <= 4096:
         raise UsageError(f"--block {block}: expected samples, 32 to 4096")
     return block
+
+
+def check_latency(text: str) -> str:
+    """`text` if it is standard, medium or low; UsageError otherwise."""
+    if text not in LATENCY_HOPS_SAVED:
+        raise UsageError(f"--latency {text}: expected standard, medium or low")
+    return text

@@ -1,10 +1,12 @@
 """The one path of separation: hops of mixture in, hops of stems out. `Separator`, the worker and `separate` all use it.
 
-One hop in completes one frame (the window reaches 3 hops back), one frame gives one mask, and the
-overlap-add of that frame completes the hop 3 hops back:
+One hop in completes one frame (the window reaches 3 hops back), one frame gives one mask, and the overlap-add of that
+frame completes an earlier hop: in standard latency the frame's first, in medium its second, in low its third.
 
-    hop h in  ->  frame h - 3  ->  mask of frame h - 3 - L  ->  hop h - 3 - L out      (L: the network's
-    lookahead)
+    hop h in  ->  frame h - 3  ->  mask of frame h - 3 - L  ->  hop h - D - L out
+
+L is the network's lookahead, D = 3, 2 or 1 the hops of the synthesis window beside its own. The mask is estimated from
+the whole frame in every mode.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rtsep.dsp.grid import HOP, N_FFT, SUPPORT_HOPS
+from rtsep.dsp.grid import HOP, N_FFT, SUPPORT_HOPS, synthesis_support
 from rtsep.dsp.kernels import apply_masks
 from rtsep.dsp.stft import StreamingISTFT, StreamingSTFT
 from rtsep.errors import RtsepError
@@ -44,18 +46,24 @@ class BrokenNetwork(RtsepError):
 
 
 class Processor:
-    """Separates a stream of hops. S stems, C channels, K hops a call. Allocates nothing of its own per call."""
+    """Separates a stream of hops. S stems, C channels, K hops a call. Allocates nothing of its own per call.
 
-    def __init__(self, stepper: FrameStepper) -> None:
+    Args:
+        stepper: the network.
+        latency: standard, medium or low: what waits for fewer frames is separated a little less well.
+    """
+
+    def __init__(self, stepper: FrameStepper, latency: str = "standard") -> None:
+        support = synthesis_support(latency)
         self.stems = stepper.stems
         self.channels = stepper.channels
         self.max_chunk = stepper.max_chunk
         self.context_frames = stepper.context_frames
-        self.delay_hops = SUPPORT_HOPS + stepper.lookahead_frames
+        self.delay_hops = support // HOP - 1 + stepper.lookahead_frames
         self._stepper = stepper
         self._lookahead = stepper.lookahead_frames
         self._analysis = StreamingSTFT(self.channels, N_FFT, HOP)
-        self._synthesis = StreamingISTFT(len(self.stems) * self.channels, N_FFT, HOP)
+        self._synthesis = StreamingISTFT(len(self.stems) * self.channels, N_FFT, HOP, support)
         # Spectra wait here for masks that come `lookahead` frames later: [0, L) are the past, [L, L + K)
         # this chunk.
         self._spectra = np.zeros((self._lookahead + self.max_chunk, self.channels, BINS), np.complex64)

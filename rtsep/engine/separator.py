@@ -8,29 +8,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtsep.dsp.grid import HOP, SAMPLE_RATE
-from rtsep.engine.options import MAX_CHUNK, find_playable
+from rtsep.engine.options import MAX_CHUNK, check_latency, find_playable
 from rtsep.engine.processor import BrokenNetwork, Processor
 
 Float32 = NDArray[np.float32]
 
 
-def load(model: str | Path | None = None, chunk: int = MAX_CHUNK, compute: str = "auto") -> Separator:
+def load(
+    model: str | Path | None = None, chunk: int = MAX_CHUNK, compute: str = "auto", latency: str = "standard"
+) -> Separator:
     """A separator for a model. On the CPU it sets torch to one thread, for the whole process: more made it slower.
 
     Args:
         model: name or folder of a bundle; None is the default model.
         chunk: frames the network takes in one step, 1 to 32: 1 answers soonest, 32 is fastest.
         compute: auto, cpu, cuda or cuda:N.
+        latency: of the synthesis: standard (4096 samples), medium (3072) or low (2048, separated a little less well).
 
-    Raises RtsepError if there is no such model or device, or for a model of another rate, window or channel count.
+    Raises RtsepError if there is no such model or device, or for a model of another rate, window or channel count;
+    UsageError for a word that `compute` or `latency` does not know.
     """
     if not 1 <= chunk <= MAX_CHUNK:
         raise ValueError(f"chunk: expected 1 to {MAX_CHUNK} frames, got {chunk}")
+    check_latency(latency)
     # torch is imported when a model is asked for, not with this module
     from rtsep.engine.compute import Stepper, choose_compute
 
     network = find_playable(model).load_network()
-    return Separator(Processor(Stepper(network, choose_compute(compute), chunk)), chunk)
+    return Separator(Processor(Stepper(network, choose_compute(compute), chunk), latency), chunk)
 
 
 class Separator:

@@ -58,7 +58,7 @@ def _prepare(config: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         raise ValueError(f"the network's stems {network.stems} are not the recipe's {layout.stems}")
     check_context(network.context_frames)
     stepper = Stepper(network, device, MAX_CHUNK)
-    pump = Pump(deck, Processor(stepper), config["chunk"])
+    pump = Pump(deck, Processor(stepper, config["latency"]), config["chunk"])
     stepper.warm_up(pump.chunks)
     pump.calibrate()
     return pump, {

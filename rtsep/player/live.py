@@ -81,7 +81,7 @@ class LivePlayer(Desk):
 
     Args:
         open_stream: opens input and output for a deck.
-        model, compute: see `rtsep.engine.host.Engine`.
+        model, compute, latency: see `rtsep.engine.host.Engine`.
         chunk: frames a step; None is 1.
         record: folder for the recording, see `rtsep.player.recorder.Recorder`.
 
@@ -95,6 +95,7 @@ class LivePlayer(Desk):
         model: Path | str | None = None,
         chunk: int | None = None,
         compute: str = "auto",
+        latency: str = "standard",
         record: Path | None = None,
     ) -> None:
         self._open_stream = open_stream
@@ -105,7 +106,7 @@ class LivePlayer(Desk):
         self._ending = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name="rtsep-live-keeper", daemon=True)
         self._closing = ExitStack()
-        super().__init__(Engine(model, chunk=chunk or 1, compute=compute))
+        super().__init__(Engine(model, chunk=chunk or 1, compute=compute, latency=latency))
         self._closing.callback(self.engine.close)
         try:
             if record is not None:
@@ -215,7 +216,9 @@ class LivePlayer(Desk):
         low, high = np.percentile(spread[len(spread) // 4 :], (2, 98))
         self._jitter = 0 if stream.duplex else round(high - low)
         block = self._block
-        self._algorithmic = algorithmic_latency(self.engine.chunk or 1, block, lookahead=self.engine.lookahead_frames)
+        self._algorithmic = algorithmic_latency(
+            self.engine.chunk or 1, block, lookahead=self.engine.lookahead_frames, support=self.engine.support
+        )
         times_us = words.recent_times()[-max(words.hops - published, 1) :]
         tail_s = (self.engine.chunk or 1) * float(np.percentile(times_us, 99)) / 1e6 if len(times_us) else 0.0
         wanted = self._whole_blocks(ceil((tail_s + SLACK_S) * ENGINE_RATE)) + self._jitter

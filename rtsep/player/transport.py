@@ -183,7 +183,9 @@ class Player(Desk):
         chunk = self.engine.chunk or 1
         device_s = self._stream.latency_s if self._stream is not None else 0.0
         return Latency(
-            algorithmic=algorithmic_latency(chunk, max(block, 1), lookahead=self.engine.lookahead_frames),
+            algorithmic=algorithmic_latency(
+                chunk, max(block, 1), lookahead=self.engine.lookahead_frames, support=self.engine.support
+            ),
             margin=ceil(chunk * stats.compute_p99_ms / 1000 * ENGINE_RATE),
             device=round(device_s * ENGINE_RATE),
         )

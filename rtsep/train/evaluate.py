@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from rtsep.dsp.grid import synthesis_support
 from rtsep.dsp.kernels import apply_masks
 from rtsep.dsp.stft import StreamingISTFT, StreamingSTFT
 from rtsep.nn.contract import StreamingNetwork
@@ -56,18 +57,19 @@ def analyse(x: Float32, stft: Stft) -> Complex64:
     return np.stack([transform.push(np.ascontiguousarray(frames[:, h])).copy() for h in range(hops)])
 
 
-def synthesise(frames: Complex64, masks: Float32, samples: int, stft: Stft) -> Float32:
-    """Masked frames back to sound: (T, C, bins) and masks (S, C, F + 1, T) -> (S, C, N)."""
+def synthesise(frames: Complex64, masks: Float32, samples: int, stft: Stft, latency: str = "standard") -> Float32:
+    """Masked frames back to sound, as played in a latency mode: (T, C, bins), masks (S, C, F + 1, T) -> (S, C, N)."""
     stems, channels = masks.shape[:2]
-    transform = StreamingISTFT(stems * channels, stft.n_fft, stft.hop)
+    support = synthesis_support(latency, stft.n_fft, stft.hop)
+    transform = StreamingISTFT(stems * channels, stft.n_fft, stft.hop, support)
     buffer = transform.spectrum.reshape(stems, channels, -1)
     hops = []
     for t in range(len(frames)):
         apply_masks(frames[t], masks[..., t], buffer)
         hops.append(transform.push(transform.spectrum).copy())
-    latency = stft.n_fft - stft.hop
+    before = support - stft.hop
     whole = np.concatenate(hops, axis=1).reshape(stems, channels, -1)
-    return whole[:, :, latency : latency + samples]
+    return whole[:, :, before : before + samples]
 
 
 def network_masks(network: StreamingNetwork, frames: Complex64, chunk: int) -> Float32:
@@ -99,11 +101,13 @@ def pause_level_db(mixture: Float32, reference: Float32, estimate: Float32, seco
 
 @dataclass(frozen=True)
 class Row:
-    """One stem of one song; `network_db` and `pause_db` by chunk, None where the reference never pauses."""
+    """One stem of one song in one latency mode; `network_db` and `pause_db` by chunk, None where the reference never
+    pauses."""
 
     song: str
     folder: str
     stem: str
+    latency: str
     mixture_db: float
     gain_db: float
     ideal_db: float
@@ -115,29 +119,33 @@ class Row:
         return self.network_db[chunk] - self.gain_db
 
 
-def evaluate_song(network: StreamingNetwork, song: Song, stft: Stft, chunks: Iterable[int]) -> Iterator[Row]:
-    """A row for each stem that sounds in the song."""
+def evaluate_song(
+    network: StreamingNetwork, song: Song, stft: Stft, chunks: Iterable[int], latencies: Iterable[str] = ("standard",)
+) -> Iterator[Row]:
+    """A row for each latency mode and each stem that sounds in the song."""
     stems = song.segment(0, song.samples)
     mixture = stems.sum(axis=0)
     frames = analyse(mixture, stft)
-    ideal = synthesise(frames, ideal_ratio_masks(stems, stft), song.samples, stft)
-    estimates = {
-        chunk: synthesise(frames, network_masks(network, frames, chunk), song.samples, stft) for chunk in chunks
-    }
-    for index, stem in enumerate(network.stems):
-        reference = stems[index]
-        if energy(reference) / reference.size < SILENT_RMS**2:
-            continue
-        yield Row(
-            song.name,
-            song.source.folder,
-            stem,
-            sdr_db(reference, mixture),
-            sdr_db(reference, best_gain(mixture, reference) * mixture),
-            sdr_db(reference, ideal[index]),
-            {chunk: sdr_db(reference, estimate[index]) for chunk, estimate in estimates.items()},
-            {
-                chunk: pause_level_db(mixture, reference, estimate[index], stft.sample_rate)
-                for chunk, estimate in estimates.items()
-            },
-        )
+    ideal_masks = ideal_ratio_masks(stems, stft)
+    masks = {chunk: network_masks(network, frames, chunk) for chunk in chunks}
+    for latency in latencies:
+        ideal = synthesise(frames, ideal_masks, song.samples, stft, latency)
+        estimates = {chunk: synthesise(frames, masks[chunk], song.samples, stft, latency) for chunk in masks}
+        for index, stem in enumerate(network.stems):
+            reference = stems[index]
+            if energy(reference) / reference.size < SILENT_RMS**2:
+                continue
+            yield Row(
+                song.name,
+                song.source.folder,
+                stem,
+                latency,
+                sdr_db(reference, mixture),
+                sdr_db(reference, best_gain(mixture, reference) * mixture),
+                sdr_db(reference, ideal[index]),
+                {chunk: sdr_db(reference, estimate[index]) for chunk, estimate in estimates.items()},
+                {
+                    chunk: pause_level_db(mixture, reference, estimate[index], stft.sample_rate)
+                    for chunk, estimate in estimates.items()
+                },
+            )

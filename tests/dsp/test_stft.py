@@ -17,23 +17,24 @@ def noise(channels: int, length: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).uniform(-1, 1, (channels, length)).astype(np.float32)
 
 
-def pad_to_hops(x: np.ndarray) -> np.ndarray:
+def pad_to_hops(x: np.ndarray, latency: int = LATENCY) -> np.ndarray:
     """Whole hops that hold `x` and the latency behind it."""
-    hops = -(-(x.shape[1] + LATENCY) // HOP)
+    hops = -(-(x.shape[1] + latency) // HOP)
     return np.pad(x, ((0, 0), (0, hops * HOP - x.shape[1])))
 
 
-def round_trip(stft: StreamingSTFT, istft: StreamingISTFT, x: np.ndarray) -> np.ndarray:
-    padded = pad_to_hops(x)
+def round_trip(stft: StreamingSTFT, istft: StreamingISTFT, x: np.ndarray, latency: int = LATENCY) -> np.ndarray:
+    padded = pad_to_hops(x, latency)
     pieces = [istft.push(stft.push(padded[:, begin : begin + HOP])).copy() for begin in range(0, padded.shape[1], HOP)]
-    return np.concatenate(pieces, axis=1)[:, LATENCY : LATENCY + x.shape[1]]
+    return np.concatenate(pieces, axis=1)[:, latency : latency + x.shape[1]]
 
 
 @pytest.mark.parametrize("length", [0, 1, 1023, 1024, 4095, 4096, 4097, 44100 * 3 + 7])
 @pytest.mark.parametrize("channels", [1, 2])
-def test_perfect_reconstruction_after_exactly_the_latency(length, channels) -> None:
+@pytest.mark.parametrize("support", [4096, 3072, 2048])
+def test_perfect_reconstruction_after_exactly_the_latency(length, channels, support) -> None:
     x = noise(channels, length)
-    y = round_trip(StreamingSTFT(channels), StreamingISTFT(channels), x)
+    y = round_trip(StreamingSTFT(channels), StreamingISTFT(channels, support=support), x, latency=support - HOP)
     assert y.shape == x.shape
     np.testing.assert_allclose(y, x, rtol=0, atol=1e-6)
 
@@ -83,6 +84,15 @@ def test_other_sizes_reconstruct_too() -> None:
     np.testing.assert_allclose(np.concatenate(pieces, 1)[:, 192:], x[:, :-192], atol=1e-6)
 
 
+@pytest.mark.parametrize("support", [4096, 3072, 2048])
+def test_a_frame_sounds_only_in_its_support(support) -> None:
+    istft = StreamingISTFT(1, support=support)
+    spectrum = np.fft.rfft(np.ones((1, N_FFT))).astype(np.complex64)
+    hops = [istft.push(spectrum if t == 0 else np.zeros_like(spectrum)).copy() for t in range(6)]
+    sounding = [hop.any() for hop in hops]
+    assert sounding == [t < support // HOP for t in range(6)]
+
+
 def test_a_foreign_spectrum_is_copied_and_kept() -> None:
     spectrum = (noise(2, 2049) + 1j * noise(2, 2049, 1)).astype(np.complex64)
     kept = spectrum.copy()
@@ -99,6 +109,8 @@ def test_wrong_shapes_are_refused() -> None:
         StreamingSTFT(2, 4096, 1000)
     with pytest.raises(ValueError, match="must divide"):
         StreamingISTFT(2, 4096, 1000)
+    with pytest.raises(ValueError, match="support"):
+        StreamingISTFT(2, support=1024)
 
 
 def test_a_hop_allocates_nothing() -> None:

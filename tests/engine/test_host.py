@@ -18,7 +18,7 @@ import pytest
 import rtsep
 from rtsep.dsp.deck import Deck
 from rtsep.engine.host import HUNG_LOOKS, WATCH_S, Engine
-from rtsep.errors import RtsepError
+from rtsep.errors import RtsepError, UsageError
 
 ROOT = str(Path(rtsep.__file__).parent.parent)
 STEMS = ("vocals", "instrumental")
@@ -63,6 +63,19 @@ def test_a_worker_separates_what_is_on_the_ring(constant_bundle: Callable[..., P
         assert stats.hops >= 97
         assert 0 < stats.compute_p50_ms <= stats.compute_p99_ms < 100
         assert engine.compute == "cpu" or engine.compute.startswith("cuda")
+
+
+def test_the_worker_takes_the_latency_mode(constant_bundle: Callable[..., Path]) -> None:
+    with Engine(constant_bundle(vocals=0.25, instrumental=0.75), chunk=1, latency="low") as engine:
+        assert engine.support == 2048
+        engine.wait_ready()
+        song = play_noise(engine.deck, seconds=10 * 1024 / 44100)
+        wait_until(lambda: engine.deck.stem.epoch == 1 and engine.deck.stem.end == 9 * 1024)  # one hop behind
+        out = np.zeros((4, 9 * 1024), np.float32)
+        assert engine.deck.stem.read(0, out, 1)
+        np.testing.assert_allclose(out[:2], 0.25 * song[:, : 9 * 1024], atol=1e-6)
+    with pytest.raises(UsageError, match="--latency lower: expected standard, medium or low"):
+        Engine(constant_bundle(), latency="lower")
 
 
 def test_killed_it_is_back_within_a_second_and_publishes_again(constant_bundle: Callable[..., Path]) -> None:

@@ -43,11 +43,19 @@ def test_a_live_deck_is_wet_at_this_distance_and_not_below(chunk: int, block: in
     assert not _all_wet(chunk, block, needed - 1)
 
 
-def _all_wet(chunk: int, block: int, distance: int) -> bool:
+@pytest.mark.parametrize(("chunk", "block"), [(1, 256), (1, 441), (4, 1024)])
+@pytest.mark.parametrize(("latency", "support"), [("medium", 3072), ("low", 2048)])
+def test_so_it_is_with_less_support(chunk: int, block: int, latency: str, support: int) -> None:
+    needed = algorithmic_latency(chunk, block, support=support)
+    assert _all_wet(chunk, block, needed, latency)
+    assert not _all_wet(chunk, block, needed - 1, latency)
+
+
+def _all_wet(chunk: int, block: int, distance: int, latency: str = "standard") -> bool:
     layout = DeckLayout(stems=("vocals",))
     deck = Deck(layout, bytearray(layout.nbytes))
     deck.initialise()
-    pump = Pump(deck, Processor(Stepper(ConstantMask(["vocals"], [1.0]), choose_compute("cpu"), 32)), chunk)
+    pump = Pump(deck, Processor(Stepper(ConstantMask(["vocals"], [1.0]), choose_compute("cpu"), 32), latency), chunk)
     control = CallbackControl(deck)
     output = np.zeros((block, 2), np.float32)
     deck.mixture.restart(1, 0, 0)

@@ -29,11 +29,13 @@ def noise(samples: int, seed: int = 1) -> np.ndarray:
 class Bench:
     """A deck whose source, worker and callback take turns as the test says."""
 
-    def __init__(self, network: StreamingNetwork, chunk: int | None, song: np.ndarray) -> None:
+    def __init__(
+        self, network: StreamingNetwork, chunk: int | None, song: np.ndarray, latency: str = "standard"
+    ) -> None:
         layout = DeckLayout(stems=tuple(network.stems), mixture_capacity=2**20)
         self.deck = Deck(layout, bytearray(layout.nbytes))
         self.deck.initialise()
-        self.network, self.chunk, self.song = network, chunk, song
+        self.network, self.chunk, self.song, self.latency = network, chunk, song, latency
         self.start_worker()
         self.control = CallbackControl(self.deck)
         self.output = np.zeros((8192, 2), np.float32)
@@ -42,7 +44,7 @@ class Bench:
 
     def start_worker(self) -> None:
         stepper = Stepper(self.network, choose_compute("cpu"), 32)
-        self.pump = Pump(self.deck, Processor(stepper), self.chunk)
+        self.pump = Pump(self.deck, Processor(stepper, self.latency), self.chunk)
         self.pump.calibrate()
 
     def start(self, target: int, past_hops: int = 195) -> None:
@@ -90,9 +92,9 @@ class Bench:
         return out.reshape(-1, 2, end - begin)
 
 
-def separated(network: StreamingNetwork, chunk: int, song: np.ndarray) -> np.ndarray:
+def separated(network: StreamingNetwork, chunk: int, song: np.ndarray, latency: str = "standard") -> np.ndarray:
     """(S, 2, n), in process."""
-    separator = Separator(Processor(Stepper(network, choose_compute("cpu"), chunk)), chunk)
+    separator = Separator(Processor(Stepper(network, choose_compute("cpu"), chunk), latency), chunk)
     pieces = [separator.feed(song), separator.flush()]
     return np.stack([np.concatenate([piece[stem] for piece in pieces], axis=1) for stem in network.stems])
 
@@ -112,6 +114,20 @@ def test_from_the_beginning_it_is_exactly_what_the_separator_gives(transformer: 
     bench.start(0)
     bench.work()
     np.testing.assert_array_equal(bench.stems(0, song.shape[1]), separated(transformer, chunk, song))
+
+
+@pytest.mark.parametrize("latency", ["medium", "low"])
+def test_with_less_latency_too_and_after_a_seek_without_a_seam(transformer: FrameTransformer, latency: str) -> None:
+    song = noise(2 * SECOND + 77)
+    bench = Bench(transformer, 4, song, latency)
+    bench.start(0)
+    bench.work()
+    expected = separated(transformer, 4, song, latency)
+    np.testing.assert_allclose(bench.stems(0, song.shape[1]), expected, atol=1e-6)
+    bench.start(SECOND)
+    bench.work()
+    start = SECOND // HOP * HOP
+    np.testing.assert_allclose(bench.stems(start, song.shape[1]).sum(axis=0), song[:, start:], atol=1e-5)
 
 
 def test_lookahead_does_not_shift_the_stems() -> None:

@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from rtsep.engine.compute import Stepper
+from rtsep.engine.processor import Processor
+from rtsep.engine.separator import Separator
 from rtsep.nn.constant import ConstantMask
 from rtsep.recipe import DataSource, Stft
 from rtsep.train.data import HEADROOM, Song
@@ -18,8 +21,10 @@ from rtsep.train.evaluate import (
     sdr_db,
     synthesise,
 )  # fmt: skip
+from tests.engine.networks import Delayed
 
 STFT = Stft()
+MODES = ["standard", "medium", "low"]
 
 
 def noise(seed: int, samples: int = 44100) -> np.ndarray:
@@ -43,11 +48,36 @@ def test_no_gain_beats_the_best_gain() -> None:
 
 
 @pytest.mark.parametrize("samples", [1, 1023, 5000, 44100])
-def test_masks_of_one_give_the_song_back(samples: int) -> None:
+@pytest.mark.parametrize("latency", MODES)
+def test_masks_of_one_give_the_song_back(samples: int, latency: str) -> None:
     x = noise(3, samples)
     frames = analyse(x, STFT)
     ones = np.ones((1, 2, STFT.bins + 1, len(frames)), np.float32)
-    np.testing.assert_allclose(synthesise(frames, ones, samples, STFT)[0], x, atol=1e-6)
+    np.testing.assert_allclose(synthesise(frames, ones, samples, STFT, latency)[0], x, atol=1e-6)
+
+
+@pytest.mark.parametrize("latency", MODES)
+def test_what_is_judged_is_what_is_played(latency: str) -> None:
+    """Masks that change with every frame, through the evaluator and through the engine's path."""
+    x = noise(5, 40 * 1024) * np.linspace(0.01, 1, 40 * 1024, dtype=np.float32)
+    separator = Separator(Processor(Stepper(Delayed(["a", "b"], [0.5, 0.5]), torch.device("cpu"), 1), latency), 1)
+    pieces = [separator.feed(x)["a"], separator.flush()["a"]]
+    frames = analyse(x, STFT)
+    level = np.abs(frames[:, :, : STFT.bins]).mean(axis=(1, 2))
+    masks = np.broadcast_to((1 / (1 + level)).astype(np.float32), (1, 2, STFT.bins + 1, len(frames)))
+    judged = synthesise(frames, masks, x.shape[1], STFT, latency)[0]
+    np.testing.assert_allclose(judged, np.concatenate(pieces, axis=1), atol=1e-6)
+
+
+def test_less_latency_costs_a_little() -> None:
+    """Ideal masks of two sounds that come and go: nobody waits for the frames that would have shown it better."""
+    rng = np.random.default_rng(6)
+    gates = rng.random((2, 1, 30)).repeat(2048, axis=2) > 0.5
+    stems = np.stack([noise(7, 61440), noise(8, 61440)]) * gates
+    frames, masks = analyse(stems.sum(axis=0), STFT), ideal_ratio_masks(stems, STFT)
+    scores = [sdr_db(stems[0], synthesise(frames, masks, 61440, STFT, latency)[0]) for latency in MODES]
+    assert scores[0] > scores[2] > scores[0] - 3
+    assert scores[1] > scores[2]
 
 
 def test_ideal_masks_part_what_does_not_overlap() -> None:
@@ -74,7 +104,10 @@ def test_rows_of_a_network_that_only_turns_the_volume_down() -> None:
     song = Song("noise", audio, DataSource(folder="here", layout="stems"))
     network = ConstantMask(("vocals", "instrumental"), [0.1, 0.9])
     with torch.inference_mode():
-        vocals, instrumental = evaluate_song(network, song, STFT, [1, 0])
+        vocals, instrumental, *low = evaluate_song(network, song, STFT, [1, 0], ["standard", "low"])
+    assert [(row.stem, row.latency) for row in low] == [("vocals", "low"), ("instrumental", "low")]
+    assert low[0].network_db == pytest.approx(vocals.network_db)  # masks that do not change cost nothing
+    assert low[0].ideal_db < vocals.ideal_db
     assert vocals.network_db[1] == pytest.approx(vocals.gain_db, abs=0.01)  # 1 / (1 + 9) is the best there is
     assert vocals.network_db[0] == pytest.approx(vocals.network_db[1])
     assert vocals.ideal_db > vocals.network_db[1] + 0.5
