@@ -3,9 +3,9 @@
 Microphone and speakers are two pairs of channels of one virtual sink, and its monitor records all four. A click's way
 through a program between the two is so measured without any clock: as a number of samples in the recording.
 
-The microphone is that monitor, of which ALSA takes two channels. It must not be another virtual source made of the
-monitor: a monitor hears a sound before it is played, which the server knows of the monitor alone, so that time stamps
-would be wrong by a block or two.
+The microphone is that monitor itself, of which the server gives two channels. It must not be another virtual source
+made of the monitor: a monitor hears a sound before it is played, which the server takes into account for the monitor
+alone, so that time stamps would be wrong by a block or two.
 """
 
 from __future__ import annotations
@@ -22,49 +22,44 @@ import numpy as np
 from tests.virtual_audio import VirtualAudio
 
 RATE = 44100
-MICROPHONE, SPEAKERS = "rt_live_mic", "rt_live_out"
+MICROPHONE, SPEAKERS, FEED = "rt_live_mic", "rt_live_out", "rt_live_feed"
 _FRONT, _REAR = "front-left,front-right", "rear-left,rear-right"
 _PAIR = ["channels=2", "remix=no", f"channel_map={_FRONT}"]
 _MODULES = [
     ["module-null-sink", "sink_name=rt_all", f"rate={RATE}", "channels=4", f"channel_map={_FRONT},{_REAR}"]
     + ["format=float32le", "norewinds=1"],
-    ["module-remap-sink", f"sink_name={SPEAKERS}", "master=rt_all", f"master_channel_map={_FRONT}", *_PAIR],
-    ["module-remap-sink", "sink_name=rt_live_feed", "master=rt_all", f"master_channel_map={_REAR}", *_PAIR],
+    ["module-remap-sink", f"sink_name={SPEAKERS}", "master=rt_all", f"master_channel_map={_REAR}", *_PAIR],
+    ["module-remap-sink", f"sink_name={FEED}", "master=rt_all", f"master_channel_map={_FRONT}", *_PAIR],
 ]
 _DEVICES = f"""
 pcm.{SPEAKERS} {{ type pulse device "{SPEAKERS}" hint {{ show on description "speakers" }} }}
-pcm.rt_live_feed {{ type pulse device "rt_live_feed" hint {{ show on description "feeds the microphone" }} }}
-pcm.rt_all_monitor {{ type pulse device "rt_all.monitor" }}
-pcm.{MICROPHONE} {{
-  type plug
-  slave {{ pcm "rt_all_monitor" channels 4 }}
-  ttable.0.2 1
-  ttable.1.3 1
-  hint {{ show on description "microphone" }}
-}}
+pcm.{FEED} {{ type pulse device "{FEED}" hint {{ show on description "feeds the microphone" }} }}
+pcm.{MICROPHONE} {{ type pulse device "rt_all.monitor" hint {{ show on description "microphone" }} }}
 """
 
 
 class LivePath:
-    """The devices, a recording of both ends, and something that plays into the microphone. A context manager.
+    """A server with such devices, a recording of both ends, and something that plays into the microphone.
+
+    A context manager.
 
     Attributes:
         environment: of a process that shall see the devices.
     """
 
-    def __init__(self, server: VirtualAudio, folder: Path) -> None:
-        self.environment = os.environ | server.environment
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._modules: list[str] = []
+        self._server = VirtualAudio(remixing=False)
         self._processes: list[subprocess.Popen[bytes]] = []
-        config = folder / "asound.conf"
-        config.write_text((server.folder / "asound.conf").read_text() + _DEVICES)
-        self.environment["ALSA_CONFIG_PATH"] = str(config)
+        self.environment = os.environ | self._server.environment
 
     def __enter__(self) -> LivePath:
+        self._server.start()
+        with (self._server.folder / "asound.conf").open("a") as config:
+            config.write(_DEVICES)
         for module in _MODULES:
-            loaded = self._run("pactl", "load-module", *module)
-            self._modules.append(loaded.strip())
+            command = ["pactl", "load-module", *module]
+            subprocess.run(command, env=self.environment, stdout=subprocess.DEVNULL, timeout=10, check=True)
         return self
 
     def __exit__(
@@ -73,8 +68,7 @@ class LivePath:
         for process in self._processes:
             process.kill()
             process.wait()
-        for module in reversed(self._modules):
-            self._run("pactl", "unload-module", module)
+        self._server.stop()
 
     def record(self) -> None:
         """Begin to record both ends."""
@@ -89,9 +83,7 @@ class LivePath:
         path = self._folder / "said.raw"
         sound.T.astype("<f4").tofile(path)
         form = ["--raw", "--format=float32le", f"--rate={RATE}", "--channels=2", "--latency-msec=100"]
-        self._processes.append(
-            subprocess.Popen(["pacat", "-p", "-d", "rt_live_feed", *form, str(path)], env=self.environment)
-        )
+        self._processes.append(subprocess.Popen(["pacat", "-p", "-d", FEED, *form, str(path)], env=self.environment))
 
     def recorded(self) -> tuple[np.ndarray, np.ndarray]:
         """End the recording: what the microphone heard and what the speakers played, (2, n) each, of the same time."""
@@ -100,11 +92,7 @@ class LivePath:
         self._processes[0].wait(timeout=10)
         raw = np.fromfile(self._folder / "both.raw", "<f4")
         both = raw[: len(raw) // 4 * 4].reshape(-1, 4).T
-        return both[2:], both[:2]
-
-    def _run(self, *command: str) -> str:
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=10, check=True)
-        return done.stdout
+        return both[:2], both[2:]
 
 
 def clicks(seconds: float, apart: int = 20011) -> np.ndarray:
