@@ -39,8 +39,9 @@ INPUT_LIMIT_S = 5.0
 SLACK_S = 0.002
 """Of the margin: the worker wakes up to 1 ms late, and so does the system."""
 MAX_MARGIN_S = 0.25
-LARGEST_STEP = HOP
-"""The margin grows by at most a hop (or a block) at a time: one long pause of the machine is not its tail."""
+LATE_S = 0.5
+"""Stems that are late for this long are always late. The margin grows by at most a hop (or a block) at a time: one long
+pause of the machine is not its tail."""
 KEEP_S = 0.05
 PASSAGES = 40
 """Looks at the time stamps, two seconds, of which the median is shown."""
@@ -120,8 +121,8 @@ class LivePlayer(Desk):
         self._jitter = 0
         self._mail = 0
         self._rejumps = -1
-        self._skipped = 0
-        self._restarts = 0
+        self._work = (0, 0, 0)
+        self._late_since: float | None = None
         self._passages_s: deque[float] = deque(maxlen=PASSAGES)
         self._off_since: float | None = None
         self._notices: list[str] = []
@@ -150,6 +151,7 @@ class LivePlayer(Desk):
             self._recorder.start(EPOCH, self.deck.mixture.end)
         self.deck.transport.playing = True
         self._jump()
+        self._work = self._work_done()
         self._keeper.start()
         deadline = time.monotonic() + STAMPS_LIMIT_S
         while len(self._passages_s) < STAMPS_ENOUGH and time.monotonic() < deadline:
@@ -274,21 +276,29 @@ class LivePlayer(Desk):
             self._jump()
 
     def _keep_margin(self, head: PlayHead) -> None:
-        """When stems came late and are back: the margin grows by what they lacked."""
-        if head.shortfall == 0 or head.kind != Kind.WET:
+        """When stems come late, though the worker keeps up: the margin grows by what they lacked."""
+        if head.shortfall == 0:
+            self._late_since, self._work = None, self._work_done()
             return
-        outage = (self.deck.worker.skipped_hops, self.engine.restarts) != (self._skipped, self._restarts)
-        self._skipped, self._restarts = self.deck.worker.skipped_hops, self.engine.restarts
-        if self._off_since is not None:  # not the worker's fault
+        now = time.monotonic()
+        if self._late_since is None:
+            self._late_since = now
+        if head.kind != Kind.WET and now - self._late_since < LATE_S:  # how late is not yet known
             return
-        before = self._margin
-        if not outage:
-            step = min(self._whole_blocks(head.shortfall), self._whole_blocks(LARGEST_STEP))
+        before, work = self._margin, self._work_done()
+        keeps_up = (head.kind == Kind.WET or work[0] > self._work[0]) and work[1:] == self._work[1:]
+        if keeps_up and self._off_since is None:
+            step = min(self._whole_blocks(head.shortfall), self._whole_blocks(HOP))
             self._margin = min(self._margin + step, self._largest_margin)
         if self._margin > before:
             late_ms, margin_ms = (1000 * samples / ENGINE_RATE for samples in (head.shortfall, self._margin))
             self._notices.append(f"stems were {late_ms:.1f} ms late; the margin is {margin_ms:.0f} ms from now on")
+        self._late_since, self._work = None, work
         self._jump()  # also forgets the shortfall
+
+    def _work_done(self) -> tuple[int, int, int]:
+        """Hops published; and what only a worker does that has failed: hops skipped, restarts."""
+        return self.deck.worker.hops, self.deck.worker.skipped_hops, self.engine.restarts
 
     # -- what is going on ---------------------------------------------------------------------------------------
 
