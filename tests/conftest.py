@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -80,6 +82,25 @@ def silent_environment(tmp_path: Path) -> dict[str, str]:
         "JACK_DEFAULT_SERVER": "nonexistent",
     }
     return os.environ | hidden
+
+
+@pytest.fixture
+def only_48k(silent_environment: dict[str, str]) -> Iterator[dict[str, str]]:
+    """The environment for a child process whose one sound device, `system`, refuses every rate but 48 kHz.
+
+    It is JACK's dummy: a strict clock without hardware.
+    """
+    if shutil.which("jackd") is None:
+        pytest.skip("a device of one rate only needs jackd: apt-get install jackd2")
+    name = f"rtsep-{os.getpid()}"
+    environment = silent_environment | {"JACK_DEFAULT_SERVER": name, "JACK_NO_AUDIO_RESERVATION": "1"}
+    command = ["jackd", "-n", name, "-r", "-d", "dummy", "-r", "48000", "-p", "256"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            subprocess.run(["jack_wait", "-w", "-t", "20"], env=environment, capture_output=True, check=True)
+            yield environment
+        finally:
+            server.terminate()
 
 
 @pytest.fixture

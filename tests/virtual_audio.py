@@ -3,6 +3,7 @@
 PortAudio, and so sounddevice, lists them as devices:
 
     rt_out           44.1 kHz stereo speakers; record `rt_out_monitor` to get what they play, bit for bit
+    rt_48k           the same, but at 48 kHz, recorded in the same way from the server's rt_48k.monitor
     rt_mic           a microphone that hears what is played to `rt_mic_feed`
 
 Needs no root, D-Bus or system file; every server has its own folder, so test runs side by side do not meet.
@@ -40,6 +41,7 @@ _SERVER_SCRIPT = """\
 .fail
 load-module module-native-protocol-unix auth-anonymous=1 auth-cookie-enabled=0 socket={folder}/native
 load-module module-null-sink sink_name=rt_out {form} sink_properties=device.description=rt_out
+load-module module-null-sink sink_name=rt_48k {form_48k} sink_properties=device.description=rt_48k
 load-module module-null-sink sink_name=rt_mic_feed {form} sink_properties=device.description=rt_mic_feed
 load-module module-remap-source source_name=rt_mic master=rt_mic_feed.monitor {microphone}
 set-default-sink rt_out
@@ -57,6 +59,7 @@ _ALSA_DEVICES = (
     ("!default", "", "default"),
     ("rt_out", 'device "rt_out"', "virtual speakers"),
     ("rt_out_monitor", 'device "rt_out.monitor"', "what the virtual speakers play"),
+    ("rt_48k", 'device "rt_48k"', "virtual speakers at 48 kHz"),
     ("rt_mic", 'device "rt_mic"', "virtual microphone"),
     ("rt_mic_feed", 'device "rt_mic_feed"', "feeds the virtual microphone"),
 )
@@ -101,13 +104,16 @@ class VirtualAudio:
         """Write the configuration, start the server, wait until it answers. RuntimeError if it does not."""
         if (reason := why_not()) is not None:
             raise RuntimeError(reason)
-        form = f"rate={self._sample_rate} channels=2 format=float32le norewinds=1"
+        form, form_48k = (f"rate={rate} channels=2 format=float32le norewinds=1" for rate in (self._sample_rate, 48000))
         (self.folder / "run").mkdir(mode=0o700)
         (self.folder / "state").mkdir(mode=0o700)
         (self.folder / "client.conf").write_text("autospawn = no\nenable-shm = yes\n")
         (self.folder / "daemon.conf").write_text(f"enable-remixing = {'yes' if self._remixing else 'no'}\n")
         script = _SERVER_SCRIPT.format(
-            folder=self.folder, form=form, microphone="source_properties=device.description=rt_mic"
+            folder=self.folder,
+            form=form,
+            form_48k=form_48k,
+            microphone="source_properties=device.description=rt_mic",
         )
         (self.folder / "server.pa").write_text(script)
         devices = (_ALSA_DEVICE.format(name=name, device=at, text=text) for name, at, text in _ALSA_DEVICES)

@@ -18,27 +18,29 @@ import ctypes
 import numpy as np
 from numba import cfunc, types
 
-from rtsep.audio.stamps import DAC_TIME, STAMP_WORDS, stamp
+from rtsep.audio.output_stage import put_out, to_mix
 from rtsep.dsp import deck as at
 from rtsep.dsp.atomics import address_from_pointer, fence, float32_at, int64_at, load_f32, load_i64, store_i64
+from rtsep.dsp.clock import CLOCK_WORDS, OUTPUT, new_clock, stamp, time_of
 from rtsep.dsp.compiled import FLAGS, FLOAT32_LINE, FLOAT32_ROWS, INT64_LINE, kernel, named_after_sources
+from rtsep.dsp.corrector import Corrector
 from rtsep.dsp.deck import CALLBACK_WORDS, LINE_BYTES, LINE_WORDS, MAX_STEMS, Deck, Kind
-from rtsep.dsp.grid import FADE
+from rtsep.dsp.grid import FADE, SAMPLE_RATE
 from rtsep.dsp.mailbox import LETTER_WORDS, collect
 from rtsep.dsp.rings import END, EPOCH, HEADER_WORDS, copy_if_valid, eof_of
 
+RATE = float(SAMPLE_RATE)
 RAMP = 256  # samples, at least, over which a gain moves
 LARGEST_PART = 8192  # longer blocks are made in parts
 NEED = LARGEST_PART + FADE
-KNEE = np.float32(10 ** (-1.0 / 20))  # the limiter leaves everything below alone
-CEILING = np.float32(10 ** (-0.3 / 20))  # nothing gets louder
 
 SILENT, WET, DRY, BYPASS, WAITING = (int(kind) for kind in Kind)
 
 # The control block: one int64 each, addresses and sizes. Its own address is the callback's user data.
 MIXTURE_HEADER, MIXTURE_DATA, MIXTURE_CAPACITY, STEM_HEADER, STEM_DATA, STEM_CAPACITY, STEMS = range(7)
-TRANSPORT, GAINS, CALLBACK, STATE, LEVELS, SCRATCH, OUT_CHANNELS, STAMP = range(7, 15)
-CONTROL_WORDS = 15
+TRANSPORT, GAINS, CALLBACK, STATE, LEVELS, SCRATCH, OUT_CHANNELS = range(7, 14)
+CORRECTOR, LARGEST_OUTPUT, CLOCK = range(14, 17)  # CORRECTOR: 0 when the device runs at the engine's rate
+CONTROL_WORDS = 17
 
 # STATE, int64: what is remembered from block to block.
 SEEN = 0  # sequence of the last letter obeyed
@@ -55,24 +57,13 @@ STATE_WORDS = 16
 # LEVELS, float32 (LEVEL_ROWS, FADE): two rows each of the tail and of what is faded from; rows of gains.
 TAIL, FADE_FROM, GAIN_NOW, GAIN_FROM, GAIN_STEP, GAIN_TARGET, LEVEL_ROWS = 0, 2, 4, 5, 6, 7, 8
 
-# SCRATCH, float32 (SCRATCH_ROWS, NEED): the mixed signal, a gain curve for each stem and the master, ring rows.
+# SCRATCH, float32 (SCRATCH_ROWS, NEED): the mixed signal, a gain curve for each stem and the master, ring rows, the
+# signal at the device's rate.
 MIXED = 0
 CURVES = 2
 RING = CURVES + MAX_STEMS + 1
-SCRATCH_ROWS = RING + 2 * MAX_STEMS
-
-
-@kernel(types.float32(types.float32))
-def limit(value):
-    """Soft limiter without memory: a hyperbola of slope 1 at KNEE that approaches CEILING; NaN becomes silence."""
-    if value != value:
-        return np.float32(0.0)
-    size = abs(value)
-    if size <= KNEE:
-        return value
-    room = CEILING - KNEE
-    limited = CEILING - room * room / (size - KNEE + room)
-    return limited if value > 0 else -limited
+RESAMPLED = RING + 2 * MAX_STEMS
+SCRATCH_ROWS = RESAMPLED + 2
 
 
 @kernel(types.void(FLOAT32_LINE, types.int64, INT64_LINE, FLOAT32_ROWS, FLOAT32_ROWS, types.int64))
@@ -154,30 +145,9 @@ def _cross_fade(state, levels, scratch, n, discontinuity):
     state[FADED] = min(faded + n, FADE)
 
 
-@kernel(types.int64(FLOAT32_ROWS, FLOAT32_ROWS, types.int64, types.int64))
-def _put_out(scratch, output, offset, n):
-    """Limit the MIXED rows into `output` (frames, channels) from frame `offset` on; count the samples limited hard."""
-    clipped = 0
-    channels = output.shape[1]
-    for i in range(n):
-        left, right = scratch[MIXED, i], scratch[MIXED + 1, i]
-        if abs(left) > CEILING:
-            clipped += 1
-        if abs(right) > CEILING:
-            clipped += 1
-        left, right = limit(left), limit(right)
-        if channels == 1:
-            output[offset + i, 0] = np.float32(0.5) * (left + right)
-        else:
-            output[offset + i, 0] = left
-            output[offset + i, 1] = right
-            for c in range(2, channels):
-                output[offset + i, c] = np.float32(0.0)
-    return clipped
-
-
-@kernel(types.void(INT64_LINE, FLOAT32_ROWS, types.int64, types.int64))
-def _mix_part(control, output, offset, n):
+@kernel(types.void(INT64_LINE, types.int64))
+def _mix_part(control, n):
+    """Make the MIXED rows of the next n samples, the play position goes on."""
     stems = control[STEMS]
     mixture_header = int64_at(control[MIXTURE_HEADER], HEADER_WORDS)
     mixture = float32_at(control[MIXTURE_DATA], 2, control[MIXTURE_CAPACITY])
@@ -230,7 +200,6 @@ def _mix_part(control, output, offset, n):
     _mix(ring, scratch, stems, kind, there, n + FADE)
     _cross_fade(state, levels, scratch, n, jumped or kind != state[LAST_KIND])
     state[LAST_KIND] = kind
-    clipped = _put_out(scratch, output, offset, n)
 
     played = 0
     if kind == WET or kind == DRY or kind == BYPASS:
@@ -260,7 +229,6 @@ def _mix_part(control, output, offset, n):
     if kind == BYPASS:
         store_i64(words, at.BYPASS_SAMPLES, words[at.BYPASS_SAMPLES] + played)
     store_i64(words, at.STARVED_SAMPLES, words[at.STARVED_SAMPLES] + starved)
-    store_i64(words, at.CLIPPED_SAMPLES, words[at.CLIPPED_SAMPLES] + clipped)
     store_i64(words, at.MAX_BLOCK, max(words[at.MAX_BLOCK], n))
     store_i64(words, at.DISTANCE, distance)
     store_i64(words, at.SHORTFALL, shortfall)
@@ -270,10 +238,18 @@ def _mix_part(control, output, offset, n):
 @kernel(types.void(INT64_LINE, FLOAT32_ROWS, types.int64))
 def mix_block(control, output, frames):
     """Make one block: fill `output` float32 (frames, channels). `control`: see `CallbackControl`."""
+    words = int64_at(control[CALLBACK], CALLBACK_WORDS)
+    mixed = float32_at(control[SCRATCH] + 4 * MIXED * NEED, 2, NEED)
+    resampled = float32_at(control[SCRATCH] + 4 * RESAMPLED * NEED, 2, NEED)
+    corrector = control[CORRECTOR]
     done = 0
     while done < frames:
-        n = min(frames - done, LARGEST_PART)
-        _mix_part(control, output, done, n)
+        n = min(frames - done, control[LARGEST_OUTPUT])
+        taken = to_mix(corrector, n)
+        if taken > 0:
+            _mix_part(control, taken)
+        clipped = put_out(corrector, mixed, taken, resampled, output, done, n)
+        store_i64(words, at.CLIPPED_SAMPLES, words[at.CLIPPED_SAMPLES] + clipped)
         done += n
 
 
@@ -283,12 +259,11 @@ PA_STREAM_CALLBACK = types.int32(types.voidptr, types.voidptr, _ULONG, types.voi
 
 @kernel(types.void(INT64_LINE, types.int64, types.int64, types.int64))
 def put_out_block(control, output, frames, time_info):
-    """All of the output side of one call: fill `output`, the address of interleaved float32, and stamp the position."""
+    """All of the output side of one call: stamp the clock, fill `output`, the address of interleaved float32."""
+    if time_info != 0:
+        asked = int64_at(control[CALLBACK], CALLBACK_WORDS)[at.FRAMES]
+        stamp(int64_at(control[CLOCK], CLOCK_WORDS), asked, time_of(time_info, OUTPUT), RATE)
     mix_block(control, float32_at(output, frames, control[OUT_CHANNELS]), frames)
-    words = int64_at(control[CALLBACK], CALLBACK_WORDS)
-    kind = words[at.KIND]
-    if kind == WET or kind == DRY or kind == BYPASS:  # else the position stands still
-        stamp(int64_at(control[STAMP], STAMP_WORDS), time_info, DAC_TIME, words[at.POSITION], frames)
 
 
 def _stream_callback(_input, output, frames, time_info, _status_flags, user_data):
@@ -306,20 +281,28 @@ class CallbackControl:
 
     A new one for the same deck goes on where the last one stood and does not obey a letter twice.
 
+    Args:
+        deck: what to play.
+        out_channels: of the device.
+        samplerate: of the device, in Hz.
+
     Attributes:
         words: int64, the control block; its address is the callback's user data.
-        stamp: int64 (STAMP_WORDS,), of the play position; see `rtsep.audio.stamps`.
+        clock: where `frames` of the deck's callback words stands in time (see `rtsep.dsp.clock`).
+        delay_s: seconds by which the output stage delays.
     """
 
-    def __init__(self, deck: Deck, out_channels: int = 2) -> None:
+    def __init__(self, deck: Deck, out_channels: int = 2, samplerate: int = SAMPLE_RATE) -> None:
         if out_channels < 1:
             raise ValueError(f"an output has at least one channel, got {out_channels}")
         self.deck = deck
-        self.stamp = np.zeros(STAMP_WORDS, np.int64)
         self._state = np.zeros(STATE_WORDS, np.int64)
         self._levels = np.zeros((LEVEL_ROWS, FADE), np.float32)
         self._scratch = np.zeros((SCRATCH_ROWS, NEED), np.float32)
         self._scratch[:] = 0.0  # np.zeros only promises pages; the callback must not be the first to touch them
+        self._corrector = None if samplerate == SAMPLE_RATE else Corrector(SAMPLE_RATE, samplerate)
+        self.clock = new_clock()
+        self.delay_s = 0.0 if self._corrector is None else self._corrector.delay_s
         self._state[SEEN] = deck.callback.ack
         self._state[FADED] = FADE
         self.words = np.array(
@@ -338,7 +321,9 @@ class CallbackControl:
                 self._levels.ctypes.data,
                 self._scratch.ctypes.data,
                 out_channels,
-                self.stamp.ctypes.data,
+                0 if self._corrector is None else self._corrector.control.ctypes.data,
+                min(LARGEST_PART, (LARGEST_PART - 1) * samplerate // SAMPLE_RATE),
+                self.clock.ctypes.data,
             ],
             np.int64,
         )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from rtsep.audio.devices import Device
-from rtsep.audio.stamps import read_stamp
 from rtsep.audio.stream import CaptureStream, DuplexStream, Latency, OutputStream
-from rtsep.dsp.deck import Deck
+from rtsep.dsp.clock import last_stamp
+from rtsep.dsp.deck import Deck, Kind
+from rtsep.dsp.grid import SAMPLE_RATE
 
 SOUND_SERVERS = ("default", "sysdefault", "pulse", "pipewire")
 """ALSA's names for a sound server, behind which input and output may be any two devices."""
@@ -36,6 +37,7 @@ class LiveStream:
     def __init__(
         self, deck: Deck, given: Device, taken: Device, blocksize: int = 256, latency: Latency = "low"
     ) -> None:
+        self._deck = deck
         self.duplex = share_clock(given, taken)
         if self.duplex:
             both = DuplexStream(deck, (given.index, taken.index), blocksize, latency)
@@ -43,12 +45,11 @@ class LiveStream:
             self._streams: list[CaptureStream | OutputStream | DuplexStream] = [both]
             self.capture = both.capture
             return
-        # Between this capture's fold and the ring is the place of a corrector of the two clocks.
-        taking = CaptureStream(deck, given.index, blocksize, latency)
+        self._output = OutputStream(deck, taken.index, blocksize, latency=latency)
         try:
-            self._output = OutputStream(deck, taken.index, blocksize, latency=latency)
+            taking = CaptureStream(deck, self._output.clock, given.index, blocksize, latency)
         except BaseException:
-            taking.close()
+            self._output.close()
             raise
         self._streams = [taking, self._output]
         self.capture = taking.capture
@@ -65,11 +66,17 @@ class LiveStream:
 
     @property
     def passage_s(self) -> float | None:
-        """Seconds from converter to converter for a sound that plays now, by time stamps; None while there are none."""
-        entered, left = read_stamp(self.capture.stamp), self._output.stamp
-        if entered is None or left is None:
+        """Seconds from converter to converter for a sound that plays now, by time stamps; None where they cannot tell.
+
+        A host that does not know the converters' times gives those of the calls: less than the ring's own distance.
+        """
+        entered, left = last_stamp(self.capture.clock), last_stamp(self._output.clock)
+        head = self._deck.callback.read()
+        if entered is None or left is None or head.kind in (Kind.SILENT, Kind.WAITING):
             return None
-        return left.time_s - entered.time_s - (left.position - entered.position) / 44100
+        position = left[0] + head.position - head.frames  # the clock counts frames, and the head moves with them
+        passage_s = left[1] - entered[1] - (position - entered[0]) / SAMPLE_RATE + self._output.delay_s
+        return passage_s if passage_s * SAMPLE_RATE > head.distance else None
 
     def start(self) -> None:
         """Begin to capture, then to play. RtsepError if either does not."""

@@ -17,19 +17,22 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Literal
 
+import numpy as np
 from numba import cfunc, types
+from numpy.typing import NDArray
 
 from rtsep.audio.callback import CallbackControl, stream_callback
 from rtsep.audio.capture import CaptureControl, capture_callback, duplex_callback
 from rtsep.audio.devices import load_sounddevice
-from rtsep.audio.stamps import Stamp, read_stamp
 from rtsep.dsp.compiled import FLAGS
 from rtsep.dsp.deck import Deck
+from rtsep.dsp.grid import SAMPLE_RATE
 from rtsep.errors import RtsepError
 
 OLDEST, BELOW = (0, 5), (0, 6)  # sounddevice versions this door is known to fit
 
 Latency = float | Literal["low", "high"]
+INVALID_SAMPLE_RATE = -9997  # PaErrorCode
 
 _reachable: set["DeviceStream"] = set()
 
@@ -65,39 +68,56 @@ class DeviceStream:
     """A PortAudio stream with a compiled callback; what the kinds of streams below have in common.
 
     Raises RtsepError: no PortAudio, an unknown sounddevice, no such device, or the device refuses.
+
+    Attributes:
+        samplerate: in Hz, as opened.
     """
+
+    samplerate = SAMPLE_RATE
 
     def __init__(self) -> None:
         self._sounddevice = _checked_sounddevice()
         self._stream: Any = None
         _silence_alsa()
 
-    def _open(self, kind: str, what: str, callback: Any, userdata: Any, **settings: Any) -> None:
-        """Open it; `what` names device and purpose for the one line that says why not."""
-        sounddevice = self._sounddevice
-        _reachable.add(self)
-        foreign = sounddevice._ffi
-        try:
-            self._stream = sounddevice._StreamBase(
-                kind=kind,
-                dtype="float32",
-                clip_off=True,  # our limiter has done it, and with dithering off the samples arrive as they are
-                dither_off=True,
-                callback=foreign.cast("PaStreamCallback *", callback.address),
-                userdata=foreign.cast("void *", userdata.ctypes.data),
-                **settings,
-            )
-        except (sounddevice.PortAudioError, ValueError) as error:
-            _reachable.discard(self)
-            raise RtsepError(f"cannot open {what}: {_first_line(error)}") from error
+    def _open(
+        self, kind: str, what: str, rates: list[int], prepare: Callable[[int], tuple[Any, Any]], **settings: Any
+    ) -> None:
+        """Open it at the first of `rates` that the device takes.
 
-    def _channels(self, device_index: int | None, kind: Literal["input", "output"]) -> int:
-        """How many channels to open: two where there are two."""
+        `what` names device and purpose for the one line that says why not; `prepare` gives callback and control words
+        for a rate.
+        """
+        sounddevice = self._sounddevice
+        foreign = sounddevice._ffi
+        _reachable.add(self)
+        for rate in rates:
+            callback, words = prepare(rate)
+            try:
+                self._stream = sounddevice._StreamBase(
+                    kind=kind,
+                    dtype="float32",
+                    samplerate=rate,
+                    clip_off=True,  # our limiter has done it, and with dithering off the samples arrive as they are
+                    dither_off=True,
+                    callback=foreign.cast("PaStreamCallback *", callback.address),
+                    userdata=foreign.cast("void *", words.ctypes.data),
+                    **settings,
+                )
+                self.samplerate = rate
+                return
+            except (sounddevice.PortAudioError, ValueError) as error:
+                if rate == rates[-1] or INVALID_SAMPLE_RATE not in error.args:
+                    _reachable.discard(self)
+                    raise RtsepError(f"cannot open {what}: {_first_line(error)}") from error
+
+    def _ask(self, device_index: int | None, kind: Literal["input", "output"]) -> tuple[int, int]:
+        """Channels to open, two where there are two, and the device's own rate in Hz."""
         try:
             found = self._sounddevice.query_devices(device_index, kind)
         except (self._sounddevice.PortAudioError, ValueError) as error:
             raise RtsepError(f"cannot open {_named(device_index, kind)}: {_first_line(error)}") from error
-        return min(2, int(found[f"max_{kind}_channels"]))
+        return min(2, int(found[f"max_{kind}_channels"])), round(found.get("default_samplerate", SAMPLE_RATE))
 
     @property
     def active(self) -> bool:
@@ -158,8 +178,11 @@ class OutputStream(DeviceStream):
         deck: what to play; the stream goes on at the deck's position.
         device_index: PortAudio's number of the device, None for the default one.
         blocksize: frames the callback is asked for at once; 0 lets PortAudio choose, block by block.
-        samplerate: in Hz; the device must take it.
+        samplerate: in Hz, which the device must take; None: the engine's where it does, else the device's own.
         latency: seconds, or the device's own "low" or "high".
+
+    Attributes:
+        clock: see `CallbackControl`.
     """
 
     def __init__(
@@ -167,60 +190,75 @@ class OutputStream(DeviceStream):
         deck: Deck,
         device_index: int | None = None,
         blocksize: int = 0,
-        samplerate: int = 44100,
+        samplerate: int | None = None,
         latency: Latency = "high",
     ) -> None:
         super().__init__()
-        channels = self._channels(device_index, "output")
-        self._control = CallbackControl(deck, channels)
+        channels, own_rate = self._ask(device_index, "output")
+
+        def prepare(rate: int) -> tuple[Any, Any]:
+            self._control = CallbackControl(deck, channels, rate)
+            return stream_callback, self._control.words
+
         self._open(
             "output",
             _named(device_index, "output"),
-            stream_callback,
-            self._control.words,
+            [SAMPLE_RATE, own_rate] if samplerate is None else [samplerate],
+            prepare,
             device=device_index,
             channels=channels,
-            samplerate=samplerate,
             blocksize=blocksize,
             latency=latency,
         )
+        self.clock = self._control.clock
+
+    @property
+    def delay_s(self) -> float:
+        """Seconds by which the output stage delays."""
+        return self._control.delay_s
 
     @property
     def latency_s(self) -> float:
-        """Output latency in seconds as PortAudio reports it (its word; measure it by loop-back)."""
-        return float(self._stream.latency)
-
-    @property
-    def stamp(self) -> Stamp | None:
-        """When which position leaves the device; None while nothing is played."""
-        return read_stamp(self._control.stamp)
+        """Output latency in seconds: the corrector's, if there is one, and what PortAudio reports (measure it)."""
+        return self.delay_s + float(self._stream.latency)
 
 
 class CaptureStream(DeviceStream):
-    """Fills the mixture ring of a deck from a device. Arguments as of `OutputStream`."""
+    """Fills the mixture ring of a deck from a device. Arguments as of `OutputStream`.
+
+    `master`: clock of the output stream, whose pace the captured sound is made to keep.
+    """
 
     def __init__(
-        self, deck: Deck, device_index: int | None = None, blocksize: int = 0, latency: Latency = "low"
+        self,
+        deck: Deck,
+        master: NDArray[np.int64],
+        device_index: int | None = None,
+        blocksize: int = 0,
+        latency: Latency = "low",
     ) -> None:
         super().__init__()
-        channels = self._channels(device_index, "input")
-        self.capture = CaptureControl(deck, channels)
+        channels, own_rate = self._ask(device_index, "input")
+
+        def prepare(rate: int) -> tuple[Any, Any]:
+            self.capture = CaptureControl(deck, channels, rate, master=master)
+            return capture_callback, self.capture.words
+
         self._open(
             "input",
             _named(device_index, "input"),
-            capture_callback,
-            self.capture.words,
+            [SAMPLE_RATE, own_rate],
+            prepare,
             device=device_index,
             channels=channels,
-            samplerate=44100,
             blocksize=blocksize,
             latency=latency,
         )
 
     @property
     def latency_s(self) -> float:
-        """Input latency in seconds as PortAudio reports it."""
-        return float(self._stream.latency)
+        """Input latency in seconds: the corrector's and what PortAudio reports."""
+        return self.capture.delay_s + float(self._stream.latency)
 
 
 class DuplexStream(DeviceStream):
@@ -228,30 +266,34 @@ class DuplexStream(DeviceStream):
 
     def __init__(self, deck: Deck, devices: tuple[int, int], blocksize: int = 0, latency: Latency = "low") -> None:
         super().__init__()
-        channels = self._channels(devices[0], "input"), self._channels(devices[1], "output")
-        self._control = CallbackControl(deck, channels[1])
-        self.capture = CaptureControl(deck, channels[0], self._control)
+        (inputs, _), (outputs, own_rate) = self._ask(devices[0], "input"), self._ask(devices[1], "output")
+
+        def prepare(rate: int) -> tuple[Any, Any]:
+            self._control = CallbackControl(deck, outputs, rate)
+            self.capture = CaptureControl(deck, inputs, rate, output=self._control)
+            return duplex_callback, self.capture.words
+
         self._open(
             "duplex",
             f"{_named(devices[0], 'input')} with {_named(devices[1], 'output')}",
-            duplex_callback,
-            self.capture.words,
+            [SAMPLE_RATE, own_rate],
+            prepare,
             device=devices,
-            channels=channels,
-            samplerate=44100,
+            channels=(inputs, outputs),
             blocksize=blocksize,
             latency=latency,
         )
+        self.clock = self._control.clock
+
+    @property
+    def delay_s(self) -> float:
+        """Seconds by which the output stage delays."""
+        return self._control.delay_s
 
     @property
     def latency_s(self) -> float:
-        """Input and output latency in seconds as PortAudio reports them."""
-        return float(sum(self._stream.latency))
-
-    @property
-    def stamp(self) -> Stamp | None:
-        """When which position leaves the device; None while nothing is played."""
-        return read_stamp(self._control.stamp)
+        """Input and output latency in seconds: the correctors' and what PortAudio reports."""
+        return self.capture.delay_s + self.delay_s + float(sum(self._stream.latency))
 
 
 def _named(device_index: int | None, kind: str) -> str:

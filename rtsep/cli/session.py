@@ -15,6 +15,7 @@ from typing import Any
 from rtsep.audio.devices import Device
 from rtsep.audio.resample import ENGINE_RATE
 from rtsep.audio.stream import OutputStream
+from rtsep.dsp.deck import Deck
 from rtsep.errors import RtsepError
 from rtsep.player.live import LivePlayer
 from rtsep.player.status import PlayerStatus
@@ -52,6 +53,13 @@ def play_on(
     json: bool,
 ) -> int:
     """Play a file on a device, to its end or as the user wants; the exit code. RtsepError if it cannot begin."""
+
+    def open_stream(deck: Deck) -> OutputStream:
+        stream = OutputStream(deck, output.index, latency=DEVICE_LATENCY_S)
+        if stream.samplerate != ENGINE_RATE:
+            say(f"{output.name} does not run at {ENGINE_RATE} Hz; it gets the sound at {stream.samplerate} Hz")
+        return stream
+
     with ExitStack() as stack:
         player = stack.enter_context(
             Player(
@@ -59,7 +67,7 @@ def play_on(
                 model=model,
                 chunk=chunk,
                 compute=compute,
-                open_stream=lambda deck: OutputStream(deck, output.index, latency=DEVICE_LATENCY_S),
+                open_stream=open_stream,
                 start_s=start_s,
             )
         )

@@ -33,12 +33,9 @@ FLOAT32_INPUT = types.Array(types.float32, 2, "A", readonly=True)
 FLAGS = {"nogil": True, "error_model": "numpy", "boundscheck": False, "_nrt": False}
 
 
-_KERNELS_OF_AUDIO = ("callback.py", "capture.py", "stamps.py")
-
-
 def _fingerprint() -> str:
     package = Path(__file__).parents[1]
-    sources = [*sorted((package / "dsp").glob("*.py")), *(package / "audio" / name for name in _KERNELS_OF_AUDIO)]
+    sources = [*sorted((package / "dsp").glob("*.py")), *sorted((package / "audio").glob("*.py"))]
     digest = hashlib.sha256()
     for source in sources:
         if source.exists():  # not when imported from a zip file, which then has no cache either

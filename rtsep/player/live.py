@@ -75,6 +75,7 @@ class Capture(Protocol):
     def max_block(self) -> int: ...
     @property
     def overflows(self) -> int: ...
+    def hold_anew(self) -> None: ...
 
 
 class LivePlayer(Desk):
@@ -273,6 +274,8 @@ class LivePlayer(Desk):
         elif time.monotonic() - self._off_since > 10 * KEEP_S:
             ms = 1000 * (head.distance - self.distance) / ENGINE_RATE
             self._notices.append(f"the devices lost {abs(ms):.0f} ms of sound; the play head is back at its place")
+            if self._capture is not None:
+                self._capture.hold_anew()
             self._jump()
 
     def _keep_margin(self, head: PlayHead) -> None:

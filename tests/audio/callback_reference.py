@@ -57,6 +57,7 @@ class Reference:
 
     mixture: np.ndarray
     stems: np.ndarray
+    resampler: "Resampler | None" = None
     time: int = 0
     epoch: int = -1
     position: int = 0
@@ -77,9 +78,16 @@ class Reference:
 
     def run(self, script: np.ndarray, gain_sets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the output (frames, 2) and, for every block, position, epoch, kind and ended after it."""
+        frames = script[:, 0].sum()
+        if self.resampler is not None:
+            script = script.copy()
+            script[:, 0] = self.resampler.mixed(script[:, 0])
         blocks, jumps, log = self._decide(script, gain_sets)
-        output = self._render(blocks, jumps)
-        return output, log
+        signal = self._render(blocks, jumps)
+        if self.resampler is not None:
+            signal = self.resampler.convert(signal, frames)
+        self.counters["clipped_samples"] += int((np.abs(signal) > CEILING).sum())
+        return limited(signal).T, log
 
     def _decide(self, script: np.ndarray, gain_sets: np.ndarray) -> tuple[list[Block], list[int], np.ndarray]:
         blocks, breaks, log = [], [], []
@@ -195,8 +203,7 @@ class Reference:
         elif self.fade_time + FADE > start:
             self._blend(signal, start, start)
         self.last = blocks[-1]
-        self.counters["clipped_samples"] += int((np.abs(signal) > CEILING).sum())
-        return limited(signal).T
+        return signal
 
     def _lay_fades(self, signal: np.ndarray, start: int, blocks: list[Block], breaks: list[int]) -> None:
         before = [blocks[i - 1] if i else self.last for i in breaks]
@@ -232,6 +239,40 @@ class Reference:
             new = signal[:, begin - start : stop - start]
             old = self.fade_from[:, done : done + stop - begin]
             new[:] = old + (new - old) * weights()[done : done + stop - begin]
+
+
+class Resampler:
+    """The output stage of a device with another rate: every output sample is a sum over the whole windowed sinc."""
+
+    TAPS, BETA, FRACTION = 48, 7.0, 2**40
+
+    def __init__(self, rate: int) -> None:
+        self.step = int(44100 / rate * self.FRACTION + 0.5)
+        self.cutoff = min(1.0, rate / 44100)
+        self.place = 0  # of the next output sample from the next mixed one on, in 1 / FRACTION
+        self.before = np.zeros((2, self.TAPS), np.float32)
+
+    def mixed(self, frames: np.ndarray) -> np.ndarray:
+        """How many samples are mixed for each block of so many frames."""
+        last = self.place + (np.cumsum(frames) - 1) * self.step
+        return np.diff(last // self.FRACTION, prepend=-1)
+
+    def convert(self, signal: np.ndarray, frames: int) -> np.ndarray:
+        """Return (2, frames)."""
+        known = np.concatenate([self.before, signal], axis=1).astype(np.float64)
+        places = self.place + np.arange(frames) * self.step
+        self.place += int(frames) * self.step - signal.shape[1] * self.FRACTION
+        self.before = known[:, -self.TAPS :].astype(np.float32)
+        out = np.empty((2, frames))
+        for begin in range(0, frames, 10_000):
+            whole, rest = np.divmod(places[begin : begin + 10_000], self.FRACTION)
+            columns = whole[:, None] + np.arange(1, self.TAPS + 1)
+            away = rest[:, None] / self.FRACTION + self.TAPS // 2 - np.arange(1, self.TAPS + 1)
+            window = np.i0(self.BETA * np.sqrt(np.maximum(1 - (2 * away / self.TAPS) ** 2, 0)))
+            taps = np.sinc(self.cutoff * away) * window
+            taps /= taps.sum(axis=1, keepdims=True)
+            out[:, begin : begin + 10_000] = np.einsum("ijk,jk->ij", known[:, columns], taps)
+        return out.astype(np.float32)
 
 
 def weights() -> np.ndarray:

@@ -7,7 +7,8 @@ import pytest
 
 from rtsep.audio.callback import CallbackControl
 from rtsep.audio.capture import CaptureControl, capture_block, capture_callback, duplex_callback
-from rtsep.audio.stamps import read_stamp
+from rtsep.dsp.clock import last_stamp, new_clock
+from rtsep.dsp.corrector import DELAY
 from rtsep.dsp.deck import Deck, DeckLayout, Kind
 
 CAPACITY = 2**14
@@ -71,25 +72,57 @@ def test_the_c_function_captures_counts_overflows_and_stamps_the_end() -> None:
     deck = make_deck()
     control = CaptureControl(deck, 2)
     sound = np.random.default_rng(0).standard_normal((441, 2)).astype(np.float32)
-    assert read_stamp(control.stamp) is None
+    assert last_stamp(control.clock) is None
     call(capture_callback, control.words, sound, 10.0, 0.0)
     call(capture_callback, control.words, sound, 10.01, 0.0, flags=2)
     assert control.overflows == 1
-    stamp = read_stamp(control.stamp)
-    assert stamp is not None
-    assert stamp.position == deck.mixture.end == 882
-    assert stamp.time_s == pytest.approx(10.02, abs=1e-9)  # 441 samples are 10 ms
-    call(capture_callback, control.words, sound, 0.0, 0.0)  # a host that gives no times
-    assert read_stamp(control.stamp) == stamp
+    assert last_stamp(control.clock) == (882, pytest.approx(10.02, abs=1e-6))  # 441 samples are 10 ms
+    assert deck.mixture.end == 882
+    call(capture_callback, control.words, sound, 0.0, 0.0)  # a host that does not know: the time of the call
+    assert last_stamp(control.clock) == (3 * 441, pytest.approx(5.01, abs=1e-6))
     assert C_CALLBACK(capture_callback.address)(None, None, 441, None, 0, control.words.ctypes.data) == 0
     assert control.frames == 3 * 441
+
+
+def test_with_another_clock_to_follow_it_is_the_same_sound_a_little_later() -> None:
+    """Until a drift is known the ratio is 1, and nothing is changed."""
+    deck = make_deck()
+    control = CaptureControl(deck, 2, master=new_clock())
+    sound = np.random.default_rng(5).uniform(-0.5, 0.5, (9000, 2)).astype(np.float32)
+    done = 0
+    for n in (1, 441, 256, 5000, 3302):
+        call(capture_callback, control.words, sound[done : done + n].copy(), 1.0 + done / 44100, 0.0)
+        done += n
+    assert done == deck.mixture.end == 9000
+    out = np.zeros((2, 9000), np.float32)
+    assert deck.mixture.read(0, out, 1)
+    np.testing.assert_array_equal(out[:, DELAY:], sound.T[:, :-DELAY])
+    assert control.delay_s == pytest.approx(DELAY / 44100)
+    # The sample at the ring's end entered that much earlier than the block's end.
+    assert last_stamp(control.clock) == (9000, pytest.approx(1.0 + (9000 - DELAY) / 44100, abs=1e-6))
+    assert control.correction_ppm == 0.0
+
+
+def test_a_device_at_48_khz_fills_the_ring_at_the_engines_rate() -> None:
+    deck = make_deck()
+    control = CaptureControl(deck, 1, 48000)
+    time_s = np.arange(12000) / 48000
+    tone = (0.5 * np.sin(2 * np.pi * 997 * time_s)).astype(np.float32)[:, None]
+    for first in range(0, 12000, 480):
+        capture_block(control.words, np.ascontiguousarray(tone[first : first + 480]), 480)
+    assert abs(deck.mixture.end - 12000 * 44100 / 48000) <= 2
+    assert control.max_block in (441, 442)
+    out = np.zeros((2, 8000), np.float32)
+    assert deck.mixture.read(2000, out, 1)
+    time_s = np.arange(2000, 10000) / 44100 - control.delay_s
+    np.testing.assert_allclose(out, np.tile(0.5 * np.sin(2 * np.pi * 997 * time_s), (2, 1)), atol=2e-3)
 
 
 @pytest.mark.parametrize("block", [1, 64, 441, 1000])
 def test_a_duplex_block_is_heard_the_asked_distance_behind_itself(block: int) -> None:
     deck = make_deck()
     output = CallbackControl(deck)
-    control = CaptureControl(deck, 1, output)
+    control = CaptureControl(deck, 1, output=output)
     deck.transport.playing = True
     deck.transport.bypass = True
     rng = np.random.default_rng(block)
@@ -108,17 +141,17 @@ def test_a_duplex_block_is_heard_the_asked_distance_behind_itself(block: int) ->
     begin = (2000 // block) * block + 64  # 64 samples fade in
     delay = distance - block
     np.testing.assert_array_equal(gave[begin:], took[begin - delay : len(took) - delay])
-    taken, put = read_stamp(control.stamp), read_stamp(output.stamp)
+    taken, put = last_stamp(control.clock), last_stamp(output.clock)
     assert taken is not None
     assert put is not None
     # From converter to converter: a second by the time stamps, and what the ring adds to a block that is passed on.
-    latency_s = put.time_s - taken.time_s - (put.position - taken.position) / 44100
-    assert latency_s == pytest.approx(1.0 + delay / 44100, abs=1e-6)
+    position = put[0] + head.position - head.frames
+    assert put[1] - taken[1] - (position - taken[0]) / 44100 == pytest.approx(1.0 + delay / 44100, abs=1e-6)
 
 
 def test_what_stems_lack_is_told_since_the_last_jump() -> None:
     deck = make_deck()
-    control = CaptureControl(deck, 2, CallbackControl(deck))
+    control = CaptureControl(deck, 2, output=CallbackControl(deck))
     deck.transport.playing = True
     silence = np.zeros((512, 2), np.float32)
     for _ in range(10):

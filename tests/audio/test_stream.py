@@ -41,9 +41,9 @@ def loaded_deck(stems: tuple[str, ...] = ("one", "two")) -> Deck:
 
 
 @contextmanager
-def capture(path: Path) -> Iterator[None]:
-    """Record what the virtual speakers play to `path`, raw interleaved float32 stereo."""
-    command = ["parec", "--device=rt_out.monitor", "--format=float32le", "--rate=44100", "--channels=2", "--raw"]
+def capture(path: Path, sink: str = "rt_out", rate: int = 44100) -> Iterator[None]:
+    """Record what virtual speakers play to `path`, raw interleaved float32 stereo."""
+    command = ["parec", f"--device={sink}.monitor", "--format=float32le", f"--rate={rate}", "--channels=2", "--raw"]
     with path.open("wb") as file:
         recorder = subprocess.Popen(command, stdout=file)
         try:
@@ -88,6 +88,67 @@ def test_every_sample_arrives_at_the_speakers_bit_for_bit(virtual_audio, tmp_pat
     assert (head.late_blocks, head.starved_samples, head.dry_samples, head.clipped_samples) == (0, 0, 0, 0)
     assert head.max_block == blocksize or blocksize == 0
     assert stream not in stream_module._reachable
+
+
+@pytest.mark.parametrize("blocksize", [256, 441])
+def test_a_tone_arrives_whole_and_at_its_pitch_at_a_device_of_48_khz(virtual_audio, tmp_path, blocksize) -> None:
+    deck = loaded_deck()
+    wave = 0.25 * np.sin(2 * np.pi * 997 * np.arange(LENGTH + 16384) / 44100)
+    deck.stem.data[:, : wave.size] = wave.astype(np.float32)
+    stream = OutputStream(deck, find_device("rt_48k").index, blocksize, samplerate=48000)
+    with capture(tmp_path / "heard.raw", "rt_48k", 48000):
+        stream.start()
+        time.sleep(0.2)
+        deck.transport.post(0, 0, 44100)
+        deck.transport.playing = True
+        wait_for(lambda: deck.callback.read().ended)
+    head = deck.callback.read()
+    assert stream.samplerate == 48000
+    assert stream.stop()
+    assert stream.close()
+    assert (head.wet_samples, head.late_blocks, head.starved_samples) == (LENGTH, 0, 0)
+
+    heard = np.fromfile(tmp_path / "heard.raw", np.float32).reshape(-1, 2).T.astype(np.float64)
+    sounding = np.flatnonzero(np.abs(heard[0]) > 1e-3)
+    assert sounding[-1] - sounding[0] == pytest.approx(LENGTH * 48000 / 44100, abs=60)
+    middle = heard[0, sounding[0] + 500 : sounding[-1] - 500]
+    # One sine from end to end: any gap or doubled sample would turn its phase.
+    angle = 2 * np.pi * 997 * np.arange(middle.size) / 48000
+    basis = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    sine = basis @ np.linalg.lstsq(basis, middle, rcond=None)[0]
+    assert 10 * np.log10(np.mean(sine**2) / np.mean((middle - sine) ** 2)) >= 70
+    assert np.sqrt(2 * np.mean(sine**2)) == pytest.approx(0.5, rel=1e-3)
+
+
+_ON_A_STRICT_CLOCK = """
+import time
+import numpy as np
+from rtsep.audio.devices import list_devices
+from rtsep.audio.stream import OutputStream
+from rtsep.dsp.clock import POSITION, TIME_NS
+from rtsep.dsp.deck import Deck, DeckLayout
+device = next(d for d in list_devices() if "JACK" in d.host_api and d.outputs)
+deck = Deck.create(DeckLayout(("one", "two")))
+stream = OutputStream(deck, device.index)
+stream.start()
+time.sleep(0.5)
+seen = []
+for _ in range(40):
+    time.sleep(0.05)
+    clock = stream.clock.copy()
+    seen.append((clock[TIME_NS] / 1e9, clock[POSITION]))
+# Its clock tells how fast samples of the engine go by, in those of the device.
+seen = np.array(seen) - seen[0]
+rate = np.polyfit(seen[:, 0], seen[:, 1], 1)[0] * 48000 / 44100
+print(stream.samplerate, deck.callback.frames > 0, stream.close(), round(rate, -2).astype(int))
+"""
+
+
+def test_a_device_that_refuses_44100_is_opened_at_its_own_rate(only_48k) -> None:
+    child = subprocess.run(
+        [sys.executable, "-c", _ON_A_STRICT_CLOCK], env=only_48k, capture_output=True, text=True, timeout=60
+    )
+    assert child.stdout.splitlines()[-1:] == ["48000 True True 48000"], child.stderr
 
 
 def test_a_new_stream_goes_on_where_the_last_one_stood(virtual_audio) -> None:
@@ -169,7 +230,9 @@ class HangingStream:
 def hanging(monkeypatch):
     sounddevice = load_sounddevice()
     monkeypatch.setattr(sounddevice, "_StreamBase", HangingStream)
-    monkeypatch.setattr(sounddevice, "query_devices", lambda *_: {"max_output_channels": 2})
+    monkeypatch.setattr(
+        sounddevice, "query_devices", lambda *_: {"max_output_channels": 2, "default_samplerate": 48000.0}
+    )
     monkeypatch.setattr(stream_module.atexit, "unregister", lambda _: None)
     return sounddevice
 

@@ -364,3 +364,13 @@ def test_a_device_that_dies_ends_the_song_with_one_line(
         assert "Traceback" not in player.screen
     finally:
         virtual_audio.restart()
+
+
+def test_a_device_of_another_rate_is_named_and_plays(only_48k, constant_bundle, short_wav: Path) -> None:
+    arguments = ("--model", constant_bundle(), "--device", "system", "--no-ui", "--json")
+    done = rtsep("play", short_wav, *arguments, env=only_48k)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "rtsep: system does not run at 44100 Hz; it gets the sound at 48000 Hz\n"
+    told = json.loads(done.stdout)
+    assert told["ended"]
+    assert told["seconds_played"] == pytest.approx(2.0, abs=0.001)

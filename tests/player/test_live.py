@@ -35,7 +35,7 @@ class FakeLive:
     def __init__(self, deck: Deck, block: int = 441) -> None:
         self.deck, self.block = deck, block
         self._output = CallbackControl(deck)
-        self.capture = CaptureControl(deck, 2, self._output)
+        self.capture = CaptureControl(deck, 2, output=self._output)
         self.lost = 0
         self.gives = True
         self._pieces: list[np.ndarray] = []
