@@ -185,6 +185,8 @@ class OutputStream(DeviceStream):
         clock: see `CallbackControl`.
     """
 
+    _control: CallbackControl
+
     def __init__(
         self,
         deck: Deck,
@@ -229,6 +231,8 @@ class CaptureStream(DeviceStream):
     `master`: clock of the output stream, whose pace the captured sound is made to keep.
     """
 
+    capture: CaptureControl
+
     def __init__(
         self,
         deck: Deck,
@@ -263,6 +267,9 @@ class CaptureStream(DeviceStream):
 
 class DuplexStream(DeviceStream):
     """Captures to a deck and plays it, in one callback: for an input and an output that share a clock."""
+
+    _control: CallbackControl
+    capture: CaptureControl
 
     def __init__(self, deck: Deck, devices: tuple[int, int], blocksize: int = 0, latency: Latency = "low") -> None:
         super().__init__()

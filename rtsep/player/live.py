@@ -289,7 +289,9 @@ class LivePlayer(Desk):
         if head.kind != Kind.WET and now - self._late_since < LATE_S:  # how late is not yet known
             return
         before, work = self._margin, self._work_done()
-        keeps_up = (head.kind == Kind.WET or work[0] > self._work[0]) and work[1:] == self._work[1:]
+        published, skipped, restarts = (now - then for now, then in zip(work, self._work, strict=True))
+        # Back after a pause it has skipped: that says nothing of the margin. Late all the time it skips and publishes.
+        keeps_up = restarts == 0 and (skipped == 0 if head.kind == Kind.WET else published > 0)
         if keeps_up and self._off_since is None:
             step = min(self._whole_blocks(head.shortfall), self._whole_blocks(HOP))
             self._margin = min(self._margin + step, self._largest_margin)

@@ -49,6 +49,7 @@ class Recorder:
         self._epoch = -1
         self._position = 0
         self._in_gap = False
+        self._closed = False
         self.gaps = 0
         self.failure: str | None = None
         self._ending = threading.Event()
@@ -65,7 +66,13 @@ class Recorder:
         self._thread.start()
 
     def close(self) -> None:
-        """Write what is there and give the files their names; nothing is left of a recording that never began."""
+        """Write what is there and give the files their names; nothing is left of a recording that never began.
+
+        May be called twice.
+        """
+        if self._closed:
+            return
+        self._closed = True
         self._ending.set()
         if self._thread.is_alive():
             self._thread.join()

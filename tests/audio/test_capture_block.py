@@ -1,6 +1,7 @@
 """The compiled capture against NumPy, and a duplex block: what came in is behind the play position at once."""
 
 import ctypes
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,11 +58,11 @@ def test_blocks_of_any_size_arrive_folded_and_in_place(channels: int) -> None:
     assert control.bad_samples == np.count_nonzero(~np.isfinite(pair))
 
 
-def call(function: object, control: np.ndarray, source: np.ndarray, adc_s: float, dac_s: float, flags: int = 0):
+def call(function: Any, control: np.ndarray, source: np.ndarray, adc_s: float, dac_s: float, flags: int = 0):
     """One call as PortAudio makes it; returns the output (frames, 2)."""
     output = np.full((len(source), 2), np.nan, np.float32)
     times = np.array([adc_s, 5.0, dac_s])
-    answer = C_CALLBACK(function.address)(  # type: ignore[attr-defined]
+    answer = C_CALLBACK(function.address)(
         source.ctypes.data, output.ctypes.data, len(source), times.ctypes.data, flags, control.ctypes.data
     )
     assert answer == 0
@@ -80,7 +81,8 @@ def test_the_c_function_captures_counts_overflows_and_stamps_the_end() -> None:
     assert deck.mixture.end == 882
     call(capture_callback, control.words, sound, 0.0, 0.0)  # a host that does not know: the time of the call
     assert last_stamp(control.clock) == (3 * 441, pytest.approx(5.01, abs=1e-6))
-    assert C_CALLBACK(capture_callback.address)(None, None, 441, None, 0, control.words.ctypes.data) == 0
+    lost: Any = capture_callback  # PortAudio may call without input
+    assert C_CALLBACK(lost.address)(None, None, 441, None, 0, control.words.ctypes.data) == 0
     assert control.frames == 3 * 441
 
 
