@@ -64,7 +64,7 @@ system="${venv_package:+$venv_package (3 MB), }libportaudio2 (2 MB)"
 if [ "$purpose" = test ]; then
   packages=.[plot,aac,dev]
   download="about 270 MB of Python packages"
-  system+=", pulseaudio, pulseaudio-utils and libasound2-plugins (up to 65 MB)"
+  system+=", pulseaudio, pulseaudio-utils, libasound2-plugins and jackd2 (up to 75 MB)"
 fi
 if [ -n "$torch" ]; then
   say "into .venv, reusing torch $torch; to download: $download where they are missing."
@@ -87,8 +87,9 @@ $python -m pip install --no-input -c $constraints ${PIP_ARGS:-} -e "$packages"
 if ! $python -c 'import sounddevice' 2>/dev/null; then
   debian_packages libportaudio2 || say "without PortAudio there is no sound; stems are rendered to files instead."
 fi
-if [ "$purpose" = test ] && ! $python -c 'import sys; from tests.virtual_audio import why_not; sys.exit(bool(why_not()))'; then
-  debian_packages pulseaudio pulseaudio-utils libasound2-plugins ||
+if [ "$purpose" = test ] && ! { command -v jackd >/dev/null &&
+  $python -c 'import sys; from tests.virtual_audio import why_not; sys.exit(bool(why_not()))'; }; then
+  debian_packages pulseaudio pulseaudio-utils libasound2-plugins jackd2 ||
     say "without them the tests that listen to virtual devices skip."
 fi
 

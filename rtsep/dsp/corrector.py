@@ -186,7 +186,7 @@ def _follow(control, loop, samples):
     """Move the ratio towards the drift, and a little beyond while the distance is off its target."""
     if loop[AGE] < SETTLING:
         return
-    if loop[TARGET] != loop[TARGET]:
+    if loop[TARGET] != loop[TARGET]:  # NaN
         loop[TARGET] = loop[DISTANCE]
     leaning = min(max((loop[DISTANCE] - loop[TARGET]) / LEANING, -MAX_LEANING), MAX_LEANING)
     time = FAST if loop[AGE] < HURRY else SLOW

@@ -113,7 +113,8 @@ def test_from_the_beginning_it_is_exactly_what_the_separator_gives(transformer: 
     bench = Bench(transformer, chunk, song)
     bench.start(0)
     bench.work()
-    np.testing.assert_array_equal(bench.stems(0, song.shape[1]), separated(transformer, chunk, song))
+    # Sums of floats may round differently where buffers lie differently in memory.
+    np.testing.assert_allclose(bench.stems(0, song.shape[1]), separated(transformer, chunk, song), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("latency", ["medium", "low"])
