@@ -48,7 +48,7 @@ def test_make_targets_exist(command: str) -> None:
 
 
 @pytest.mark.usefixtures("default_bundle")
-@pytest.mark.parametrize("command", [line for line in COMMANDS if line.startswith("rtsep ")])
+@pytest.mark.parametrize("command", [line for line in COMMANDS if re.match("rtsep (?!live)", line)])
 def test_commands_run(command: str, folder_with_song: Path, silent_environment: dict[str, str]) -> None:
     # Without a device: `play` renders to files then, and the sound of it is other tests' matter.
     path = os.pathsep.join([str(Path(sys.executable).parent), silent_environment["PATH"]])
@@ -66,6 +66,22 @@ def test_commands_run(command: str, folder_with_song: Path, silent_environment: 
     if " -o stems" in command:
         written = {file.relative_to(folder_with_song).as_posix() for file in folder_with_song.glob("stems/*/*.wav")}
         assert written == {"stems/song/vocals.wav", "stems/song/instrumental.wav"}
+
+
+@pytest.mark.usefixtures("default_bundle", "virtual_audio")
+def test_live_command_runs() -> None:
+    (command,) = (line for line in COMMANDS if line.startswith("rtsep live"))
+    words = [{"MIC": "rt_mic", "PHONES": "rt_out"}.get(word, word) for word in shlex.split(command)[1:]]
+    done = subprocess.run(
+        [sys.executable, "-m", "rtsep", *words, "--seconds", "1"],
+        cwd=REPOSITORY,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"rt_mic to rt_out: latency \d+ ms \(\d+ \+ \d+ \+ \d+\)", done.stderr)
 
 
 @pytest.mark.usefixtures("default_bundle")

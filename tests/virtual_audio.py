@@ -74,12 +74,16 @@ def why_not() -> str | None:
 
 
 class VirtualAudio:
-    """One private server. `environment` is what a process needs to see its devices and no others."""
+    """One private server. `environment` is what a process needs to see its devices and no others.
 
-    def __init__(self, sample_rate: int = 44100) -> None:
+    `remixing` False: channels go to those of their own name and nowhere else.
+    """
+
+    def __init__(self, sample_rate: int = 44100, remixing: bool = True) -> None:
         # Directly in the temporary folder: a Unix socket's path may have 107 bytes and no more.
         self.folder = Path(tempfile.mkdtemp(prefix="rtsep-audio-"))
         self._sample_rate = sample_rate
+        self._remixing = remixing
         self._supervisor: subprocess.Popen[bytes] | None = None
 
     @property
@@ -90,6 +94,7 @@ class VirtualAudio:
             "PULSE_RUNTIME_PATH": f"{self.folder}/run",
             "PULSE_STATE_PATH": f"{self.folder}/state",
             "PULSE_COOKIE": f"{self.folder}/cookie",
+            "PULSE_CONFIG": f"{self.folder}/daemon.conf",
             "PULSE_CLIENTCONFIG": f"{self.folder}/client.conf",
             "ALSA_CONFIG_PATH": f"{self.folder}/asound.conf",
             "JACK_NO_START_SERVER": "1",
@@ -103,6 +108,7 @@ class VirtualAudio:
         (self.folder / "run").mkdir(mode=0o700)
         (self.folder / "state").mkdir(mode=0o700)
         (self.folder / "client.conf").write_text("autospawn = no\nenable-shm = yes\n")
+        (self.folder / "daemon.conf").write_text(f"enable-remixing = {'yes' if self._remixing else 'no'}\n")
         script = _SERVER_SCRIPT.format(
             folder=self.folder,
             form=form,

@@ -24,10 +24,10 @@ from rtsep.dsp.atomics import address_from_pointer, fence, float32_at, int64_at,
 from rtsep.dsp.clock import CLOCK_WORDS, OUTPUT, new_clock, stamp, time_of
 from rtsep.dsp.compiled import FLAGS, FLOAT32_LINE, FLOAT32_ROWS, INT64_LINE, kernel, named_after_sources
 from rtsep.dsp.corrector import Corrector
-from rtsep.dsp.deck import LINE_BYTES, LINE_WORDS, MAX_STEMS, Deck, Kind
+from rtsep.dsp.deck import CALLBACK_WORDS, LINE_BYTES, LINE_WORDS, MAX_STEMS, Deck, Kind
 from rtsep.dsp.grid import FADE, SAMPLE_RATE
-from rtsep.dsp.mailbox import collect
-from rtsep.dsp.rings import HEADER_WORDS, copy_if_valid, eof_of
+from rtsep.dsp.mailbox import LETTER_WORDS, collect
+from rtsep.dsp.rings import END, EPOCH, HEADER_WORDS, copy_if_valid, eof_of
 
 RATE = float(SAMPLE_RATE)
 RAMP = 256  # samples, at least, over which a gain moves
@@ -52,7 +52,7 @@ HEARD = 4  # 1 when something was played since the jump
 RAMP_LENGTH = 5  # samples of the current move of the gains,
 RAMP_DONE = 6  # and how many of them are over
 RUNNING = 7  # 0 before the first block
-LETTER = 8  # three words
+LETTER = 8  # LETTER_WORDS of them
 STATE_WORDS = 16
 
 # LEVELS, float32 (LEVEL_ROWS, FADE): two rows each of the tail and of what is faded from; rows of gains.
@@ -156,9 +156,9 @@ def _mix_part(control, n):
     stem = float32_at(control[STEM_DATA], 2 * stems, control[STEM_CAPACITY])
     transport = int64_at(control[TRANSPORT], LINE_WORDS)
     gains = float32_at(control[GAINS], 1, LINE_BYTES // 4)[0]
-    words = int64_at(control[CALLBACK], LINE_WORDS)
+    words = int64_at(control[CALLBACK], CALLBACK_WORDS)
     state = int64_at(control[STATE], STATE_WORDS)
-    letter = int64_at(control[STATE] + 8 * LETTER, 3)
+    letter = int64_at(control[STATE] + 8 * LETTER, LETTER_WORDS)
     levels = float32_at(control[LEVELS], LEVEL_ROWS, FADE)
     scratch = float32_at(control[SCRATCH], SCRATCH_ROWS, NEED)
     ring = float32_at(control[SCRATCH] + 4 * RING * NEED, 2 * MAX_STEMS, NEED)
@@ -169,7 +169,11 @@ def _mix_part(control, n):
     if jumped:
         state[SEEN] = sequence
         epoch, position, state[PATIENCE] = letter[0], letter[1], letter[2]
+        if letter[3] != 0:
+            position = load_i64(mixture_header, END) - letter[1]
         state[HEARD] = 0
+    distance = load_i64(mixture_header, END) - position
+    shortfall = 0 if jumped else words[at.SHORTFALL]
     _gain_curves(gains, stems, state, levels, scratch, n)
 
     eof = eof_of(mixture_header, epoch)
@@ -185,6 +189,8 @@ def _mix_part(control, n):
             kind = WET
         elif not patient and copy_if_valid(mixture_header, mixture, position, ring, there, epoch):
             kind = DRY
+            if load_i64(stem_header, EPOCH) == epoch:
+                shortfall = max(shortfall, position + there - load_i64(stem_header, END))
         if kind == SILENT:
             if patient:
                 kind = WAITING
@@ -225,13 +231,15 @@ def _mix_part(control, n):
         store_i64(words, at.BYPASS_SAMPLES, words[at.BYPASS_SAMPLES] + played)
     store_i64(words, at.STARVED_SAMPLES, words[at.STARVED_SAMPLES] + starved)
     store_i64(words, at.MAX_BLOCK, max(words[at.MAX_BLOCK], n))
+    store_i64(words, at.DISTANCE, distance)
+    store_i64(words, at.SHORTFALL, shortfall)
     store_i64(words, at.SEQUENCE, sequence + 2)
 
 
 @kernel(types.void(INT64_LINE, FLOAT32_ROWS, types.int64))
 def mix_block(control, output, frames):
     """Make one block: fill `output` float32 (frames, channels). `control`: see `CallbackControl`."""
-    words = int64_at(control[CALLBACK], LINE_WORDS)
+    words = int64_at(control[CALLBACK], CALLBACK_WORDS)
     mixed = float32_at(control[SCRATCH] + 4 * MIXED * NEED, 2, NEED)
     resampled = float32_at(control[SCRATCH] + 4 * RESAMPLED * NEED, 2, NEED)
     corrector = control[CORRECTOR]
@@ -247,28 +255,40 @@ def mix_block(control, output, frames):
 
 
 _ULONG = types.uint64 if ctypes.sizeof(ctypes.c_ulong) == 8 else types.uint32
-_PA_STREAM_CALLBACK = types.int32(types.voidptr, types.voidptr, _ULONG, types.voidptr, _ULONG, types.voidptr)
+PA_STREAM_CALLBACK = types.int32(types.voidptr, types.voidptr, _ULONG, types.voidptr, _ULONG, types.voidptr)
+
+
+@kernel(types.void(INT64_LINE, types.int64, types.int64, types.int64))
+def put_out_block(control, output, frames, time_info):
+    """All of the output side of one call: stamp the clock, fill `output`, the address of interleaved float32."""
+    if time_info != 0:
+        asked = int64_at(control[CALLBACK], CALLBACK_WORDS)[at.FRAMES]
+        stamp(int64_at(control[CLOCK], CLOCK_WORDS), asked, time_of(time_info, OUTPUT), RATE)
+    mix_block(control, float32_at(output, frames, control[OUT_CHANNELS]), frames)
+
+
+@kernel(types.boolean(INT64_LINE, types.int64, types.int64))
+def retired(control, output, frames):
+    """Whether this callback shall not be called any more; if so, `output` is made silent."""
+    if load_i64(control, RETIRED) == 0:
+        return False
+    block = float32_at(output, frames, control[OUT_CHANNELS])
+    for i in range(frames):
+        for c in range(control[OUT_CHANNELS]):
+            block[i, c] = np.float32(0.0)
+    return True
 
 
 def _stream_callback(_input, output, frames, time_info, _status_flags, user_data):
     """PaStreamCallback: fill `output` for `frames` frames of interleaved float32; ask to go on unless retired."""
     control = int64_at(address_from_pointer(user_data), CONTROL_WORDS)
-    count = np.int64(frames)
-    block = float32_at(address_from_pointer(output), count, control[OUT_CHANNELS])
-    if load_i64(control, RETIRED) != 0:
-        for i in range(count):
-            for c in range(control[OUT_CHANNELS]):
-                block[i, c] = np.float32(0.0)
+    if retired(control, address_from_pointer(output), np.int64(frames)):
         return 2  # paAbort
-    times = address_from_pointer(time_info)
-    if times != 0:
-        asked = int64_at(control[CALLBACK], LINE_WORDS)[at.FRAMES]
-        stamp(int64_at(control[CLOCK], CLOCK_WORDS), asked, time_of(times, OUTPUT), RATE)
-    mix_block(control, block, count)
+    put_out_block(control, address_from_pointer(output), np.int64(frames), address_from_pointer(time_info))
     return 0
 
 
-stream_callback = cfunc(_PA_STREAM_CALLBACK, cache=True, **FLAGS)(named_after_sources(_stream_callback))
+stream_callback = cfunc(PA_STREAM_CALLBACK, cache=True, **FLAGS)(named_after_sources(_stream_callback))
 
 
 class CallbackControl:

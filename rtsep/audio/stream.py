@@ -1,4 +1,4 @@
-"""The output stream: PortAudio driven by the compiled callback.
+"""The streams: PortAudio driven by the compiled callbacks.
 
 This is the one door to `sounddevice._StreamBase`, the part of sounddevice (meant for "library authors") that
 takes a C function pointer instead of a Python function, so that no Python runs in the audio thread. It is not
@@ -18,9 +18,12 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Literal
 
+import numpy as np
 from numba import cfunc, types
+from numpy.typing import NDArray
 
 from rtsep.audio.callback import CallbackControl, stream_callback
+from rtsep.audio.capture import CaptureControl, capture_callback, duplex_callback
 from rtsep.audio.devices import load_sounddevice
 from rtsep.dsp.compiled import FLAGS
 from rtsep.dsp.deck import Deck
@@ -29,9 +32,10 @@ from rtsep.errors import RtsepError
 
 OLDEST, BELOW = (0, 5), (0, 6)  # sounddevice versions this door is known to fit
 
+Latency = float | Literal["low", "high"]
 INVALID_SAMPLE_RATE = -9997  # PaErrorCode
 
-_reachable: set["OutputStream"] = set()
+_reachable: set["DeviceStream"] = set()
 _rescanning: threading.Thread | None = None
 
 
@@ -101,83 +105,66 @@ def leave_behind() -> None:
     atexit.unregister(_checked_sounddevice()._exit_handler)
 
 
-class OutputStream:
-    """Plays a deck on a device; stereo where the device has two channels, else mono.
+class DeviceStream:
+    """A PortAudio stream with a compiled callback; what the kinds of streams below have in common.
 
-    Args:
-        deck: what to play; the stream goes on at the deck's position.
-        device_index: PortAudio's number of the device, None for the default one.
-        blocksize: frames the callback is asked for at once; 0 lets PortAudio choose, block by block.
-        samplerate: in Hz, which the device must take; None: the engine's where it does, else the device's own.
-        latency: seconds, or the device's own "low" or "high".
+    Raises RtsepError: no PortAudio, an unknown sounddevice, no such device, or the device refuses.
 
     Attributes:
         samplerate: in Hz, as opened.
-        clock: see `CallbackControl`.
-
-    Raises:
-        RtsepError: no PortAudio, an unknown sounddevice, no such device, or the device refuses.
     """
 
-    def __init__(
-        self,
-        deck: Deck,
-        device_index: int | None = None,
-        blocksize: int = 0,
-        samplerate: int | None = None,
-        latency: float | Literal["low", "high"] = "high",
-    ) -> None:
-        sounddevice = _checked_sounddevice()
-        self._sounddevice = sounddevice
+    samplerate = SAMPLE_RATE
+
+    def __init__(self) -> None:
+        self._sounddevice = _checked_sounddevice()
         self._stream: Any = None
+        self._seen: CallbackControl | CaptureControl | None = None
         _silence_alsa()
-        try:
-            found = sounddevice.query_devices(device_index, "output")
-            channels = min(2, int(found["max_output_channels"]))
-            rates = [SAMPLE_RATE, round(found["default_samplerate"])] if samplerate is None else [samplerate]
-            for rate in rates:
-                self.samplerate = rate
-                self._control = CallbackControl(deck, channels, rate)
-                _reachable.add(self)
-                try:
-                    self._open(device_index, channels, rate, blocksize, latency)
-                    break
-                except sounddevice.PortAudioError as error:
-                    if rate == rates[-1] or INVALID_SAMPLE_RATE not in error.args:
-                        raise
-        except (sounddevice.PortAudioError, ValueError) as error:
-            _reachable.discard(self)
-            which = "the default output" if device_index is None else f"device {device_index}"
-            raise RtsepError(f"cannot open {which} for playing: {_first_line(error)}") from error
-        self.clock = self._control.clock
 
     def _open(
         self,
-        device_index: int | None,
-        channels: int,
-        samplerate: int,
-        blocksize: int,
-        latency: float | Literal["low", "high"],
+        kind: str,
+        what: str,
+        rates: list[int],
+        prepare: Callable[[int], tuple[Any, CallbackControl | CaptureControl]],
+        **settings: Any,
     ) -> None:
-        foreign = self._sounddevice._ffi
-        self._stream = self._sounddevice._StreamBase(
-            kind="output",
-            device=device_index,
-            channels=channels,
-            dtype="float32",
-            samplerate=samplerate,
-            blocksize=blocksize,
-            latency=latency,
-            clip_off=True,  # our limiter has done it, and with dithering off the samples arrive as they are
-            dither_off=True,
-            callback=foreign.cast("PaStreamCallback *", stream_callback.address),
-            userdata=foreign.cast("void *", self._control.words.ctypes.data),
-        )
+        """Open it at the first of `rates` that the device takes.
 
-    @property
-    def latency_s(self) -> float:
-        """Output latency in seconds: the corrector's, if there is one, and what PortAudio reports (measure it)."""
-        return self._control.delay_s + float(self._stream.latency)
+        `what` names device and purpose for the one line that says why not; `prepare` gives callback and control for
+        a rate.
+        """
+        sounddevice = self._sounddevice
+        foreign = sounddevice._ffi
+        _reachable.add(self)
+        for rate in rates:
+            callback, self._seen = prepare(rate)
+            try:
+                self._stream = sounddevice._StreamBase(
+                    kind=kind,
+                    dtype="float32",
+                    samplerate=rate,
+                    clip_off=True,  # our limiter has done it, and with dithering off the samples arrive as they are
+                    dither_off=True,
+                    callback=foreign.cast("PaStreamCallback *", callback.address),
+                    userdata=foreign.cast("void *", self._seen.words.ctypes.data),
+                    **settings,
+                )
+                self.samplerate = rate
+                return
+            except (sounddevice.PortAudioError, ValueError) as error:
+                if rate == rates[-1] or INVALID_SAMPLE_RATE not in error.args:
+                    _reachable.discard(self)
+                    raise RtsepError(f"cannot open {what}: {_first_line(error)}") from error
+
+    def _ask(self, device_index: int | None, kind: Literal["input", "output"]) -> tuple[int, int]:
+        """Channels to open, two where there are two, and the device's own rate in Hz."""
+        try:
+            found = self._sounddevice.query_devices(device_index, kind)
+        except (self._sounddevice.PortAudioError, ValueError) as error:
+            raise RtsepError(f"cannot open {_named(device_index, kind)}: {_first_line(error)}") from error
+        return min(2, int(found[f"max_{kind}_channels"])), round(found.get("default_samplerate", SAMPLE_RATE))
 
     @property
     def active(self) -> bool:
@@ -191,7 +178,7 @@ class OutputStream:
         try:
             self._stream.start()
         except self._sounddevice.PortAudioError as error:
-            raise RtsepError(f"cannot start the output: {_first_line(error)}") from error
+            raise RtsepError(f"cannot start the sound: {_first_line(error)}") from error
 
     def stop(self, timeout_s: float = 2.0) -> bool:
         """Let PortAudio play what it has and stop calling the callback.
@@ -212,7 +199,7 @@ class OutputStream:
             stream.abort()  # closing an active stream hangs in some PortAudio versions
             stream.close()
 
-        self._control.retire()
+        self._retire()
         done = self._within(timeout_s, abort_and_close)
         if done:
             self._stream = None
@@ -225,9 +212,150 @@ class OutputStream:
         if not thread.is_alive():
             return True
         self._stream = None  # whoever is in there is not to be disturbed by a second call; stays in _reachable
-        self._control.retire()  # or it would move the play head, should it ever come back
+        self._retire()  # or it would go on with the deck, should it ever come back
         leave_behind()
         return False
+
+    def _retire(self) -> None:
+        if self._seen is not None:
+            self._seen.retire()
+
+
+class OutputStream(DeviceStream):
+    """Plays a deck on a device; stereo where the device has two channels, else mono.
+
+    Args:
+        deck: what to play; the stream goes on at the deck's position.
+        device_index: PortAudio's number of the device, None for the default one.
+        blocksize: frames the callback is asked for at once; 0 lets PortAudio choose, block by block.
+        samplerate: in Hz, which the device must take; None: the engine's where it does, else the device's own.
+        latency: seconds, or the device's own "low" or "high".
+
+    Attributes:
+        clock: see `CallbackControl`.
+    """
+
+    _control: CallbackControl
+
+    def __init__(
+        self,
+        deck: Deck,
+        device_index: int | None = None,
+        blocksize: int = 0,
+        samplerate: int | None = None,
+        latency: Latency = "high",
+    ) -> None:
+        super().__init__()
+        channels, own_rate = self._ask(device_index, "output")
+
+        def prepare(rate: int) -> tuple[Any, CallbackControl]:
+            self._control = CallbackControl(deck, channels, rate)
+            return stream_callback, self._control
+
+        self._open(
+            "output",
+            _named(device_index, "output"),
+            [SAMPLE_RATE, own_rate] if samplerate is None else [samplerate],
+            prepare,
+            device=device_index,
+            channels=channels,
+            blocksize=blocksize,
+            latency=latency,
+        )
+        self.clock = self._control.clock
+
+    @property
+    def delay_s(self) -> float:
+        """Seconds by which the output stage delays."""
+        return self._control.delay_s
+
+    @property
+    def latency_s(self) -> float:
+        """Output latency in seconds: the corrector's, if there is one, and what PortAudio reports (measure it)."""
+        return self.delay_s + float(self._stream.latency)
+
+
+class CaptureStream(DeviceStream):
+    """Fills the mixture ring of a deck from a device. Arguments as of `OutputStream`.
+
+    `master`: clock of the output stream, whose pace the captured sound is made to keep.
+    """
+
+    capture: CaptureControl
+
+    def __init__(
+        self,
+        deck: Deck,
+        master: NDArray[np.int64],
+        device_index: int | None = None,
+        blocksize: int = 0,
+        latency: Latency = "low",
+    ) -> None:
+        super().__init__()
+        channels, own_rate = self._ask(device_index, "input")
+
+        def prepare(rate: int) -> tuple[Any, CaptureControl]:
+            self.capture = CaptureControl(deck, channels, rate, master=master)
+            return capture_callback, self.capture
+
+        self._open(
+            "input",
+            _named(device_index, "input"),
+            [SAMPLE_RATE, own_rate],
+            prepare,
+            device=device_index,
+            channels=channels,
+            blocksize=blocksize,
+            latency=latency,
+        )
+
+    @property
+    def latency_s(self) -> float:
+        """Input latency in seconds: the corrector's and what PortAudio reports."""
+        return self.capture.delay_s + float(self._stream.latency)
+
+
+class DuplexStream(DeviceStream):
+    """Captures to a deck and plays it, in one callback: for an input and an output that share a clock."""
+
+    _control: CallbackControl
+    capture: CaptureControl
+
+    def __init__(self, deck: Deck, devices: tuple[int, int], blocksize: int = 0, latency: Latency = "low") -> None:
+        super().__init__()
+        (inputs, _), (outputs, own_rate) = self._ask(devices[0], "input"), self._ask(devices[1], "output")
+
+        def prepare(rate: int) -> tuple[Any, CaptureControl]:
+            self._control = CallbackControl(deck, outputs, rate)
+            self.capture = CaptureControl(deck, inputs, rate, output=self._control)
+            return duplex_callback, self.capture
+
+        self._open(
+            "duplex",
+            f"{_named(devices[0], 'input')} with {_named(devices[1], 'output')}",
+            [SAMPLE_RATE, own_rate],
+            prepare,
+            device=devices,
+            channels=(inputs, outputs),
+            blocksize=blocksize,
+            latency=latency,
+        )
+        self.clock = self._control.clock
+
+    @property
+    def delay_s(self) -> float:
+        """Seconds by which the output stage delays."""
+        return self._control.delay_s
+
+    @property
+    def latency_s(self) -> float:
+        """Input and output latency in seconds: the correctors' and what PortAudio reports."""
+        return self.capture.delay_s + self.delay_s + float(sum(self._stream.latency))
+
+
+def _named(device_index: int | None, kind: str) -> str:
+    which = f"the default {kind}" if device_index is None else f"device {device_index}"
+    return f"{which} for {'playing' if kind == 'output' else 'recording'}"
 
 
 def _first_line(error: Exception) -> str:

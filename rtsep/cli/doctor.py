@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 import rtsep
+from rtsep.engine.options import check_block
 from rtsep.errors import RtsepError
 
 if TYPE_CHECKING:
@@ -48,16 +49,28 @@ class _Report:
     problems: list[str] = field(default_factory=list)
 
 
-def doctor(*, json: Annotated[bool, Parameter(negative="")] = False) -> None:
+def doctor(
+    *,
+    loopback: tuple[str, str] | None = None,
+    block: int = 256,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
     """Say what this machine has, how fast the default model runs on it, what is wrong and how to mend it.
 
     Takes about ten seconds. What is wrong is part of the report, not of the exit code.
 
     Parameters
     ----------
+    loopback
+        Measure nothing but the latency of two devices, INPUT OUTPUT, that a cable or loop-back joins: noise is played.
+    block
+        Samples the devices give and take at once, for --loopback.
     json
         One JSON object on stdout.
     """
+    if loopback is not None:
+        _print_loopback(*loopback, block, json)
+        return
     report = _Report()
     _look_at_versions(report)
     _look_at_devices(report)
@@ -164,6 +177,26 @@ def _measure(processor: "Processor", chunk: int) -> tuple[float, float]:
         times_ms.append(1000 * (time.perf_counter() - began) / chunk)
     p50, p99 = np.percentile(times_ms, (50, 99))
     return float(p50), float(p99)
+
+
+def _print_loopback(given: str, taken: str, block: int, json: bool) -> None:
+    from rtsep.audio.devices import find_device
+    from rtsep.audio.loopback import measure_loopback
+
+    found = measure_loopback(find_device(given, "input"), find_device(taken, "output"), check_block(block))
+    if json:
+        print(json_format.dumps(asdict(found)))
+        return
+    stamped = "none" if found.stamped is None else f"{_ms(found.stamped)} ms"
+    print(
+        f"the devices take {_ms(found.measured)} ms ({found.measured} samples, spread {found.spread}) "
+        f"at block {block} in {'one stream' if found.duplex else 'two streams'}; by time stamps {stamped}, "
+        f"PortAudio says {_ms(found.reported)} ms"
+    )
+
+
+def _ms(samples: int) -> str:
+    return f"{samples / 44.1:.1f}"
 
 
 def _print(report: _Report) -> None:

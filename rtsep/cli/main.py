@@ -21,6 +21,7 @@ from rtsep.errors import RtsepError, UsageError
 
 _COMMANDS = {
     "play": ("rtsep.cli.play:play", "Play a song and ride its stems' faders."),
+    "live": ("rtsep.cli.live:live", "Separate what an input hears, and play it."),
     "separate": ("rtsep.cli.separate:separate", "Write the stems of audio files."),
     "devices": ("rtsep.cli.devices:devices", "List the sound devices."),
     "doctor": ("rtsep.cli.doctor:doctor", "Say how well this machine can do it, and what is wrong."),

@@ -1,4 +1,4 @@
-"""One playback of `rtsep play`: player and device opened, keys obeyed, what happened told at the end."""
+"""One playback of `rtsep play`, told at its end; and the keys of a session, which `rtsep live` uses too."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ from rtsep.cli.quiet import libraries_silenced
 from rtsep.dsp.deck import Deck
 from rtsep.errors import RtsepError
 from rtsep.player.device_keeper import DeviceKeeper
-from rtsep.player.transport import Player, PlayerStatus
+from rtsep.player.live import LivePlayer
+from rtsep.player.status import PlayerStatus
+from rtsep.player.transport import Player
 from rtsep.ui.keys import help_text, press
 from rtsep.ui.status import latency_text, status_line
 from rtsep.ui.terminal import Terminal
@@ -93,11 +95,11 @@ def play_on(
         for song in player.source.songs:
             for note in song.notes:
                 say(note)
-        with _patience(quiet=json):
+        with patience(quiet=json):
             player.open()
         player.play()
         terminal = stack.enter_context(Terminal()) if keys else None
-        _Session(player, terminal, seconds, notices).run()
+        Session(player, terminal, seconds, notices).run()
         status = player.status()
     if json:
         print(json_format.dumps(report(status, player, output.name, start_s)))
@@ -107,7 +109,7 @@ def play_on(
 
 
 @contextmanager
-def _patience(quiet: bool) -> Iterator[None]:
+def patience(quiet: bool) -> Iterator[None]:
     """Say a line, unless `quiet`, when what is inside takes long."""
     timer = threading.Timer(PATIENCE_S, say, ["getting ready; the first time takes half a minute"])
     timer.daemon = True
@@ -119,10 +121,12 @@ def _patience(quiet: bool) -> Iterator[None]:
         timer.cancel()
 
 
-class _Session:
+class Session:
     """The keys of one playback: what `rtsep.ui.keys.Controls` asks for, on a player."""
 
-    def __init__(self, player: Player, terminal: Terminal | None, seconds: float | None, notices: deque[str]) -> None:
+    def __init__(
+        self, player: Player | LivePlayer, terminal: Terminal | None, seconds: float | None, notices: deque[str]
+    ) -> None:
         self._player = player
         self._terminal = terminal
         self._seconds = seconds
@@ -167,22 +171,28 @@ class _Session:
         self._player.toggle_pause()
 
     def nudge(self, seconds: float) -> None:
-        self._player.nudge(seconds)
+        if isinstance(self._player, Player):
+            self._player.nudge(seconds)
 
     def toggle_loop(self) -> None:
-        self._player.toggle_loop()
+        if isinstance(self._player, Player):
+            self._player.toggle_loop()
 
     def set_cue(self) -> None:
-        self._player.set_cue()
+        if isinstance(self._player, Player):
+            self._player.set_cue()
 
     def go_to_cue(self) -> None:
-        self._player.go_to_cue()
+        if isinstance(self._player, Player):
+            self._player.go_to_cue()
 
     def previous(self) -> None:
-        self._player.previous()
+        if isinstance(self._player, Player):
+            self._player.previous()
 
     def next(self) -> None:
-        self._player.next()
+        if isinstance(self._player, Player):
+            self._player.next()
 
     def toggle_mute(self, stem: int) -> None:
         if stem < len(self._player.stems):

@@ -77,7 +77,7 @@ def int64_at(typingctx, address, count):
 
 @intrinsic
 def float64_at(typingctx, address, count):
-    """View float64 numbers at an integer address: float64 (count,)."""
+    """View `count` doubles at an integer address: float64 (count,)."""
 
     def codegen(context, builder, signature, args):
         return _array_at(signature.return_type, context, builder, args[0], [args[1]])

@@ -18,6 +18,7 @@ from rtsep.dsp.compiled import INT64_LINE, kernel
 
 SEQUENCE, POSITION, TIME_NS = 0, 1, 2  # SEQUENCE: 0 when never stamped, odd while being written
 IN_TIME_NS = 3  # of the last stamp that was in time
+AS_TOLD_NS = 4  # of the last stamp, as the device told it
 CLOCK_WORDS = 16  # a whole cache line: two writers never share one
 
 GIVING = 5e-4
@@ -30,6 +31,7 @@ INPUT, CALL, OUTPUT = 0, 1, 2  # PaStreamCallbackTimeInfo: three doubles, in sec
 def stamp(clock, position, time_ns, rate):
     """Say that a stream of `rate` samples a second is at `position` at `time_ns`."""
     sequence = clock[SEQUENCE]
+    told_ns = time_ns
     elapsed = np.float64(position - clock[POSITION]) * (1e9 / rate)
     expected = clock[TIME_NS] + np.int64(elapsed * (1.0 + GIVING))
     if sequence == 0 or time_ns <= expected or time_ns - clock[IN_TIME_NS] > LOST_NS:
@@ -40,6 +42,7 @@ def stamp(clock, position, time_ns, rate):
     fence()
     store_i64(clock, POSITION, position)
     store_i64(clock, TIME_NS, time_ns)
+    store_i64(clock, AS_TOLD_NS, told_ns)
     store_i64(clock, SEQUENCE, sequence + 2)
 
 
@@ -60,6 +63,17 @@ def time_of(time_info, which):
     times = float64_at(time_info, 3)
     seconds = times[which] if times[which] > 0.0 else times[CALL]
     return np.int64(seconds * 1e9)
+
+
+def last_stamp(clock: NDArray[np.int64]) -> tuple[int, float] | None:
+    """Position and time in seconds of the last stamp, as the device told it; None before the first."""
+    for _ in range(64):
+        before = load_i64(clock, SEQUENCE)
+        position, told_ns = load_i64(clock, POSITION), load_i64(clock, AS_TOLD_NS)
+        fence()
+        if before & 1 == 0 and load_i64(clock, SEQUENCE) == before:
+            return (position, told_ns / 1e9) if before > 0 else None
+    return None
 
 
 def new_clock() -> NDArray[np.int64]:

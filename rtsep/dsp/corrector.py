@@ -261,6 +261,10 @@ class Corrector:
         """Samples that `correct` makes of `frames` at most, whatever the correction."""
         return int(frames / (self._loop[NOMINAL] * (1 - 2 * MAX_DRIFT))) + 2
 
+    def hold_anew(self) -> None:
+        """Let `steer` hold the distance there is, from now on."""
+        self._loop[TARGET] = np.nan
+
     @property
     def correction_ppm(self) -> float:
         """By how much the input's clock is taken to be fast, in millionths."""

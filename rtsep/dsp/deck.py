@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from rtsep.dsp.atomics import fence, load_f32, load_i64, store_f32, store_i64
 from rtsep.dsp.compiled import INT64_LINE, kernel
-from rtsep.dsp.mailbox import post
+from rtsep.dsp.mailbox import post, post_behind
 from rtsep.dsp.memory import SharedBlock
 from rtsep.dsp.rings import HEADER_WORDS, NO_EPOCH, Ring
 
@@ -36,9 +36,9 @@ PAGE_BYTES = 16384  # the largest page among the targets (macOS on ARM)
 MAX_STEMS = 8
 TIMES = 4096  # compute times kept, a power of two
 
-# transport words; 0 to 3 are the mailbox (see mailbox.py)
-PLAYING = 4
-BYPASS = 5
+# transport words; 0 to 4 are the mailbox (see mailbox.py)
+PLAYING = 5
+BYPASS = 6
 # transport gains, float32: one for each stem, then
 MASTER = MAX_STEMS
 
@@ -58,6 +58,9 @@ CLIPPED_SAMPLES = 11
 WET_SAMPLES = 12
 MAX_BLOCK = 13
 BYPASS_SAMPLES = 14
+DISTANCE = 15  # from the first sample of the last block to the end of the mixture ring
+SHORTFALL = 16  # most samples by which stems were missing at a dry block since the last jump
+CALLBACK_WORDS = 2 * LINE_WORDS
 
 # worker words
 STATE = 0
@@ -123,10 +126,10 @@ class DeckLayout:
     TRANSPORT = 2 * LINE_BYTES
     GAINS = 3 * LINE_BYTES
     CALLBACK = 4 * LINE_BYTES
-    WORKER = 5 * LINE_BYTES
-    KEPT_HEADER = 6 * LINE_BYTES
-    WORKER_TIMES = 7 * LINE_BYTES
-    MIXTURE_DATA = -(-(7 * LINE_BYTES + 4 * TIMES) // PAGE_BYTES) * PAGE_BYTES
+    WORKER = CALLBACK + 8 * CALLBACK_WORDS
+    KEPT_HEADER = WORKER + LINE_BYTES
+    WORKER_TIMES = KEPT_HEADER + LINE_BYTES
+    MIXTURE_DATA = -(-(WORKER_TIMES + 4 * TIMES) // PAGE_BYTES) * PAGE_BYTES
 
     @property
     def stem_rows(self) -> int:
@@ -173,6 +176,10 @@ class Transport:
         `patience`: samples of silence it may wait for stems before it plays the dry mixture. One thread only.
         """
         return post(self.words, target, epoch, patience)
+
+    def post_behind(self, distance: int, epoch: int, patience: int) -> int:
+        """As `post`, to `distance` samples behind the end that the mixture ring has when the callback obeys."""
+        return post_behind(self.words, distance, epoch, patience)
 
     @property
     def playing(self) -> bool:
@@ -233,6 +240,8 @@ class PlayHead(NamedTuple):
     wet_samples: int
     max_block: int
     bypass_samples: int
+    distance: int
+    shortfall: int
 
 
 @kernel(types.boolean(INT64_LINE, INT64_LINE))
@@ -255,11 +264,11 @@ class CallbackWords:
 
         A callback that died half-way through writing leaves its last words; they are returned as they are.
         """
-        copy = np.empty(LINE_WORDS, np.int64)
+        copy = np.empty(CALLBACK_WORDS, np.int64)
         for _ in range(64):
             if _copy_line(self.words, copy):
                 break
-        head = PlayHead._make(int(value) for value in copy[POSITION : BYPASS_SAMPLES + 1])
+        head = PlayHead._make(int(value) for value in copy[POSITION : SHORTFALL + 1])
         return head._replace(kind=Kind(head.kind), ended=bool(head.ended))
 
     @property
@@ -347,7 +356,7 @@ class Deck:
         kept = floats(layout.kept_data, layout.stem_rows * layout.kept_capacity)
         self.kept = Ring(words(layout.KEPT_HEADER, HEADER_WORDS), kept.reshape(layout.stem_rows, -1))
         self.transport = Transport(words(layout.TRANSPORT), floats(layout.GAINS, LINE_BYTES // 4))
-        self.callback = CallbackWords(words(layout.CALLBACK))
+        self.callback = CallbackWords(words(layout.CALLBACK, CALLBACK_WORDS))
         self.worker = WorkerWords(words(layout.WORKER), floats(layout.WORKER_TIMES, TIMES))
 
     def initialise(self) -> None:

@@ -67,7 +67,8 @@ def _restart(header, epoch, begin, start):
 
 
 @kernel(types.void(INT64_LINE, FLOAT32_ROWS, FLOAT32_INPUT))
-def _write(header, data, samples):
+def append(header, data, samples):
+    """Write `samples` after the last, overwriting the oldest when the ring is full. Also the capture callback's way."""
     capacity = data.shape[1]
     count = samples.shape[1]
     end = header[END]  # our own word: nobody else writes it
@@ -197,7 +198,7 @@ class Ring:
         """Append `samples` float32 (rows, n), n <= capacity, overwriting the oldest when the ring is full."""
         if samples.ndim != 2 or samples.shape[0] != self.rows or samples.shape[1] > self.capacity:
             raise ValueError(f"expected ({self.rows}, at most {self.capacity}) samples, got {samples.shape}")
-        _write(self.words, self.data, samples)
+        append(self.words, self.data, samples)
 
     def prepend(self, samples: NDArray[np.float32]) -> None:
         """Put `samples` float32 (rows, n) before the oldest; nothing may have been overwritten since the restart.

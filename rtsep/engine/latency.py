@@ -25,9 +25,9 @@ def algorithmic_latency(chunk: int, block: int, *, lookahead: int = 0, support: 
     """Samples between a sound's entry and its separated exit that no faster machine can save.
 
     When the callback plays [p, p + B), the stems must be there up to p + B + FADE. Stems end `support - hop` and the
-    lookahead behind the last whole chunk of K hops, and where chunks end relative to blocks differs from block to
-    block in steps of g = gcd(B, K * hop): up to K * hop - g samples of an unfinished chunk have to be waited for,
-    and what is needed counts in whole g. For g = 1 this is support + (K - 1 + lookahead) * hop + B - 1 + FADE.
+    lookahead behind the last whole chunk of K hops. Sound comes in blocks of B too, so that the samples of an
+    unfinished chunk, which have to be waited for, are a multiple of g = gcd(B, K * hop): up to K * hop - g.
+    The play head stays this far behind the captured sound; it need not stand on a multiple of anything.
 
     Args:
         chunk: K, frames a step.
@@ -37,6 +37,4 @@ def algorithmic_latency(chunk: int, block: int, *, lookahead: int = 0, support: 
     """
     if chunk < 1 or block < 1:
         raise ValueError(f"expected chunk >= 1 and block >= 1, got {chunk} and {block}")
-    step = gcd(block, chunk * hop)
-    behind = support - hop + lookahead * hop
-    return -(-(behind + block + FADE) // step) * step + chunk * hop - step
+    return support + (chunk - 1 + lookahead) * hop + block - gcd(block, chunk * hop) + FADE

@@ -54,6 +54,13 @@ def check_chunk(chunk: int | None) -> int | None:
     return chunk
 
 
+def check_block(block: int) -> int:
+    """`block` if devices may be asked for that many samples at once, 32 to 4096; UsageError otherwise."""
+    if not 32 <= block <= 4096:
+        raise UsageError(f"--block {block}: expected samples, 32 to 4096")
+    return block
+
+
 def check_latency(text: str) -> str:
     """`text` if it is standard, medium or low; UsageError otherwise."""
     if text not in LATENCY_HOPS_SAVED:

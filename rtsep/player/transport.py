@@ -1,33 +1,28 @@
-"""The player: it owns engine, source and device stream; pause and faders. Where it plays is `navigation`'s matter."""
+"""The player of files: it owns engine, source and device stream. Where it plays is `navigation`'s matter."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-import numpy as np
-
 from rtsep.audio.resample import ENGINE_RATE
-from rtsep.dsp.deck import Deck, Kind
-from rtsep.engine.host import Engine, EngineStats
+from rtsep.dsp.deck import Deck
+from rtsep.engine.host import Engine
 from rtsep.engine.latency import Latency, algorithmic_latency
-from rtsep.errors import UsageError
-from rtsep.player.faders import MAX_GAIN_DB, MIN_GAIN_DB, Fader, db_to_linear
+from rtsep.player.desk import Desk
 from rtsep.player.navigation import Navigator
 from rtsep.player.source import FileSource
+from rtsep.player.status import PlayerStatus
 from rtsep.player.timeline import Place
 
 FIRST_PATIENCE_S = 3.0
 FIRST_LEAD_S = 0.3
 """Stems ready before the device is opened, so that the first block is already separated."""
-METER_SAMPLES = 2048
-SILENCE_DB = -100.0
 
 
 class Stream(Protocol):
@@ -40,47 +35,7 @@ class Stream(Protocol):
     def close(self) -> bool: ...
 
 
-@dataclass(frozen=True)
-class PlayerStatus:
-    """Everything there is to show, of about one moment. Levels are RMS in dB full scale, after the fader.
-
-    Position, length, loop and cue are those of the song that plays, number `track` of `tracks`, counted from 0.
-    """
-
-    file: Path
-    track: int
-    tracks: int
-    loop_s: tuple[float, float | None] | None
-    cue_s: float | None
-    position_s: float
-    length_s: float | None
-    playing: bool
-    ended: bool
-    kind: Kind
-    bypass: bool
-    volume_db: float
-    stems: tuple[str, ...]
-    faders: tuple[Fader, ...]
-    levels_db: tuple[float, ...]
-    latency: Latency
-    late_blocks: int
-    dry_s: float
-    wet_s: float
-    starved_s: float
-    clipped_samples: int
-    frames: int
-    engine: EngineStats
-    bypass_s: float
-    messages: tuple[str, ...]
-    notices: tuple[str, ...] = ()
-
-    @property
-    def played_s(self) -> float:
-        """Seconds of song that went out, however: separated, dry or bypassed."""
-        return self.wet_s + self.dry_s + self.bypass_s
-
-
-class Player(Navigator):
+class Player(Desk, Navigator):
     """Plays files, one after the other, through a model. A context manager.
 
     `close` ends stream, source and worker, in this order.
@@ -116,14 +71,12 @@ class Player(Navigator):
         except BaseException:
             self._closing.close()
             raise
-        self.stems = self.engine.stems
-        self._faders = [Fader() for _ in self.stems]
-        self._volume_db = 0.0
+        Desk.__init__(self, self.engine)
         self.deck.transport.playing = False
         length = self.source.songs[0].length
         start = max(0, round(start_s * ENGINE_RATE))
         first = Place(0, start if length is None else min(start, length))
-        super().__init__(self.deck, self.source, first, FIRST_PATIENCE_S)
+        Navigator.__init__(self, self.deck, self.source, first, FIRST_PATIENCE_S)
 
     def __enter__(self) -> Player:
         return self
@@ -172,76 +125,6 @@ class Player(Navigator):
         """Pause or go on."""
         self.deck.transport.playing = not self.deck.transport.playing
 
-    # -- faders ----------------------------------------------------------------------------------------------
-
-    def stem_index(self, stem: str) -> int:
-        """Number of a stem by its name; UsageError that names the stems there are."""
-        if stem not in self.stems:
-            raise UsageError(f'no stem is called "{stem}"; {self.engine.model_name} has {", ".join(self.stems)}')
-        return self.stems.index(stem)
-
-    def set_gain(self, stem: str, gain_db: float) -> None:
-        """Set a fader, in dB; minus infinity is silence."""
-        self._faders[self.stem_index(stem)].gain_db = gain_db
-        self._apply_gains()
-
-    def change_gain(self, index: int, step_db: float) -> None:
-        """Move a fader by a step, between -60 (from there: silence) and +12 dB."""
-        fader = self._faders[index]
-        moved = max(fader.gain_db, MIN_GAIN_DB) + step_db
-        fader.gain_db = min(moved, MAX_GAIN_DB) if moved > MIN_GAIN_DB else float("-inf")
-        self._apply_gains()
-
-    def toggle_mute(self, index: int) -> None:
-        """Mute a stem, or bring it back: a fader at the very bottom comes back at 0 dB."""
-        fader = self._faders[index]
-        if fader.gain_db == float("-inf") and not fader.muted:
-            fader.gain_db = 0.0
-        else:
-            fader.muted = not fader.muted
-        self._apply_gains()
-
-    def toggle_solo(self, index: int) -> None:
-        """Hear this stem alone, or all again: alone it is heard, as `toggle_mute` brings it back."""
-        alone = not self._faders[index].solo
-        for number, fader in enumerate(self._faders):
-            fader.solo = alone and number == index
-            if fader.solo:
-                fader.muted = False
-                fader.gain_db = 0.0 if fader.gain_db == float("-inf") else fader.gain_db
-        self._apply_gains()
-
-    def all_on(self) -> None:
-        """Nothing muted, nothing alone, and every fader that was at the very bottom at 0 dB."""
-        for fader in self._faders:
-            fader.muted = fader.solo = False
-            if fader.gain_db == float("-inf"):
-                fader.gain_db = 0.0
-        self._apply_gains()
-
-    def toggle_bypass(self) -> None:
-        """The song as it is, at the same place and as loud; or the stems again."""
-        self.deck.transport.bypass = not self.deck.transport.bypass
-
-    def set_volume(self, volume_db: float) -> None:
-        """Set the volume of everything, in dB."""
-        self._volume_db = min(max(volume_db, MIN_GAIN_DB), MAX_GAIN_DB)
-        self.deck.transport.master = db_to_linear(self._volume_db)
-
-    def change_volume(self, step_db: float) -> None:
-        """Move the volume of everything by a step."""
-        self.set_volume(self._volume_db + step_db)
-
-    def linear_gain(self, index: int) -> float:
-        """What a stem is multiplied with, mute and solo considered, without the volume."""
-        fader = self._faders[index]
-        silent = fader.muted or (any(other.solo for other in self._faders) and not fader.solo)
-        return 0.0 if silent else db_to_linear(fader.gain_db)
-
-    def _apply_gains(self) -> None:
-        for index in range(len(self.stems)):
-            self.deck.transport.set_gain(index, self.linear_gain(index))
-
     # -- what is going on ------------------------------------------------------------------------------------
 
     def status(self) -> PlayerStatus:
@@ -250,7 +133,8 @@ class Player(Navigator):
         track, position = self.place
         song = self.source.songs[track]
         length = song.length
-        return PlayerStatus(
+        return self._snapshot(
+            head,
             file=song.path,
             track=track,
             tracks=len(self.source.songs),
@@ -260,34 +144,10 @@ class Player(Navigator):
             length_s=None if length is None else length / ENGINE_RATE,
             playing=self.deck.transport.playing,
             ended=self.ended,
-            kind=head.kind,
-            bypass=self.deck.transport.bypass,
-            volume_db=self._volume_db,
-            stems=self.stems,
-            faders=tuple(Fader(fader.gain_db, fader.muted, fader.solo) for fader in self._faders),
-            levels_db=self._levels_db(head.position, head.epoch),
             latency=self._latency(head.max_block),
-            late_blocks=head.late_blocks,
-            dry_s=head.dry_samples / ENGINE_RATE,
-            wet_s=head.wet_samples / ENGINE_RATE,
-            starved_s=head.starved_samples / ENGINE_RATE,
-            clipped_samples=head.clipped_samples,
-            frames=head.frames,
-            engine=self.engine.stats(),
-            bypass_s=head.bypass_samples / ENGINE_RATE,
             messages=(*self.source.messages, *([self.engine.failure] if self.engine.failure else [])),
             notices=self.engine.notices,
         )
-
-    def _levels_db(self, position: int, epoch: int) -> tuple[float, ...]:
-        """Levels of what is played now. A guest's look: samples that are not there count as silence."""
-        block = np.zeros((self.deck.stem.rows, METER_SAMPLES), np.float32)
-        if not self.deck.transport.playing or not self.deck.stem.read(position, block, epoch):
-            return (SILENCE_DB,) * len(self.stems)
-        power = np.mean(block.reshape(len(self.stems), -1) ** 2, axis=1)
-        gains = np.array([self.linear_gain(index) for index in range(len(self.stems))])
-        floor = 10.0 ** (SILENCE_DB / 10.0)
-        return tuple(float(level) for level in 10.0 * np.log10(np.maximum(power * gains**2, floor)))
 
     def _latency(self, block: int) -> Latency:
         """What the same settings would mean for live sound; a file is read ahead, and only the device's is felt.

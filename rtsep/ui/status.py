@@ -9,7 +9,7 @@ from rtsep.dsp.grid import SAMPLE_RATE
 if TYPE_CHECKING:
     from rtsep.engine.latency import Latency
     from rtsep.player.faders import Fader
-    from rtsep.player.transport import PlayerStatus
+    from rtsep.player.status import PlayerStatus
 
 BARS = " ▁▂▃▄▅▆▇█"
 BAR_WIDTH = 3
@@ -29,15 +29,24 @@ def level_bar(level_db: float) -> str:
     return "".join(BARS[min(max(filled - cell * (len(BARS) - 1), 0), len(BARS) - 1)] for cell in range(BAR_WIDTH))
 
 
+def _parts_text(latency: Latency) -> str:
+    """Algorithmic + margin + device."""
+    parts = (latency.algorithmic, latency.margin, latency.device)
+    return " + ".join(f"{part * 1000 / SAMPLE_RATE:.0f}" for part in parts)
+
+
 def latency_text(latency: Latency) -> str:
-    """What is felt when a file plays, and what the same settings would mean live: algorithmic + margin + device.
+    """What is felt when a file plays, and what the same settings would mean live.
 
     A file is read ahead and its stems are mixed last of all, so that a fader waits for the device alone.
     """
-    algorithmic, margin, device = (
-        f"{part * 1000 / SAMPLE_RATE:.0f}" for part in (latency.algorithmic, latency.margin, latency.device)
-    )
-    return f"faders {device} ms (live {algorithmic} + {margin} + {device} ms)"
+    device = f"{latency.device * 1000 / SAMPLE_RATE:.0f}"
+    return f"faders {device} ms (live {_parts_text(latency)} ms)"
+
+
+def live_latency_text(latency: Latency) -> str:
+    """From the microphone to the loudspeaker, in three parts."""
+    return f"latency {latency.total * 1000 / SAMPLE_RATE:.0f} ms ({_parts_text(latency)})"
 
 
 def _fader_text(number: int, stem: str, fader: Fader, level_db: float, selected: bool) -> str:
@@ -53,9 +62,9 @@ def status_line(status: PlayerStatus, selected: int) -> str:
     move.
     """
     mark = "▶" if status.playing else "Ⅱ"
-    length = "?" if status.length_s is None else clock(status.length_s)
+    length = "live" if status.live is not None else "?" if status.length_s is None else clock(status.length_s)
     parts = [f"{mark} {clock(status.position_s)}/{length}"]
-    if status.tracks > 1:
+    if status.tracks > 1 and status.file is not None:
         parts.append(f"[{status.track + 1}/{status.tracks}] {status.file.name}")
     if status.loop_s is not None:
         begin_s, end_s = status.loop_s
@@ -70,10 +79,12 @@ def status_line(status: PlayerStatus, selected: int) -> str:
         parts.append("BYPASS")
     if status.volume_db != 0.0:
         parts.append(f"volume {status.volume_db:+.0f} dB")
-    parts.append(latency_text(status.latency))
+    parts.append((latency_text if status.live is None else live_latency_text)(status.latency))
     parts.append(f"late {status.engine.late_hops + status.engine.skipped_hops} hops {status.late_blocks} blocks")
     if status.clipped_samples:
         parts.append(f"limited {status.clipped_samples}")
+    if status.live is not None and status.live.recorded_s > 0:
+        parts.append(f"recorded {clock(status.live.recorded_s)}")
     if status.engine.restarts:
         parts.append(f"restarts {status.engine.restarts}")
     return "  ".join(parts)

@@ -9,6 +9,7 @@ from numba import njit
 
 from rtsep.audio.callback import BYPASS, DRY, FADE, WET, CallbackControl, mix_block
 from rtsep.dsp.deck import ACK, CALLBACK_EPOCH, KIND, POSITION, Deck, DeckLayout
+from rtsep.dsp.mailbox import LETTER_WORDS
 from tests.dsp import deck_peer
 from tests.dsp.deck_peer import code, random_below
 
@@ -50,7 +51,7 @@ def test_no_sample_of_a_wrong_epoch_or_position_is_heard() -> None:
     peer = deck_peer.start(deck, hold_back=True, seed=3)
     control = CallbackControl(deck)
     kinds, wrong = np.zeros(5, np.int64), np.zeros(2, np.int64)
-    out, state, memory = np.zeros((LARGEST, 2), np.float32), np.array([5]), np.zeros(3, np.int64)
+    out, state, memory = np.zeros((LARGEST, 2), np.float32), np.array([5]), np.zeros(LETTER_WORDS, np.int64)
     done = threading.Event()
     failure: list[BaseException] = []
 

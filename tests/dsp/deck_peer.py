@@ -16,8 +16,8 @@ import numpy as np
 from numba import njit
 
 from rtsep.dsp.deck import POSITION, Deck, DeckLayout
-from rtsep.dsp.mailbox import collect
-from rtsep.dsp.rings import END, _restart, _write
+from rtsep.dsp.mailbox import LETTER_WORDS, collect
+from rtsep.dsp.rings import END, _restart, append
 
 CODES = 2**18 - 1
 LARGEST_WRITE = 512
@@ -43,7 +43,7 @@ def write_codes(header, data, block, count, epoch, sign):
     for i in range(count):
         block[0, i] = code(position + i)
         block[1, i] = sign * code(epoch)
-    _write(header, data, block[:, :count])
+    append(header, data, block[:, :count])
 
 
 @njit
@@ -97,7 +97,7 @@ def start(deck: Deck, hold_back: bool, seed: int) -> subprocess.Popen:
 def main() -> None:
     fd, layout, hold_back, seed = sys.argv[1:]
     deck = Deck.attach(DeckLayout.from_json(layout), int(fd))
-    memory, letter = np.zeros(2, np.int64), np.zeros(3, np.int64)
+    memory, letter = np.zeros(2, np.int64), np.zeros(LETTER_WORDS, np.int64)
     blocks = np.zeros((2, max(deck.stem.rows, 2), LARGEST_WRITE), np.float32)
     rest = (
         memory, letter, np.array([int(seed)]), deck.transport.words, deck.callback.words, deck.mixture.words,

@@ -5,30 +5,37 @@ import threading
 import numpy as np
 from numba import njit
 
-from rtsep.dsp.mailbox import MAIL_SEQUENCE, collect, post
+from rtsep.dsp.mailbox import LETTER_WORDS, MAIL_SEQUENCE, collect, post, post_behind
 
 
 def test_a_letter_is_collected_once() -> None:
-    words, letter = np.zeros(16, np.int64), np.zeros(3, np.int64)
+    words, letter = np.zeros(16, np.int64), np.zeros(LETTER_WORDS, np.int64)
     assert collect(words, 0, letter) == 0
     sequence = post(words, -5, 7, 300)
     assert collect(words, 0, letter) == sequence
-    assert letter.tolist() == [7, -5, 300]
+    assert letter.tolist() == [7, -5, 300, 0]
     letter[:] = 0
     assert collect(words, sequence, letter) == sequence
-    assert letter.tolist() == [0, 0, 0]
+    assert letter.tolist() == [0, 0, 0, 0]
+
+
+def test_a_letter_may_name_a_distance_instead_of_a_position() -> None:
+    words, letter = np.zeros(16, np.int64), np.zeros(LETTER_WORDS, np.int64)
+    sequence = post_behind(words, 4161, 7, 300)
+    assert collect(words, 0, letter) == sequence
+    assert letter.tolist() == [7, 4161, 300, 1]
 
 
 def test_only_the_newest_letter_counts() -> None:
-    words, letter = np.zeros(16, np.int64), np.zeros(3, np.int64)
+    words, letter = np.zeros(16, np.int64), np.zeros(LETTER_WORDS, np.int64)
     post(words, 1, 1, 1)
     newest = post(words, 2, 2, 2)
     assert collect(words, 0, letter) == newest
-    assert letter.tolist() == [2, 2, 2]
+    assert letter.tolist() == [2, 2, 2, 0]
 
 
 def test_a_letter_being_written_is_left_alone() -> None:
-    words, letter = np.zeros(16, np.int64), np.zeros(3, np.int64)
+    words, letter = np.zeros(16, np.int64), np.zeros(LETTER_WORDS, np.int64)
     seen = post(words, 1, 1, 1)
     words[MAIL_SEQUENCE] += 1
     assert collect(words, seen, letter) == seen
@@ -44,7 +51,7 @@ def post_many(words, count):
 @njit(nogil=True)
 def collect_many(words, last, result):
     """Collect until letter number `last` came. `result`: letters seen, letters torn."""
-    letter = np.zeros(3, np.int64)
+    letter = np.zeros(LETTER_WORDS, np.int64)
     seen = 0
     while letter[1] != last:
         sequence = collect(words, seen, letter)

@@ -21,10 +21,10 @@ def test_the_formula_in_numbers() -> None:
     assert algorithmic_latency(1, 441) == 4096 + 440 + 64
     assert algorithmic_latency(1, 441, lookahead=3) == 4096 + 3 * 1024 + 440 + 64
     assert algorithmic_latency(8, 441, support=2048) == 2048 + 7 * 1024 + 440 + 64
-    # Blocks in step with the hops: the 64 samples cost a whole common step.
-    assert algorithmic_latency(1, 256) == 4096 + 256
-    assert algorithmic_latency(1, 1024) == 4096 + 1024
-    assert algorithmic_latency(8, 1024) == 4096 + 8 * 1024
+    # Blocks in step with the hops end where chunks end.
+    assert algorithmic_latency(1, 256) == 4096 + 64
+    assert algorithmic_latency(1, 1024) == 4096 + 64
+    assert algorithmic_latency(8, 1024) == 4096 + 7 * 1024 + 64
     assert Latency(4160, 100, 1500).total == 5760
     with pytest.raises(ValueError, match="chunk"):
         algorithmic_latency(0, 256)
@@ -34,9 +34,9 @@ def test_the_formula_in_numbers() -> None:
     ("chunk", "block"), [(1, 256), (1, 1024), (1, 441), (3, 1024), (2, 3072), (1, 64), (4, 1000), (9, 9216)]
 )
 def test_a_live_deck_is_wet_at_this_distance_and_not_below(chunk: int, block: int) -> None:
-    """Source, an infinitely fast worker and a callback that follows `distance` samples behind the source.
+    """Capture in blocks, an infinitely fast worker and a callback that follows `distance` samples behind the capture.
 
-    A block that begins when the source has `p + distance` samples plays [p, p + block).
+    A block that begins when `p + distance` samples are captured plays [p, p + block).
     """
     needed = algorithmic_latency(chunk, block)
     assert _all_wet(chunk, block, needed)
@@ -60,16 +60,17 @@ def _all_wet(chunk: int, block: int, distance: int, latency: str = "standard") -
     output = np.zeros((block, 2), np.float32)
     deck.mixture.restart(1, 0, 0)
     deck.transport.playing = True
-    deck.transport.post(0, 1, 0)
-    due = distance
-    written = 0
     kinds = []
-    for _ in range(chunk * HOP // gcd(block, chunk * HOP) + 10):  # every way that blocks and chunks can meet
-        deck.mixture.write(np.zeros((2, due - written), np.float32))
-        written = due
+    before = -(-distance // block)
+    for index in range(
+        before + chunk * HOP // gcd(block, chunk * HOP) + 10
+    ):  # every way that blocks and chunks can meet
+        deck.mixture.write(np.zeros((2, block), np.float32))
         while pump.turn() == 0.0:
             pass
+        if index == before:
+            deck.transport.post_behind(distance, 1, 0)
         mix_block(control.words, output, block)
-        kinds.append(deck.callback.read().kind)
-        due += block
+        if index >= before:
+            kinds.append(deck.callback.read().kind)
     return set(kinds) == {Kind.WET}

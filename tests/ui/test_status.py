@@ -10,7 +10,7 @@ from rtsep.dsp.deck import Kind
 from rtsep.engine.host import EngineStats
 from rtsep.engine.latency import Latency
 from rtsep.player.faders import Fader
-from rtsep.player.transport import PlayerStatus
+from rtsep.player.status import PlayerStatus
 from rtsep.ui.status import clock, latency_text, level_bar, status_line
 
 

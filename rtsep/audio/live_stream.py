@@ -1,0 +1,94 @@
+"""An input and an output as one live stream: one PortAudio stream where they share a clock, else two."""
+
+from __future__ import annotations
+
+from rtsep.audio.devices import Device
+from rtsep.audio.stream import CaptureStream, DuplexStream, Latency, OutputStream
+from rtsep.dsp.clock import last_stamp
+from rtsep.dsp.deck import Deck, Kind
+from rtsep.dsp.grid import SAMPLE_RATE
+
+SOUND_SERVERS = ("default", "sysdefault", "pulse", "pipewire")
+"""ALSA's names for a sound server, behind which input and output may be any two devices."""
+
+
+def share_clock(given: Device, taken: Device) -> bool:
+    """Whether two devices run on one clock, so that one callback can serve both.
+
+    They do when they are one device, or two ports of one JACK server. ALSA's `default` is two devices under one name.
+    """
+    if given.host_api != taken.host_api:
+        return False
+    if "JACK" in given.host_api:
+        return True
+    return given.index == taken.index and given.name not in SOUND_SERVERS
+
+
+class LiveStream:
+    """Captures from `given` into a deck and plays the deck on `taken`.
+
+    Attributes:
+        capture: counters of the capture side.
+        duplex: whether one PortAudio stream does both.
+
+    Raises RtsepError if a device cannot be opened.
+    """
+
+    def __init__(
+        self, deck: Deck, given: Device, taken: Device, blocksize: int = 256, latency: Latency = "low"
+    ) -> None:
+        self._deck = deck
+        self.duplex = share_clock(given, taken)
+        if self.duplex:
+            both = DuplexStream(deck, (given.index, taken.index), blocksize, latency)
+            self._output: OutputStream | DuplexStream = both
+            self._streams: list[CaptureStream | OutputStream | DuplexStream] = [both]
+            self.capture = both.capture
+            return
+        self._output = OutputStream(deck, taken.index, blocksize, latency=latency)
+        try:
+            taking = CaptureStream(deck, self._output.clock, given.index, blocksize, latency)
+        except BaseException:
+            self._output.close()
+            raise
+        self._streams = [taking, self._output]
+        self.capture = taking.capture
+
+    @property
+    def active(self) -> bool:
+        """Whether PortAudio calls all callbacks."""
+        return all(stream.active for stream in self._streams)
+
+    @property
+    def reported_latency_s(self) -> float:
+        """Input and output latency as PortAudio reports them: sizes of buffers, often more than what is in them."""
+        return sum(stream.latency_s for stream in self._streams)
+
+    @property
+    def passage_s(self) -> float | None:
+        """Seconds from converter to converter for a sound that plays now, by time stamps; None where they cannot tell.
+
+        A host that does not know the converters' times gives those of the calls: less than the ring's own distance.
+        """
+        entered, left = last_stamp(self.capture.clock), last_stamp(self._output.clock)
+        head = self._deck.callback.read()
+        if entered is None or left is None or head.kind in (Kind.SILENT, Kind.WAITING):
+            return None
+        position = left[0] + head.position - head.frames  # the clock counts frames, and the head moves with them
+        passage_s = left[1] - entered[1] - (position - entered[0]) / SAMPLE_RATE + self._output.delay_s
+        return passage_s if passage_s * SAMPLE_RATE > head.distance else None
+
+    def start(self) -> None:
+        """Begin to capture, then to play. RtsepError if either does not."""
+        for stream in self._streams:
+            stream.start()
+
+    def stop(self) -> bool:
+        """Stop both; False if PortAudio did not come back from one of them in time."""
+        stopped = [stream.stop() for stream in reversed(self._streams)]
+        return all(stopped)
+
+    def close(self) -> bool:
+        """Close both at once; returns as `stop` does. Idempotent."""
+        closed = [stream.close() for stream in reversed(self._streams)]
+        return all(closed)

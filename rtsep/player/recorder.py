@@ -1,0 +1,139 @@
+"""Recording: a guest of the rings that writes mixture and stems to WAV files, one thread, all of the same length.
+
+It holds nobody up. What the rings no longer have when it looks, and stems that were never made, are written as
+silence and counted as a gap.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from rtsep.audio.resample import ENGINE_RATE
+from rtsep.audio.wav import AtomicWav
+from rtsep.dsp.deck import Deck
+from rtsep.errors import RtsepError
+
+BLOCK = 8192
+LAG = 2 * ENGINE_RATE
+"""Samples behind the end of the mixture at which stems are given up. The ring holds them for six seconds."""
+LOOK_S = 0.1
+
+
+class Recorder:
+    """Writes FOLDER/mixture.wav and FOLDER/STEM.wav, stems as they are before the faders.
+
+    Args:
+        deck: whose rings are recorded.
+        folder: made when missing. RtsepError if one of the files is there already, or it cannot be written.
+        stems: names, in the order of the stem ring.
+    """
+
+    def __init__(self, deck: Deck, folder: Path, stems: tuple[str, ...]) -> None:
+        self._deck = deck
+        names = ("mixture", *stems)
+        for name in names:
+            if (folder / f"{name}.wav").exists():
+                raise RtsepError(f"{folder / name}.wav is there already; record into another folder")
+        self._wavs: list[AtomicWav] = []
+        try:
+            for name in names:
+                self._wavs.append(AtomicWav(folder / f"{name}.wav", ENGINE_RATE, 2))
+        except BaseException:
+            self._abort()
+            raise
+        self._mixture = np.zeros((deck.mixture.rows, BLOCK), np.float32)
+        self._stems = np.zeros((deck.stem.rows, BLOCK), np.float32)
+        self._epoch = -1
+        self._position = 0
+        self._in_gap = False
+        self._closed = False
+        self.gaps = 0
+        self.failure: str | None = None
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="rtsep-recorder", daemon=True)
+
+    @property
+    def seconds(self) -> float:
+        """Length of the recording so far."""
+        return self._wavs[0].frames / ENGINE_RATE
+
+    def start(self, epoch: int, position: int) -> None:
+        """Record from `position` of `epoch` on."""
+        self._epoch, self._position = epoch, position
+        self._thread.start()
+
+    def close(self) -> None:
+        """Write what is there and give the files their names; nothing is left of a recording that never began.
+
+        May be called twice.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        self._ending.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        try:
+            if self.failure is None and self.seconds > 0:
+                for wav in self._wavs:
+                    wav.seal()
+                for wav in self._wavs:
+                    wav.commit()
+        except RtsepError as error:
+            self.failure = str(error)
+        self._abort()
+
+    def _abort(self) -> None:
+        for wav in self._wavs:
+            wav.abort()
+
+    # -- the recorder's thread ----------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while not self._ending.wait(LOOK_S):
+                self._record_until(None)
+            self._record_until(self._deck.stem.end)
+        except RtsepError as error:
+            self.failure = str(error)
+
+    def _record_until(self, last: int | None) -> None:
+        """Write whole blocks that are complete, or too old to become so; in the end all up to `last`."""
+        while True:
+            mixture_end, stem = self._deck.mixture.end, self._deck.stem.header()
+            ready = max(stem.end if stem.epoch == self._epoch else 0, mixture_end - LAG)
+            count = min(BLOCK, (ready if last is None else min(last, mixture_end)) - self._position)
+            if count < (BLOCK if last is None else 1):
+                return
+            self._write(count)
+
+    def _write(self, count: int) -> None:
+        mixture, stems = self._mixture[:, :count], self._stems[:, :count]
+        whole = self._deck.mixture.read(self._position, mixture, self._epoch)
+        if not whole:
+            mixture[:] = 0.0
+        whole = self._read_stems(stems) and whole
+        if not whole and not self._in_gap:
+            self.gaps += 1
+        self._in_gap = not whole
+        self._wavs[0].write(mixture)
+        for number, wav in enumerate(self._wavs[1:]):
+            wav.write(stems[2 * number : 2 * number + 2])
+        self._position += count
+
+    def _read_stems(self, out: np.ndarray) -> bool:
+        """What the stem ring has of `out`'s place, silence elsewhere; whether it had all of it."""
+        out[:] = 0.0
+        header = self._deck.stem.header()
+        first = max(self._position, header.begin)
+        last = min(self._position + out.shape[1], header.end)
+        if header.epoch != self._epoch or first >= last:
+            return False
+        part = out[:, first - self._position : last - self._position]
+        if not self._deck.stem.read(first, part, self._epoch):
+            part[:] = 0.0
+            return False
+        return part.shape[1] == out.shape[1]
