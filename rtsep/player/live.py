@@ -23,7 +23,7 @@ from typing import Protocol
 import numpy as np
 
 from rtsep.audio.resample import ENGINE_RATE
-from rtsep.audio.stream import rescan
+from rtsep.audio.stream import leave_behind, rescan
 from rtsep.dsp.deck import Deck, Kind, PlayHead
 from rtsep.dsp.grid import HOP
 from rtsep.engine.host import Engine
@@ -37,8 +37,11 @@ EPOCH = 1
 SILENT_LOOKS = 10
 """Half a second without a callback: a device is gone, whatever PortAudio says."""
 RETRY_S = 1.0
+END_LIMIT_S = 2.0
 CALIBRATION_S = 1.5
 """Listened to before the first sound: long enough for a tail of hops, short enough to be waited for."""
+ANEW_S = 1.0
+"""The same when devices were lost and found."""
 INPUT_LIMIT_S = 5.0
 SLACK_S = 0.002
 """Of the margin: the worker wakes up to 1 ms late, and so does the system."""
@@ -146,15 +149,12 @@ class LivePlayer(Desk):
         RtsepError if the worker does not start, a device does not open or the input gives nothing.
         """
         self.engine.wait_ready(limit_s)
-        self.deck.transport.playing = False
         self.deck.mixture.restart(EPOCH, 0, 0)
-        self._stream = self._open_stream(self.deck)
-        self._capture, self._reported_s = self._stream.capture, self._stream.reported_latency_s
-        self._stream.start()
-        self._calibrate()
+        self._begin_stream()
+        self._calibrate(CALIBRATION_S)
+        self.engine.poll()
         if self._recorder is not None:
             self._recorder.start(EPOCH, self.deck.mixture.end)
-        self.deck.transport.playing = True
         self._jump()
         self._work = self._work_done()
         self._keeper.start()
@@ -162,11 +162,18 @@ class LivePlayer(Desk):
         while len(self._passages_s) < STAMPS_ENOUGH and time.monotonic() < deadline:
             time.sleep(KEEP_S)
 
+    def _begin_stream(self) -> None:
+        self._stream = self._open_stream(self.deck)
+        self._capture, self._reported_s = self._stream.capture, self._stream.reported_latency_s
+        self._stream.start()
+
     def close(self) -> None:
         """End everything, orderly; the recording gets its names. May be called twice."""
         self._ending.set()
         if self._keeper.is_alive():
-            self._keeper.join()
+            self._keeper.join(END_LIMIT_S)
+            if self._keeper.is_alive():  # inside PortAudio, opening
+                leave_behind()
         if self._stream is not None:
             # First of all: the callbacks look at the deck, which goes with the engine.
             stream, self._stream = self._stream, None
@@ -198,25 +205,24 @@ class LivePlayer(Desk):
         """Samples from the play head to the end of what is captured, at the begin of a block."""
         return self._algorithmic + self._margin
 
-    def _calibrate(self) -> None:
-        """Set distance and margin from what a second of input shows of device and worker."""
+    def _calibrate(self, listen_s: float) -> None:
+        """Set distance and margin from what `listen_s` of input show of device and worker; the head stands still."""
         stream, capture, words = self._stream, self._capture, self.deck.worker
         assert stream is not None
         assert capture is not None
+        self.deck.transport.playing = False
         deadline = time.monotonic() + INPUT_LIMIT_S
         while capture.frames == 0:
-            if time.monotonic() > deadline:
+            if self._ending.wait(0.005) or time.monotonic() > deadline:
                 raise RtsepError("the input gives no sound at all; rtsep devices lists those that are there")
-            time.sleep(0.005)
         spread: list[int] = []
         published = words.hops
-        deadline = time.monotonic() + CALIBRATION_S
-        while time.monotonic() < deadline:
-            self.engine.poll()
+        deadline = time.monotonic() + listen_s
+        blocks = self.deck.callback.read().blocks
+        while time.monotonic() < deadline and not self._ending.wait(0.005):
             head = self.deck.callback.read()
-            if head.blocks > 0:  # it stands still at 0: what is captured against what is asked for
+            if head.blocks > blocks:  # what is captured against what is asked for
                 spread.append(head.distance - head.frames)
-            time.sleep(0.005)
         if not spread:
             raise RtsepError("the output asks for no sound; rtsep devices lists those that are there")
         # In one callback, input and output keep step; of two streams each comes in bursts of its own.
@@ -245,7 +251,8 @@ class LivePlayer(Desk):
         return -(-samples // self._block) * self._block
 
     def _jump(self) -> None:
-        """Put the play head where it belongs."""
+        """Put the play head where it belongs, and let it play."""
+        self.deck.transport.playing = True
         self._mail = self.deck.transport.post_behind(self.distance, EPOCH, 0)
         self._passages_s.clear()
         self._off_since = None
@@ -286,16 +293,15 @@ class LivePlayer(Desk):
         """One try to have both devices again, once a second."""
         if self._ending.wait(RETRY_S):
             return
-        stream = None
         try:
             rescan()
-            stream = self._open_stream(self.deck)
-            stream.start()
+            self._begin_stream()
+            self._calibrate(ANEW_S)  # other devices, or the same in another mood
         except RtsepError:
+            stream, self._stream = self._stream, None
             if stream is not None:
                 stream.close()
             return
-        self._stream, self._capture, self._reported_s = stream, stream.capture, stream.reported_latency_s
         self._notices.append(f"sound again, at {self.deck.mixture.end / ENGINE_RATE:.1f} s")
         self._jump()
 

@@ -56,7 +56,7 @@ def _fader_text(number: int, stem: str, fader: Fader, level_db: float, selected:
 
 
 def status_line(status: PlayerStatus, selected: int) -> str:
-    """One line: position, song of the queue, loop and cue, stems, latency in its parts, what was late.
+    """One line: position, song of the queue, loop and cue, stems, what was late, latency in its parts.
 
     What matters most comes first, since a narrow terminal cuts the end. `selected`: the stem that + and -
     move.
@@ -79,8 +79,8 @@ def status_line(status: PlayerStatus, selected: int) -> str:
         parts.append("BYPASS")
     if status.volume_db != 0.0:
         parts.append(f"volume {status.volume_db:+.0f} dB")
-    parts.append((latency_text if status.live is None else live_latency_text)(status.latency))
     parts.append(f"late {status.engine.late_hops + status.engine.skipped_hops} hops {status.late_blocks} blocks")
+    parts.append((latency_text if status.live is None else live_latency_text)(status.latency))
     if status.clipped_samples:
         parts.append(f"limited {status.clipped_samples}")
     if status.live is not None and status.live.recorded_s > 0:

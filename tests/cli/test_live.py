@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,6 +61,65 @@ def test_a_click_arrives_within_a_block_of_the_latency_told(
     mixture, vocals = (soundfile.read(tmp_path / "take" / f"{name}.wav")[0] for name in ("mixture", "vocals"))
     assert len(mixture) == len(vocals) > 3.5 * 44100
     np.testing.assert_allclose(vocals, 0.5 * mixture, atol=1e-5)
+
+
+@pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+def test_when_the_sound_server_dies_it_goes_on_with_the_next_one(
+    tmp_path: Path, constant_bundle: Callable[..., Path]
+) -> None:
+    """Both devices are lost and found again; what is heard then is separated, and nothing pretends to be lost."""
+    server = VirtualAudio()
+    server.start()
+    environment = os.environ | server.environment
+    (tmp_path / "tone").write_bytes(np.full(2 * 60 * 44100, 0.5, "<f4").tobytes())
+    raw = ["--raw", "--format=float32le", "--rate=44100", "--channels=2"]
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def speak() -> None:
+        processes.append(
+            subprocess.Popen(["pacat", "-p", "-d", "rt_mic_feed", *raw, str(tmp_path / "tone")], env=environment)
+        )
+
+    model = str(constant_bundle(vocals=0.5, instrumental=0.5))
+    command = ["live", "--input", "rt_mic", "--output", "rt_out", "--model", model, "--gain", "vocals=-inf"]
+    try:
+        speak()
+        player = subprocess.Popen(
+            [sys.executable, "-m", "rtsep", *command, "--no-ui", "--record", str(tmp_path / "take")],
+            env=environment,
+            cwd=REPOSITORY,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        processes.append(player)  # type: ignore[arg-type]
+        assert player.stderr is not None
+        next(line for line in player.stderr if "rt_mic to rt_out" in line)
+        time.sleep(0.5)
+        server.kill()
+        assert "a sound device has stopped" in next(player.stderr)
+        server.restart()
+        speak()
+        began = time.monotonic()
+        assert "sound again" in next(player.stderr)
+        print(f"sound again after {time.monotonic() - began:.1f} s")
+        time.sleep(1.0)
+        with (tmp_path / "heard").open("wb") as file:
+            processes.append(subprocess.Popen(["parec", "-d", "rt_out.monitor", *raw], stdout=file, env=environment))
+            time.sleep(0.5)
+        player.send_signal(signal.SIGINT)
+        said = player.stderr.read()
+        assert player.wait(timeout=20) == 130
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+        server.stop()
+    print(said)
+    heard = np.fromfile(tmp_path / "heard", "<f4")
+    np.testing.assert_allclose(heard[2000:10000], 0.25, atol=1e-4)
+    assert "Traceback" not in said
+    mixture, vocals = (soundfile.read(tmp_path / "take" / f"{name}.wav")[0] for name in ("mixture", "vocals"))
+    assert len(mixture) == len(vocals) > 44100
 
 
 @pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
