@@ -148,7 +148,8 @@ class Engine:
     def notices(self) -> tuple[str, ...]:
         """What a user should know about the worker of now, one line each."""
         trouble = self.deck.worker.trouble
-        return (NOTICES[Trouble(trouble)],) if trouble else ()
+        lost = (f"{self.lost}; the CPU goes on",) if self.lost is not None else ()
+        return (*lost, NOTICES[Trouble(trouble)]) if trouble else lost
 
     @property
     def ready(self) -> bool:

@@ -50,6 +50,7 @@ LATE_S = 0.5
 """Stems that are late for this long are always late. The margin grows by at most a hop (or a block) at a time: one long
 pause of the machine is not its tail."""
 KEEP_S = 0.05
+NOTICES_KEPT = 100
 PASSAGES = 40
 """Looks at the time stamps, two seconds, of which the median is shown."""
 
@@ -133,7 +134,7 @@ class LivePlayer(Desk):
         self._late_since: float | None = None
         self._passages_s: deque[float] = deque(maxlen=PASSAGES)
         self._off_since: float | None = None
-        self._notices: list[str] = []
+        self._notices: deque[str] = deque(maxlen=NOTICES_KEPT)
 
     def __enter__(self) -> LivePlayer:
         return self
@@ -374,7 +375,7 @@ class LivePlayer(Desk):
             ended=False,
             latency=self.latency(),
             messages=tuple(text for text in (self.engine.failure, failed) if text is not None),
-            notices=tuple(self._notices),
+            notices=(*self.engine.notices, *self._notices),
             live=LiveStatus(
                 overflows=self._capture.overflows if self._capture is not None else 0,
                 rejumps=max(self._rejumps, 0),

@@ -15,7 +15,8 @@ import soundfile
 
 from rtsep.audio.callback import CallbackControl, mix_block
 from rtsep.audio.capture import CaptureControl, capture_block
-from rtsep.dsp.deck import Deck, Kind
+from rtsep.dsp.deck import Deck, Kind, Trouble
+from rtsep.engine.host import NOTICES
 from rtsep.engine.latency import algorithmic_latency
 from rtsep.errors import RtsepError
 from rtsep.player.live import LivePlayer
@@ -202,6 +203,16 @@ def test_a_worker_that_dies_leaves_the_dry_sound_and_comes_back(one: tuple[LiveP
     wait_until(lambda: stream.kinds[-60:] == [Kind.WET] * 60, limit_s=40)
     assert player.engine.restarts == 1
     assert player._margin < 0.25 * RATE + 441  # its absence is not taken for lateness
+
+
+def test_what_the_worker_has_to_say_is_told(one: tuple[LivePlayer, FakeLive]) -> None:
+    player, _ = one
+    player.deck.worker.trouble = Trouble.TOO_SLOW
+    assert NOTICES[Trouble.TOO_SLOW] in player.status().notices
+    player.deck.worker.trouble = Trouble.NONE
+    player.engine.lost = "cuda:0 failed"
+    assert "cuda:0 failed; the CPU goes on" in player.status().notices
+    player.engine.lost = None
 
 
 def test_it_is_recorded_meanwhile(live: Live, tmp_path: Path) -> None:
