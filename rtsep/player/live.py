@@ -340,7 +340,8 @@ class LivePlayer(Desk):
         published, skipped, restarts = (now - then for now, then in zip(work, self._work, strict=True))
         # Back after a pause it has skipped: that says nothing of the margin. Late all the time it skips and publishes.
         keeps_up = restarts == 0 and (skipped == 0 if head.kind == Kind.WET else published > 0)
-        if keeps_up and self._off_since is None:
+        # Stems that lack more than any margin were not late: there was no worker, and its successor skips nothing.
+        if keeps_up and self._off_since is None and head.shortfall <= self._largest_margin:
             step = min(self._whole_blocks(head.shortfall), self._whole_blocks(HOP))
             self._margin = min(self._margin + step, self._largest_margin)
         if self._margin > before:

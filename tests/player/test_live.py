@@ -203,6 +203,8 @@ def test_a_worker_that_dies_leaves_the_dry_sound_and_comes_back(one: tuple[LiveP
     wait_until(lambda: stream.kinds[-60:] == [Kind.WET] * 60, limit_s=40)
     assert player.engine.restarts == 1
     assert player._margin < 0.25 * RATE + 441  # its absence is not taken for lateness
+    told = [notice for notice in player.status().notices if "ms late" in notice]
+    assert all(float(notice.split()[2]) < 260 for notice in told)
 
 
 def test_what_the_worker_has_to_say_is_told(one: tuple[LivePlayer, FakeLive]) -> None:
