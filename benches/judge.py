@@ -19,6 +19,7 @@ REST = 0.1
 SILENCE = 1e-3
 BEFORE = RATE + 2  # of what entered is kept: a delay beyond a second is not looked for
 SEARCH = RATE // 2
+PATIENCE = 16  # wrong windows in a row between two searches
 HIGHEST_HZ = 3000
 PERIOD = 2**18
 
@@ -51,41 +52,43 @@ class Judge:
         self._entered = np.zeros(0, np.float64)
         self._left = np.zeros(0, np.float64)
         self._origin = 0  # place of the first sample of both
-        self._was_wrong = False
+        self._wrong_run = 0  # windows in a row
         self._following = False  # the delay is known to fractions of a sample
+
+    def count_from_now(self) -> None:
+        """Forget what was judged, not where it stands."""
+        self.judged = self.silent = self.wrong = 0
+        self.delays = (np.inf, -np.inf)
+        self.faults.clear()
 
     def take(self, entered: NDArray[np.float32], left: NDArray[np.float32]) -> None:
         """Judge some more of the two sounds (n,), which are of one time."""
         self._entered = np.concatenate([self._entered, entered])
         self._left = np.concatenate([self._left, left])
-        if self.delay is None and not self._find():
-            return
-        at = BEFORE
-        while self.delay is not None and len(self._left) - at >= WINDOW:
-            self._window(at)
-            at += WINDOW
-        self._forget(at - BEFORE)
+        while len(self._left) >= BEFORE + (SEARCH if self.delay is None else WINDOW + 1):
+            if self.delay is None:
+                self._find()
+            else:
+                self._window()
+                self._forget(WINDOW)
 
-    def _find(self) -> bool:
+    def _find(self) -> None:
         """Look for the delay of the next half second. What nowhere entered is wrong, once there was a delay at all."""
         part, whole = self._left[BEFORE : BEFORE + SEARCH], self._entered[: BEFORE + SEARCH]
-        if len(part) < SEARCH:
-            return False
         size = 1 << (len(whole) + len(part)).bit_length()
         match = np.fft.irfft(np.fft.rfft(whole, size) * np.conj(np.fft.rfft(part, size)), size)[2 : BEFORE + 1]
         peak = int(np.argmax(match))
         if match[peak] > 0.5 * np.sum(part**2) > 0:
             self.delay, self._following = float(BEFORE - 2 - peak), False
-            return True
-        if self.judged:
+            return
+        if self._wrong_run:
             self.judged += SEARCH
             self.wrong += SEARCH
         self._forget(SEARCH)
-        return False
 
-    def _window(self, at: int) -> None:
+    def _window(self) -> None:
         assert self.delay is not None
-        whole = round(self.delay)
+        at, whole = BEFORE, round(self.delay)
         expected = self._entered[at - whole - 1 : at - whole + WINDOW + 1]
         got, sound = self._left[at : at + WINDOW], expected[1:-1]
         loudness = np.sqrt(np.mean(sound**2))
@@ -98,14 +101,14 @@ class Judge:
         step = self._following and abs(whole + shift - self.delay) > STEP
         self.judged += WINDOW
         if rest > REST or step:
-            if not self._was_wrong:
+            if not self._wrong_run:
                 self.faults.append(self._origin + at)
             self.wrong += WINDOW
-            if self._was_wrong:  # two in a row: perhaps it goes on elsewhere
+            self._wrong_run += 1
+            if self._wrong_run % PATIENCE == 2:  # more than a click: perhaps it goes on elsewhere
                 self.delay = None
-            self._was_wrong = True
             return
-        self._was_wrong, self._following = False, True
+        self._wrong_run, self._following = 0, True
         self.delay = whole + shift
         self.delays = (min(self.delays[0], self.delay), max(self.delays[1], self.delay))
 

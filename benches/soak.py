@@ -24,8 +24,8 @@ from benches.soak_paths import JackPath, PulsePath
 from rtsep.errors import RtsepError
 
 BLOCK = 256
-SETTLE_S = 3.0
-"""Between the player's first report and the first that counts."""
+SETTLE_S = 10.0
+"""From the player's first report on nothing counts: the corrector of two streams takes that long to find their ratio."""
 POINTS = 360
 
 
@@ -54,7 +54,7 @@ def run(minutes: float, busy: bool, jack: bool, model: str | None, out: Path) ->
     judge, interrupted = Judge(), False
     interval_s = max(1.0, 60 * minutes / POINTS)
     reports: list[dict[str, Any]] = []
-    underruns: int | None = None
+    first, underruns, underruns_before = 0, None, None
     with ExitStack() as stack:
         _material()
         path = stack.enter_context((JackPath if jack else PulsePath)(endless_sound))
@@ -70,33 +70,35 @@ def run(minutes: float, busy: bool, jack: bool, model: str | None, out: Path) ->
             listening.start()
             time.sleep(SETTLE_S)
             first = len(player.reports)
+            judge.count_from_now()
             underruns_before = path.underruns()
-            began = time.monotonic()
-            try:
-                while time.monotonic() - began < 60 * minutes:
-                    listening.check()
-                    player.wait()
-                    if sys.stderr.isatty():
-                        print(f"\r{(time.monotonic() - began) / 60:.1f} of {minutes:g} minutes", end="", file=sys.stderr)
-                    time.sleep(min(1.0, 60 * minutes))
-                player.wait(first + 2)
-            except KeyboardInterrupt:
-                interrupted = True
-                report.problem("ended early by control-C; these are the figures until then")
-            underruns_after = path.underruns()
-            listening.stop()
-            reports = player.reports[max(first - 1, 0) :]
-            underruns = None if underruns_after is None else underruns_after - (underruns_before or 0)
+            _let_time_go_by(minutes, listening, player)
+            player.wait(first + 2)
         except KeyboardInterrupt:
             interrupted = True
-    if len(reports) < 2 or judge.delay is None and not judge.judged:
+            report.problem("ended early by control-C; these are the figures until then")
+        if judge.judged:
+            listening.stop()
+            reports = player.reports[first - 1 :]
+            underruns = None if underruns_before is None else (path.underruns() or 0) - underruns_before
+    if len(reports) < 2:
         if interrupted:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt  # before anything was measured
         raise RtsepError("nothing was heard of the player; there is nothing to judge")
     _tell(report, reports, judge, underruns)
     _draw(report, out, name, reports)
     report.write(out)
     return 130 if interrupted else int(judge.wrong > 0)
+
+
+def _let_time_go_by(minutes: float, listening: _Listening, player: LiveRun) -> None:
+    began = time.monotonic()
+    while (gone_s := time.monotonic() - began) < 60 * minutes:
+        listening.check()
+        player.wait()
+        if sys.stderr.isatty():
+            print(f"\r{gone_s / 60:.1f} of {minutes:g} minutes ", end="", file=sys.stderr, flush=True)
+        time.sleep(0.5)
 
 
 class _Listening(threading.Thread):

@@ -128,6 +128,7 @@ class JackPath(_Path):
         self._stack.callback(server.terminate)
         self._run(["jack_wait", "-w", "-t", "20"])
         os.environ.update(ours)  # before PortAudio begins in this process
+        self._stack.callback(_end_portaudio)  # before the server ends, or it ends this process
         self._open()
         return self
 
@@ -196,6 +197,13 @@ class JackPath(_Path):
     def _keep_saying(self) -> None:
         while not self._ending.wait(0.1):
             self._say()
+
+
+def _end_portaudio() -> None:
+    import sounddevice
+
+    while sounddevice._initialized:
+        sounddevice._terminate()
 
 
 def _folder() -> tempfile.TemporaryDirectory[str]:
