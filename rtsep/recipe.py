@@ -69,6 +69,8 @@ class Train(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Every stem goes through a random equaliser of up to this much."""
     silence_share: float = 0.0
     """Of the crops, how many have one stem silenced for a random span."""
+    energy_weight: float = 0.0
+    """Of the error's energy in the loss, see `rtsep.train.losses.separation_loss`."""
     chunks: tuple[int, ...] = (1,)
 
     def __post_init__(self) -> None:

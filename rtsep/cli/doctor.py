@@ -12,6 +12,7 @@ from cyclopts import Parameter
 
 import rtsep
 from rtsep.engine.options import check_block
+from rtsep.engine.priority import raise_priority
 from rtsep.errors import RtsepError
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ def _look_at_versions(report: _Report) -> None:
         "platform": platform.platform(),
         "processors": os.cpu_count(),
         "usable_processors": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "worker_priority": raise_priority(),  # and what is measured below runs like the worker
         "load_1_min": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
     }
 

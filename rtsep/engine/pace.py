@@ -56,8 +56,9 @@ class Pace:
         self.restart_s = many_s
         if _fits(self.frames, step_s):
             self.doubtful = self._failed = False
-            raised = self._raises and self.frames == MAX_CHUNK
-            self._words.trouble = Trouble.CHUNK_RAISED if raised else Trouble.NONE
+            if self._words.trouble != Trouble.NOT_NUMBERS:  # that passes with a step that gives numbers again
+                raised = self._raises and self.frames == MAX_CHUNK
+                self._words.trouble = Trouble.CHUNK_RAISED if raised else Trouble.NONE
             return 0.0
         if self._failed:  # once is no proof on a busy machine
             self._words.trouble = Trouble.TOO_SLOW

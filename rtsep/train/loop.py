@@ -119,7 +119,7 @@ class Trainer:
         choice = int(self.sampler.random.integers(len(train.chunks)))
         masks = self.network(mixture[:, :, :bins].abs().permute(0, 3, 2, 1), chunk=train.chunks[choice] or None)
         masks = spread_high_band(masks.permute(0, 4, 1, 3, 2), len(self.bins))
-        loss = separation_loss(masks, mixture, stems, weight)
+        loss = separation_loss(masks, mixture, stems, weight, train.energy_weight)
         if not math.isfinite(loss.item()):
             torch.save({"mixture": mixture, "stems": stems}, self.folder / "nan_batch.pt")
             raise RtsepError(

@@ -60,7 +60,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["seperate", "x"], "did you mean separate?"),
         (["models", "lst"], "did you mean list?"),
-        (["zzz"], "there is play, separate"),
+        (["zzz"], "there is play, live, separate"),
         (["devices", "--jsn"], "--jsn"),
         (["separate", "-o", "x"], "FILES"),
         (["separate", "a.wav"], "--out"),

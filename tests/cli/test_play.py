@@ -349,7 +349,7 @@ def test_without_portaudio_stems_are_written_too(
 def test_a_long_start_is_announced(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(session, "PATIENCE_S", 0.05)
     for quiet, inside_s, said in ((False, 0.3, 1), (True, 0.3, 0), (False, 0.0, 0)):
-        with session._patience(quiet):
+        with session.patience(quiet):
             time.sleep(inside_s)
         time.sleep(0.1)
         assert len(capsys.readouterr().err.splitlines()) == said
