@@ -28,11 +28,9 @@ its command, machine, load and how long it took: judge by ratios within a part a
 
 def document(folder: Path) -> str:
     """The document that the JSON in `folder` makes."""
-    parts = [HEAD]
-    for name in ORDER:
-        if (path := folder / f"{name}.json").exists():
-            parts.append(section(json.loads(path.read_text(encoding="utf-8")), "benchmarks/"))
-    return "\n".join(parts)
+    found = [path for name in ORDER if (path := folder / f"{name}.json").exists()]
+    sections = [section(json.loads(path.read_text(encoding="utf-8")), "benchmarks/") for path in found]
+    return "\n".join([HEAD, *sections])
 
 
 def main() -> int:
@@ -45,7 +43,9 @@ def main() -> int:
             for picture in json.loads(path.read_text(encoding="utf-8"))["pictures"]:
                 shutil.copyfile(folder / picture, KEPT / picture)
     if not any(KEPT.glob("*.json")):
-        print(f"nothing is measured yet in {folder}: rtsep bench throughput (and latency, soak, peers)", file=sys.stderr)
+        print(
+            f"nothing is measured yet in {folder}: rtsep bench throughput (and latency, soak, peers)", file=sys.stderr
+        )
         return 1
     DOCUMENT.write_text(document(KEPT), encoding="utf-8")
     return 0

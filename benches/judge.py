@@ -1,8 +1,9 @@
 """The judge of a soak: is every sample that entered heard once, at its place?
 
 All faders at 0 dB the stems sum to the mixture: what leaves is what entered, a constant time later. Two streams keep
-step by a corrector, which moves by fractions of a sample; so each short window is compared with what entered shifted by
-as much as fits best. A sample lost or doubled is a step of that shift, and a gap, a repetition or another sound is a rest.
+step by a corrector, which moves by fractions of a sample; so each short window is compared with what entered, shifted
+by as much as fits best. A sample lost or doubled is a step of that shift; a gap, a repetition or another sound leaves
+a rest.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from numpy.typing import NDArray
 
 RATE = 44100
 WINDOW = 512
-STEP = 0.25
-"""Samples by which the shift may differ from window to window; a corrector at 100 ppm moves by 0.05."""
+STEP = 0.6
+"""Samples by which the shift may differ from window to window: a corrector at its limit, 1000 ppm, moves by 0.5."""
 REST = 0.1
 """Of a window's RMS that may be left over: shifted by one sample, a window of the noise below leaves 0.25."""
 SILENCE = 1e-3

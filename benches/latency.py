@@ -26,7 +26,7 @@ LEVEL = 0.1
 
 def run(given: str | None, taken: str | None, seconds: float, jumps: int, model: str | None, out: Path) -> int:
     """Measure and write; 1 where a latency told is further from the measured than a block."""
-    report = Report("latency", "Latency", "one for the worker")
+    report = Report("latency", "Latency", "one for network and FFTs, in the worker")
     right = True
     if given is not None and taken is not None:
         report.name = "latency-devices"

@@ -126,7 +126,7 @@ def constant_model(folder: Path) -> str:
 
 def main() -> None:
     """Be the player, until stdin ends."""
-    from rtsep.audio.devices import find_device, find_again
+    from rtsep.audio.devices import find_again, find_device
     from rtsep.audio.live_stream import LiveStream
     from rtsep.cli.live_session import report
     from rtsep.cli.quiet import libraries_silenced
@@ -149,7 +149,10 @@ def main() -> None:
                     hops, times = player.deck.worker.hops, player.deck.worker.recent_times()
                     told = report(player.status(), player, given, taken) | {
                         "seconds": time.monotonic() - began,
-                        "hop_times_us": times[len(times) - min(hops - counted, len(times)) :].round().astype(int).tolist(),
+                        "hop_times_us": times[len(times) - min(hops - counted, len(times)) :]
+                        .round()
+                        .astype(int)
+                        .tolist(),
                         "player_mib": _resident_mib(os.getpid()),
                         "worker_mib": _resident_mib(player.engine.worker_pid),
                     }

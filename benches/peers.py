@@ -36,7 +36,7 @@ def run(install: tuple[str, ...], seconds: float, model: str | None, out: Path) 
         if name not in PACKAGES:
             raise UsageError(f"--install {name}: expected {', '.join(PACKAGES)}")
         _install(name, out)
-    report = Report("peers", "Peers", "one each")
+    report = Report("peers", "Peers", "one for each separator")
     sound = soundfile.read(SONG, dtype="float32", frames=round(seconds * SAMPLE_RATE))[0].T
     rows = [_rtsep(model, chunk, sound) for chunk in CHUNKS]
     with tempfile.TemporaryDirectory() as folder:
@@ -83,7 +83,7 @@ def _peer(name: str, wav: Path, out: Path, report: Report) -> list[Row]:
     if not python.exists():
         report.problem(f"{name} is not installed; rtsep bench peers --install {name} does it")
         return []
-    threads = {key: "1" for key in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")}
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"), "1")
     program = PROGRAMS / f"{name.replace('-', '_')}.py"
     try:
         done = subprocess.run(

@@ -20,7 +20,7 @@ def histogram(report: Report, folder: Path, name: str, shows: str, series: Mappi
     least, most = min(values.min() for values in times.values()), max(values.max() for values in times.values())
     edges = np.geomspace(max(least, 1e-3) / 1.1, max(most, HOP_MS) * 1.1, 120)
 
-    def draw(figure) -> None:  # noqa: ANN001 - matplotlib is optional
+    def draw(figure) -> None:
         axes = figure.add_subplot()
         for label, values in times.items():
             axes.hist(values, edges, histtype="step", label=f"{label} ({len(values)})")
@@ -41,7 +41,7 @@ def timeline(
 ) -> None:
     """Draw lanes under each other, each with its curves by label, over minutes."""
 
-    def draw(figure) -> None:  # noqa: ANN001
+    def draw(figure) -> None:
         minutes = np.asarray(times_s) / 60
         for row, (unit, curves) in enumerate(lanes.items()):
             axes = figure.add_subplot(len(lanes), 1, row + 1)
@@ -57,7 +57,7 @@ def timeline(
     _picture(report, folder, name, shows, (9, 2.2 * len(lanes)), draw)
 
 
-def _picture(report: Report, folder: Path, name: str, shows: str, size: tuple[float, float], draw) -> None:  # noqa: ANN001
+def _picture(report: Report, folder: Path, name: str, shows: str, size: tuple[float, float], draw) -> None:
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure

@@ -95,7 +95,9 @@ class Report:
 def head(report: Mapping[str, Any]) -> str:
     """See `Report.head`; of a report as its JSON has it."""
     machine, loads = report["machine"], [report["load_before"], report["load_after"]]
-    load_text = " to ".join("?" if value is None else f"{value:.1f}" for value in loads[: 2 if report["seconds"] else 1])
+    load_text = " to ".join(
+        "?" if value is None else f"{value:.1f}" for value in loads[: 2 if report["seconds"] else 1]
+    )
     lasted = f", {report['seconds']:.0f} s" if report["seconds"] else ""
     return "\n".join(
         [

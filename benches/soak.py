@@ -25,7 +25,7 @@ from rtsep.errors import RtsepError
 
 BLOCK = 256
 SETTLE_S = 10.0
-"""From the player's first report on nothing counts: the corrector of two streams takes that long to find their ratio."""
+"""After the player's first report, before anything counts: a corrector takes that long to find its ratio."""
 POINTS = 360
 
 
@@ -50,7 +50,7 @@ def run(minutes: float, busy: bool, jack: bool, model: str | None, out: Path) ->
     name = "-".join(["soak", *(["jack"] if jack else []), *(["busy"] if busy else [])])
     where = "on JACK's dummy clock" if jack else "through virtual devices"
     also = ", the other core busy" if busy else ""
-    report = Report(name, f"Soak {where}{also}", "one for the worker, two for the player's own work")
+    report = Report(name, f"Soak {where}{also}", "one for network and FFTs, in the worker")
     judge, interrupted = Judge(), False
     interval_s = max(1.0, 60 * minutes / POINTS)
     reports: list[dict[str, Any]] = []
@@ -85,7 +85,7 @@ def run(minutes: float, busy: bool, jack: bool, model: str | None, out: Path) ->
         if interrupted:
             raise KeyboardInterrupt  # before anything was measured
         raise RtsepError("nothing was heard of the player; there is nothing to judge")
-    _tell(report, reports, judge, underruns)
+    _tell(report, reports, judge, jack, underruns)
     _draw(report, out, name, reports)
     report.write(out)
     return 130 if interrupted else int(judge.wrong > 0)
@@ -133,7 +133,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _tell(report: Report, reports: list[dict[str, Any]], judge: Judge, underruns: int | None) -> None:
+def _tell(report: Report, reports: list[dict[str, Any]], judge: Judge, jack: bool, underruns: int | None) -> None:
     first, last = reports[0], reports[-1]
 
     def grown(*keys: str) -> Any:
@@ -170,7 +170,9 @@ def _tell(report: Report, reports: list[dict[str, Any]], judge: Judge, underruns
         ),
     ]
     told = [f"at {fault / RATE:.1f} s" for fault in judge.faults[:5]]
-    note = f"The first faults: {', '.join(told)}." if told else ""
+    note = "The latency measured is the delay of the capture"
+    note += ", between two clients: without the ports' own, which is part of that reported. " if jack else ". "
+    note += f"The first faults: {', '.join(told)}." if told else "No sample was lost, doubled or changed."
     report.add(Table(f"Live at K = 1, block {BLOCK}, {last['model']} on {last['compute']}", facts, note))
     for notice in last["notices"][len(first["notices"]) :] + last["messages"]:
         report.problem(f"the player said: {notice}")

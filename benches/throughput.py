@@ -1,4 +1,4 @@
-"""How fast: hops stage by stage for each way to compute, and whole songs against their duration, on one core and two."""
+"""How fast: hops stage by stage for each way to compute, and whole songs, on one core and on two."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LIMIT_S = 600.0
 
 def run(model: str | None, compute: str, hops: int, out: Path) -> int:
     """Measure and write."""
-    report = Report("throughput", "Throughput", "one a process for network and FFTs")
+    report = Report("throughput", "Throughput", "one for network and FFTs, in each process")
     bundle = find_bundle(model)
     found = hop.measure(bundle, compute, hops)
     for table in hop.tables(found):

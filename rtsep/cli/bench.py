@@ -1,4 +1,4 @@
-"""`rtsep bench`: measurements to trust. The code lies in `benches/`, in a checkout of the repository and not in the wheel."""
+"""`rtsep bench`: the door to `benches/`, which lies in a checkout of the repository and not in the wheel."""
 
 from __future__ import annotations
 

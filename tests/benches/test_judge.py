@@ -42,16 +42,17 @@ def test_a_corrector_that_moves_slowly_is_right() -> None:
 
 
 @pytest.mark.parametrize("lost", [1, -1, 64, 3000])
-def test_samples_lost_or_doubled_are_one_fault(lost: int) -> None:
+@pytest.mark.parametrize("phase", range(0, WINDOW, 73))
+def test_samples_lost_or_doubled_are_one_fault(lost: int, phase: int) -> None:
     """`lost` negative: so many are heard twice."""
-    at = 4 * RATE + 123
+    at = 4 * RATE + phase
     whole = late(sound(), 4000)
     left = np.concatenate([whole[:at], whole[at + lost :]])
     judge = judged(sound()[: len(left)], left)
     assert len(judge.faults) == 1
-    assert 0 <= at - judge.faults[0] < WINDOW
+    assert -WINDOW <= at - judge.faults[0] < WINDOW
     assert 0 < judge.wrong <= 4 * WINDOW
-    assert judge.delays[0] == pytest.approx(min(4000, 4000 - lost), abs=0.01)
+    assert judge.delays[0] == pytest.approx(min(4000, 4000 - lost), abs=0.3)
 
 
 @pytest.mark.parametrize("gap", [32, 1000, RATE])
