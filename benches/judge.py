@@ -19,7 +19,7 @@ REST = 0.1
 """Of a window's RMS that may be left over: shifted by one sample, a window of the noise below leaves 0.25."""
 SILENCE = 1e-3
 BEFORE = RATE + 2  # of what entered is kept: a delay beyond a second is not looked for
-SEARCH = RATE // 2
+SEARCH = RATE // 8
 PATIENCE = 16  # wrong windows in a row between two searches
 HIGHEST_HZ = 3000
 PERIOD = 2**18
@@ -74,7 +74,7 @@ class Judge:
                 self._forget(WINDOW)
 
     def _find(self) -> None:
-        """Look for the delay of the next half second. What nowhere entered is wrong, once there was a delay at all."""
+        """Look for the delay of what left next. What nowhere entered is wrong, once there was a delay at all."""
         part, whole = self._left[BEFORE : BEFORE + SEARCH], self._entered[: BEFORE + SEARCH]
         size = 1 << (len(whole) + len(part)).bit_length()
         match = np.fft.irfft(np.fft.rfft(whole, size) * np.conj(np.fft.rfft(part, size)), size)[2 : BEFORE + 1]

@@ -62,7 +62,7 @@ def test_silence_where_sound_was_due_is_a_fault_and_no_more(gap: int) -> None:
     judge = judged(sound(), left)
     assert len(judge.faults) == 1
     assert gap <= judge.wrong + 2 * WINDOW
-    assert judge.wrong <= gap + RATE // 2 + 4 * WINDOW
+    assert judge.wrong <= gap + RATE // 8 + 4 * WINDOW
 
 
 def test_silence_that_entered_is_no_fault_and_not_judged() -> None:
