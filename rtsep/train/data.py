@@ -118,10 +118,11 @@ def is_held_out(name: str, source: DataSource) -> bool:
 
 
 def load_songs(recipe: Recipe, data: Path, cache: Path, held_out: bool) -> list[Song]:
-    """All training songs (or all held-out ones) of a recipe."""
+    """All training songs, or all held-out ones: for these, sources that hold none out need not be there."""
     return [
         decode_song(name, files, source, recipe.stems, cache)
         for source in recipe.train.data
+        if source.holdout or not held_out
         for name, files in find_songs(data, source).items()
         if is_held_out(name, source) == held_out
     ]

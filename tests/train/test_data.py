@@ -24,6 +24,15 @@ def test_held_out_songs_are_never_trained_on(recipe_path: Path, tmp_path: Path) 
     assert [song.name for song in load_songs(recipe, data, tmp_path, held_out=True)] == ["held"]
 
 
+def test_to_evaluate_only_what_holds_songs_out_must_be_there(recipe_path: Path, tmp_path: Path) -> None:
+    recipe, data = load_recipe(recipe_path), recipe_path.parent.parent
+    elsewhere = (*recipe.train.data, DataSource(folder="not here", layout="stems"))
+    recipe = replace(recipe, train=replace(recipe.train, data=elsewhere))
+    assert [song.name for song in load_songs(recipe, data, tmp_path, held_out=True)] == ["held"]
+    with pytest.raises(RtsepError, match="not here"):
+        load_songs(recipe, data, tmp_path, held_out=False)
+
+
 def test_a_song_is_decoded_once_and_again_when_its_files_change(recipe_path: Path, tmp_path: Path) -> None:
     recipe, data = load_recipe(recipe_path), recipe_path.parent.parent
     load_songs(recipe, data, tmp_path, held_out=True)
