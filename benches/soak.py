@@ -63,10 +63,10 @@ def run(minutes: float, busy: bool, jack: bool, model: str | None, out: Path) ->
         player = stack.enter_context(
             LiveRun(path.environment, path.given, path.taken, block=BLOCK, model=model, interval_s=interval_s)
         )
+        listening = _Listening(path, judge)
         try:
             player.wait()
             path.connect()
-            listening = _Listening(path, judge)
             listening.start()
             time.sleep(SETTLE_S)
             first = len(player.reports)
@@ -77,7 +77,7 @@ def run(minutes: float, busy: bool, jack: bool, model: str | None, out: Path) ->
         except KeyboardInterrupt:
             interrupted = True
             report.problem("ended early by control-C; these are the figures until then")
-        if judge.judged:
+        if first:
             listening.stop()
             reports = player.reports[first - 1 :]
             underruns = None if underruns_before is None else (path.underruns() or 0) - underruns_before
@@ -92,6 +92,7 @@ def run(minutes: float, busy: bool, jack: bool, model: str | None, out: Path) ->
 
 
 def _let_time_go_by(minutes: float, listening: _Listening, player: LiveRun) -> None:
+    print(f"rtsep: measuring for {minutes:g} minutes; control-C ends it early", file=sys.stderr, flush=True)
     began = time.monotonic()
     while (gone_s := time.monotonic() - began) < 60 * minutes:
         listening.check()

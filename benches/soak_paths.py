@@ -82,7 +82,7 @@ class PulsePath(_Path):
             yield both[:2], both[2:]
 
     def _start(self, command: list[str], **pipes: Any) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(
+        process: subprocess.Popen[bytes] = subprocess.Popen(
             command, env=self.environment, stderr=subprocess.DEVNULL, start_new_session=True, **pipes
         )
         self._stack.callback(process.wait)

@@ -22,7 +22,7 @@ from rtsep.cli.main import main
         (["throughput", "--hops", "1"], 2, "--hops 1"),
         (["throughput", "--model", "nothing-like-it"], 1, "nothing-like-it"),
         (["peers", "--install", "winamp"], 2, "--install winamp: expected hs-tasnet, demucs, spleeter"),
-        (["speed"], 2, "there is latency, soak, throughput, peers"),
+        (["zzz"], 2, "there is latency, soak, throughput, peers"),
     ],
 )
 def test_what_cannot_be_measured_is_one_line(
