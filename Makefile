@@ -5,13 +5,14 @@ SONG := $(firstword $(sort $(wildcard demo/*/mixture.flac)))
 NEEDS := pyproject.toml constraints.txt scripts/setup.sh
 export PIP_ARGS PYTHON
 
-.PHONY: help setup play test lint wheel clean
+.PHONY: help setup play test lint bench wheel clean
 
 help:
 	@echo "make play    set up and play the bundled song without its vocals"
 	@echo "make setup   set up only: .venv, Python packages, PortAudio"
 	@echo "make test    set up, then ruff, pyright and pytest"
 	@echo "make lint    ruff and pyright"
+	@echo "make bench   docs/benchmarks.md from what rtsep bench has left in out/bench"
 	@echo "make wheel   build dist/rtsep-*.whl"
 	@echo "make clean   remove what the other targets made, except .venv"
 
@@ -28,6 +29,9 @@ lint: .venv/ready-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/pyright
+
+bench: .venv/ready-test
+	$(BIN)/python -m benches.document
 
 wheel: .venv/ready-test
 	$(BIN)/python -m hatchling build -t wheel -d dist

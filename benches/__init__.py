@@ -1,1 +1,1 @@
-"""Measurements, run by hand; each prints the machine, the versions and the command that it was."""
+"""Measurements behind `rtsep bench`; each is told with the machine, the versions and the command that it was."""

@@ -1,17 +1,12 @@
 """How long a jump takes: from the key to the first separated sample that leaves the callback, decoder included.
 
-    python -m benches.seek [--model MODEL] [--jumps N] [FORMAT ...]
-
 Plays the bundled song, four times over, as WAV, FLAC, MP3, Ogg Vorbis, Opus and M4A, through decoder, worker process
 and compiled callback; a clock asks for blocks of 256 samples at the pace of a device. A device adds its own latency,
-which is not in these numbers. Prints p50, p95 and maximum for jumps to anywhere and to a cue.
+which is not in these numbers.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
-import platform
 import tempfile
 import threading
 import time
@@ -21,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from benches.report import SONG, Row, Table, tail
 from rtsep.audio.callback import CallbackControl, mix_block
 from rtsep.dsp.deck import Deck, Kind
 from rtsep.player.transport import Player
@@ -30,7 +26,6 @@ BLOCK = 256
 SETTLE_S = 1.0
 """Between two jumps: nobody presses a key while the last jump is still under way."""
 FORMATS = ("wav", "flac", "mp3", "ogg", "opus", "m4a")
-SONG = Path(__file__).parent.parent / "demo" / "paper-boats" / "mixture.flac"
 
 
 class Clock:
@@ -128,27 +123,21 @@ def measure(path: Path, model: str | None, jumps: int) -> tuple[np.ndarray, np.n
     return np.array(anywhere), np.array(cue)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="How long a jump takes.")
-    parser.add_argument("formats", nargs="*", default=FORMATS, metavar="FORMAT")
-    parser.add_argument("--model")
-    parser.add_argument("--jumps", type=int, default=30)
-    options = parser.parse_args()
+def table(model: str | None, jumps: int) -> Table:
+    """Every format, jumps to anywhere and to a cue."""
     song = np.concatenate([soundfile.read(SONG, dtype="float32")[0]] * 4)
-    print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, blocks of {BLOCK} samples")
-    print(f"command: python -m benches.seek --jumps {options.jumps}", *options.formats, "\n")
-    print("| format | jump | p50 ms | p95 ms | max ms |")
-    print("| --- | --- | ---: | ---: | ---: |")
+    rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
-        for name in options.formats:
+        for name in FORMATS:
             path = Path(folder) / f"song.{name}"
-            write(path, song)
-            for kind, times in zip(
-                ("anywhere", "to the cue"), measure(path, options.model, options.jumps), strict=True
-            ):
-                p50, p95 = np.percentile(times, [50, 95])
-                print(f"| {name} | {kind} | {p50:.0f} | {p95:.0f} | {times.max():.0f} |", flush=True)
-
-
-if __name__ == "__main__":
-    main()
+            try:
+                write(path, song)
+            except ImportError:
+                continue  # M4A without the extra aac
+            for kind, times_ms in zip(("anywhere", "to the cue"), measure(path, model, jumps), strict=True):
+                rows.append({"format": name, "jump": kind, "jumps": jumps} | tail(times_ms))
+    return Table(
+        "Jumps, from the key to the first separated sample",
+        rows,
+        f"Out of the callback, in blocks of {BLOCK} samples; the device's own latency comes on top.",
+    )

@@ -31,6 +31,9 @@ _MODULES = [
     ["module-remap-sink", f"sink_name={SPEAKERS}", "master=rt_all", f"master_channel_map={_REAR}", *_PAIR],
     ["module-remap-sink", f"sink_name={FEED}", "master=rt_all", f"master_channel_map={_FRONT}", *_PAIR],
 ]
+RECORDING = ["parec", "-d", "rt_all.monitor", "--raw", "--format=float32le", f"--rate={RATE}", "--channels=4"]
+RECORDING += [f"--channel-map={_FRONT},{_REAR}"]
+"""The command that records both ends, interleaved: microphone, microphone, speakers, speakers."""
 _DEVICES = f"""
 pcm.{SPEAKERS} {{ type pulse device "{SPEAKERS}" hint {{ show on description "speakers" }} }}
 pcm.{FEED} {{ type pulse device "{FEED}" hint {{ show on description "feeds the microphone" }} }}
@@ -72,11 +75,8 @@ class LivePath:
 
     def record(self) -> None:
         """Begin to record both ends."""
-        form = ["--raw", "--format=float32le", f"--rate={RATE}", "--channels=4", f"--channel-map={_FRONT},{_REAR}"]
         with (self._folder / "both.raw").open("wb") as file:
-            self._processes.append(
-                subprocess.Popen(["parec", "-d", "rt_all.monitor", *form], stdout=file, env=self.environment)
-            )
+            self._processes.append(subprocess.Popen(RECORDING, stdout=file, env=self.environment))
 
     def say(self, sound: np.ndarray) -> None:
         """Play `sound` (2, n) into the microphone; returns at once."""

@@ -28,11 +28,26 @@ _COMMANDS = {
     "train": ("rtsep.cli.train:train", "Train a model."),
     "eval": ("rtsep.cli.eval:evaluate", "Measure how well a model separates."),
 }
-_MODELS = {
-    "list": ("rtsep.cli.models:list_models", "List the models that are here."),
-    "check": (
-        "rtsep.cli.models:check_models",
-        "Verify models: checksum, and the contract that streaming rests on.",
+_GROUPS = {
+    "models": (
+        "List and check models.",
+        {
+            "list": ("rtsep.cli.models:list_models", "List the models that are here."),
+            "check": (
+                "rtsep.cli.models:check_models",
+                "Verify models: checksum, and the contract that streaming rests on.",
+            ),
+        },
+    ),
+    "bench": (
+        "Measure latency, soaks, throughput and peers, from a checkout.",
+        {
+            "latency": ("rtsep.cli.bench:latency", "Latency told against latency measured; jumps."),
+            "soak": ("rtsep.cli.bench:soak", "Live for a long time, every sample judged."),
+            "throughput": ("rtsep.cli.bench:throughput", "Hops stage by stage, and whole songs."),
+            "peers": ("rtsep.cli.bench:peers", "Other separators on the same sound."),
+            "corrector": ("rtsep.cli.bench:corrector", "The clock corrector: cost and precision."),
+        },
     ),
 }
 
@@ -50,12 +65,12 @@ def build_app(words: Sequence[str]) -> App:
         suppress_keyboard_interrupt=False,
     )
     wanted = words[0] if words else ""
-    _check_word("rtsep", wanted, [*_COMMANDS, "models"])
+    _check_word("rtsep", wanted, [*_COMMANDS, *_GROUPS])
     _register(app, _COMMANDS, wanted)
-    models = app.command(App(name="models", help="List and check models."))
-    wanted = words[1] if wanted == "models" and len(words) > 1 else ""
-    _check_word("rtsep models", wanted, [*_MODELS])
-    _register(models, _MODELS, wanted)
+    for group, (text, commands) in _GROUPS.items():
+        inner = words[1] if wanted == group and len(words) > 1 else ""
+        _check_word(f"rtsep {group}", inner, [*commands])
+        _register(app.command(App(name=group, help=text)), commands, inner)
     return app
 
 

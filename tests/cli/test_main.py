@@ -115,7 +115,8 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, error: Excep
 def test_every_command_leads_to_a_function() -> None:
     import importlib
 
-    for place, _ in [*command_line._COMMANDS.values(), *command_line._MODELS.values()]:
+    groups = [commands for _, commands in command_line._GROUPS.values()]
+    for place, _ in [place for commands in (command_line._COMMANDS, *groups) for place in commands.values()]:
         module, _, name = place.partition(":")
         assert callable(getattr(importlib.import_module(module), name)), place
 

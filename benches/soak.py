@@ -1,0 +1,209 @@
+"""Live for a long time, every sample judged: late hops, underruns, memory, and what happened when."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from benches.judge import PERIOD, RATE, Judge, counter
+from benches.live_run import LiveRun
+from benches.pictures import histogram, timeline
+from benches.report import SONG, Report, Table, tail
+from benches.soak_paths import JackPath, PulsePath
+from rtsep.errors import RtsepError
+
+BLOCK = 256
+SETTLE_S = 10.0
+"""After the player's first report, before anything counts: a corrector takes that long to find its ratio."""
+POINTS = 360
+
+
+def endless_sound(position: int, samples: int) -> NDArray[np.float32]:
+    """Left the bundled song, over and over, for the network to work on; right the counter."""
+    at = np.arange(position, position + samples)
+    return np.stack([_material()[0][at % len(_material()[0])], _material()[1][at % PERIOD]])
+
+
+_kept: list[NDArray[np.float32]] = []
+
+
+def _material() -> list[NDArray[np.float32]]:
+    if not _kept:
+        song = soundfile.read(SONG, dtype="float32")[0].mean(axis=1)
+        _kept.extend([0.5 * song / np.abs(song).max(), counter()])
+    return _kept
+
+
+def run(minutes: float, busy: bool, jack: bool, model: str | None, out: Path) -> int:
+    """Soak, and write what came of it; 1 if a sample was lost, 130 if control-C ended it early."""
+    name = "-".join(["soak", *(["jack"] if jack else []), *(["busy"] if busy else [])])
+    where = "on JACK's dummy clock" if jack else "through virtual devices"
+    also = ", the other core busy" if busy else ""
+    report = Report(name, f"Soak {where}{also}", "one for network and FFTs, in the worker")
+    judge, interrupted = Judge(), False
+    interval_s = max(1.0, 60 * minutes / POINTS)
+    reports: list[dict[str, Any]] = []
+    first, underruns, underruns_before = 0, None, None
+    with ExitStack() as stack:
+        _material()
+        path = stack.enter_context((JackPath if jack else PulsePath)(endless_sound))
+        if busy:
+            stack.callback(_end, subprocess.Popen([sys.executable, "-c", "while True: pass"], start_new_session=True))
+        player = stack.enter_context(
+            LiveRun(path.environment, path.given, path.taken, block=BLOCK, model=model, interval_s=interval_s)
+        )
+        listening = _Listening(path, judge)
+        try:
+            player.wait()
+            path.connect()
+            listening.start()
+            time.sleep(SETTLE_S)
+            first = len(player.reports)
+            judge.count_from_now()
+            underruns_before = path.underruns()
+            _let_time_go_by(minutes, listening, player)
+            player.wait(first + 2)
+        except KeyboardInterrupt:
+            interrupted = True
+            report.problem("ended early by control-C; these are the figures until then")
+        if first:
+            listening.stop()
+            reports = player.reports[first - 1 :]
+            underruns = None if underruns_before is None else (path.underruns() or 0) - underruns_before
+    if len(reports) < 2:
+        if interrupted:
+            raise KeyboardInterrupt  # before anything was measured
+        raise RtsepError("nothing was heard of the player; there is nothing to judge")
+    _tell(report, reports, judge, jack, underruns)
+    _draw(report, out, name, reports)
+    report.write(out)
+    return 130 if interrupted else int(judge.wrong > 0)
+
+
+def _let_time_go_by(minutes: float, listening: _Listening, player: LiveRun) -> None:
+    print(f"rtsep: measuring for {minutes:g} minutes; control-C ends it early", file=sys.stderr, flush=True)
+    began = time.monotonic()
+    while (gone_s := time.monotonic() - began) < 60 * minutes:
+        listening.check()
+        player.wait()
+        if sys.stderr.isatty():
+            print(f"\r{gone_s / 60:.1f} of {minutes:g} minutes ", end="", file=sys.stderr, flush=True)
+        time.sleep(0.5)
+
+
+class _Listening(threading.Thread):
+    """Judges what is heard, as it comes."""
+
+    def __init__(self, path: PulsePath | JackPath, judge: Judge) -> None:
+        super().__init__(daemon=True)
+        self._path, self._judge = path, judge
+        self._ending = threading.Event()
+        self._error: RtsepError | None = None
+
+    def run(self) -> None:
+        try:
+            for entered, left in self._path.chunks():
+                if self._ending.is_set():
+                    return
+                self._judge.take(entered[1], left[1])
+        except RtsepError as error:
+            self._error = error
+
+    def check(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def stop(self) -> None:
+        self._ending.set()
+        self.join(5)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _tell(report: Report, reports: list[dict[str, Any]], judge: Judge, jack: bool, underruns: int | None) -> None:
+    first, last = reports[0], reports[-1]
+
+    def grown(*keys: str) -> Any:
+        values = []
+        for told in (first, last):
+            value: Any = told
+            for key in keys:
+                value = value[key]
+            values.append(value)
+        return values[1] - values[0]
+
+    facts: list[dict[str, str | int | float | None]] = [
+        {"what": "minutes measured", "value": round(grown("seconds") / 60, 2)},
+        {"what": "samples judged by the capture", "value": judge.judged},
+        {"what": "of them not what entered", "value": judge.wrong},
+        {"what": "faults heard (runs of such samples)", "value": len(judge.faults)},
+        {"what": "samples not judged, nothing had entered", "value": judge.silent},
+        {"what": "hops separated", "value": grown("engine", "hops")},
+        {"what": "late hops", "value": grown("engine", "late_hops")},
+        {"what": "skipped hops", "value": grown("engine", "skipped_hops")},
+        {"what": "late blocks (dry for a moment)", "value": grown("late_blocks")},
+        {"what": "seconds dry", "value": round(grown("dry_s"), 3)},
+        {"what": "input overflows told by the device", "value": grown("live", "overflows")},
+        {"what": "underruns counted by the sound server", "value": underruns},
+        {"what": "times the play head was put back", "value": grown("live", "rejumps")},
+        {"what": "restarts of the worker", "value": grown("engine", "restarts")},
+        {"what": "latency reported, samples", "value": last["latency_samples"]["total"]},
+        {"what": "latency measured, samples, least", "value": round(float(judge.delays[0]), 1)},
+        {"what": "latency measured, samples, greatest", "value": round(float(judge.delays[1]), 1)},
+        *(
+            {"what": f"resident memory of the {who} at the {when}, MiB", "value": told[f"{who}_mib"]}
+            for who in ("player", "worker")
+            for when, told in (("begin", first), ("end", last))
+        ),
+    ]
+    told = [f"at {fault / RATE:.1f} s" for fault in judge.faults[:5]]
+    note = "The latency measured is the delay of the capture"
+    note += ", between two clients: without the ports' own, which is part of that reported. " if jack else ". "
+    note += f"The first faults: {', '.join(told)}." if told else "No sample was lost, doubled or changed."
+    report.add(Table(f"Live at K = 1, block {BLOCK}, {last['model']} on {last['compute']}", facts, note))
+    for notice in last["notices"][len(first["notices"]) :] + last["messages"]:
+        report.problem(f"the player said: {notice}")
+    times_ms = _hop_times(reports)
+    if times_ms:
+        report.add(Table("Computing a hop of 23.2 ms", [{"hops": len(times_ms)} | tail(times_ms)]))
+
+
+def _hop_times(reports: list[dict[str, Any]]) -> list[float]:
+    return [time_us / 1000 for told in reports[1:] for time_us in told["hop_times_us"]]
+
+
+def _draw(report: Report, out: Path, name: str, reports: list[dict[str, Any]]) -> None:
+    later = reports[1:]
+    times_s = [told["seconds"] - reports[0]["seconds"] for told in later]
+    slowest = [max(told["hop_times_us"], default=0) / 1000 for told in later]
+    median = [float(np.median(told["hop_times_us"] or [0])) / 1000 for told in later]
+    late = {
+        "late hops": [told["engine"]["late_hops"] - reports[0]["engine"]["late_hops"] for told in later],
+        "late blocks": [told["late_blocks"] - reports[0]["late_blocks"] for told in later],
+    }
+    memory = {who: [told[f"{who}_mib"] or 0.0 for told in later] for who in ("player", "worker")}
+    report.series = {
+        "seconds": [round(at, 1) for at in times_s],
+        "slowest_hop_ms": slowest,
+        "median_hop_ms": [round(value, 3) for value in median],
+        **{key.replace(" ", "_"): values for key, values in late.items()},
+        **{f"{who}_mib": values for who, values in memory.items()},
+    }
+    lanes = {"ms a hop": {"slowest": slowest, "median": median}, "count": late, "MiB": memory}
+    timeline(report, out, f"{name}-timeline.png", report.title, times_s, lanes)
+    if times_ms := _hop_times(reports):
+        histogram(report, out, f"{name}-hops.png", f"{report.title}: computing a hop", {"worker": times_ms})

@@ -1,0 +1,102 @@
+"""How fast: hops stage by stage for each way to compute, and whole songs, on one core and on two."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import tempfile
+import time
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from queue import Empty
+from typing import Any
+
+import numpy as np
+
+from benches import hop
+from benches.pictures import HOP_MS, histogram
+from benches.report import SONG, Report, Row, Table
+from rtsep.bundle import find_bundle
+from rtsep.errors import RtsepError
+
+SONGS = 4
+"""The bundled song is separated so often by each process."""
+LIMIT_S = 600.0
+
+
+def run(model: str | None, compute: str, hops: int, out: Path) -> int:
+    """Measure and write."""
+    report = Report("throughput", "Throughput", "one for network and FFTs, in each process")
+    bundle = find_bundle(model)
+    found = hop.measure(bundle, compute, hops)
+    for table in hop.tables(found):
+        report.add(table)
+    report.add(Table(f"Times realtime, {bundle.name} on {compute}", _realtime(found), "Of medians; a step of K hops."))
+    songs = [_songs(str(bundle.path), compute, processes) for processes in range(1, min(2, os.cpu_count() or 1) + 1)]
+    note = (
+        "Times realtime, decoder and file writing included, start-up not. Wall: all songs' duration by the time that "
+        "the slowest process took; CPU: by the processor time that they took together."
+    )
+    report.add(Table(f"`rtsep separate` of the bundled song, {SONGS} times a process, K = 32", songs, note))
+    ones = {series.way: series.times["total"] for series in found if series.chunk == 1}
+    histogram(report, out, "throughput-hops.png", "Computing a hop at K = 1", ones)
+    report.write(out)
+    return 0
+
+
+def _realtime(found: list[hop.Series]) -> list[Row]:
+    return [
+        {
+            "K": series.chunk,
+            "way": series.way,
+            "wall": round(HOP_MS / float(np.median(series.times["total"])), 1),
+            "CPU": round(HOP_MS / float(np.median(series.times["CPU"])), 1),
+        }
+        for series in found
+        if series.chunk in (1, 32)
+    ]
+
+
+def _songs(model: str, compute: str, processes: int) -> Row:
+    """Separate in so many processes at once."""
+    import soundfile
+
+    context = multiprocessing.get_context("spawn")
+    barrier, answers = context.Barrier(processes), context.Queue()
+    with tempfile.TemporaryDirectory() as folder:
+        working = [
+            context.Process(target=_separate, args=(model, compute, str(Path(folder) / str(number)), barrier, answers))
+            for number in range(processes)
+        ]
+        for process in working:
+            process.start()
+        try:
+            times: list[tuple[float, float]] = [answers.get(timeout=LIMIT_S) for _ in working]
+        except Empty:
+            raise RtsepError(f"separating took more than {LIMIT_S:.0f} s, or a process has died") from None
+        finally:
+            for process in working:
+                process.join(1)
+                process.kill()
+    seconds = SONGS * soundfile.info(SONG).duration
+    wall_s, cpu_s = max(wall for wall, _ in times), sum(cpu for _, cpu in times)
+    return {
+        "processes": processes,
+        "sound s": processes * seconds,
+        "wall": round(processes * seconds / wall_s, 1),
+        "CPU": round(processes * seconds / cpu_s, 1),
+    }
+
+
+def _separate(model: str, compute: str, folder: str, barrier: Barrier, answers: Any) -> None:
+    """What each process does; answers with its seconds of wall and processor."""
+    from rtsep.cli.split import split_file
+    from rtsep.engine.separator import load
+
+    separator = load(model, compute=compute)
+    split_file(SONG, Path(folder), separator)  # the first one finds everything cold
+    barrier.wait(LIMIT_S)
+    began, cpu_began = time.perf_counter(), time.process_time()
+    for _ in range(SONGS):
+        split_file(SONG, Path(folder), separator)
+    answers.put((time.perf_counter() - began, time.process_time() - cpu_began))

@@ -1,0 +1,52 @@
+"""A soak is judged by what was heard, through virtual devices, and ends when the user wants."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY
+from tests.virtual_audio import why_not
+
+
+@pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+@pytest.mark.usefixtures("default_bundle")
+def test_a_soak_that_control_c_ends_tells_what_was_measured(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "rtsep", "bench", "soak", "--minutes", "30", "--out", str(tmp_path)]
+    with subprocess.Popen(
+        command,
+        cwd=REPOSITORY,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=_hear_control_c,
+    ) as bench:
+        assert bench.stderr is not None
+        while "measuring" not in (line := bench.stderr.readline()):
+            assert line, "it has ended before it measured anything"
+        time.sleep(4)
+        bench.send_signal(signal.SIGINT)
+        out, err = bench.communicate(timeout=60)
+    assert bench.returncode == 130, err
+    assert "Traceback" not in err
+    assert "ended early" in err
+    told = json.loads((tmp_path / "soak.json").read_text())
+    facts = {row["what"]: row["value"] for row in told["tables"][0]["rows"]}
+    assert facts["samples judged by the capture"] > 44100
+    assert facts["hops separated"] > 20
+    assert facts["resident memory of the worker at the end, MiB"] > 50
+    print(out)
+    assert (tmp_path / "soak-timeline.png").exists()
+    assert (tmp_path / "soak-hops.png").exists()
+
+
+def _hear_control_c() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it

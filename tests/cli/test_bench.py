@@ -1,0 +1,59 @@
+"""`rtsep bench`: a thin door to benches/ of a checkout."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import rtsep
+from rtsep.cli.main import main
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["latency", "--input", "mic"], 2, "belong together"),
+        (["latency", "--seconds", "1"], 2, "--seconds 1: expected 3 or more"),
+        (["soak", "--minutes", "nan"], 2, "--minutes nan"),
+        (["throughput", "--hops", "1"], 2, "--hops 1"),
+        (["throughput", "--model", "nothing-like-it"], 1, "nothing-like-it"),
+        (["peers", "--install", "winamp"], 2, "--install winamp: expected hs-tasnet, demucs, spleeter"),
+        (["zzz"], 2, "there is latency, soak, throughput, peers"),
+    ],
+)
+def test_what_cannot_be_measured_is_one_line(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, words: str
+) -> None:
+    assert main(["bench", *arguments]) == code
+    err = capsys.readouterr().err
+    assert words in err
+    assert err.count("\n") == 1
+
+
+def test_without_a_checkout_it_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(rtsep, "__file__", str(tmp_path / "site-packages" / "rtsep" / "__init__.py"))
+    assert main(["bench", "throughput"]) == 1
+    assert "from a checkout" in capsys.readouterr().err
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys, rtsep.cli.main as m; m.main(['bench', 'soak', '--help']); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"torch", "numba", "numpy", "benches"} & set(done.stdout.split())
+
+
+@pytest.mark.usefixtures("default_bundle")
+def test_peers_that_are_not_there_are_skipped_with_a_line_each(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", "peers", "--seconds", "1", "--out", str(tmp_path)]) == 0
+    assert [line.split()[1] for line in capsys.readouterr().err.splitlines()] == ["hs-tasnet", "demucs", "spleeter"]
+    told = json.loads((tmp_path / "peers.json").read_text())
+    assert [row["separator"].split(", ")[1] for row in told["tables"][0]["rows"]] == ["K = 1", "K = 32"]
+    assert all(0 < row["p50 ms"] <= row["max ms"] for row in told["tables"][0]["rows"])
