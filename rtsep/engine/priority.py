@@ -40,4 +40,6 @@ def _most_negative_nice() -> int:
     limit = getattr(resource, "RLIMIT_NICE", None)
     if limit is None:
         return os.getpriority(os.PRIO_PROCESS, 0)
-    return max(NICE, min(20 - resource.getrlimit(limit)[0], os.getpriority(os.PRIO_PROCESS, 0)))
+    allowed = resource.getrlimit(limit)[0]
+    least = NICE if allowed == resource.RLIM_INFINITY else 20 - allowed
+    return max(NICE, min(least, os.getpriority(os.PRIO_PROCESS, 0)))
