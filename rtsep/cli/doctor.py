@@ -4,8 +4,6 @@ import importlib.metadata
 import json as json_format
 import os
 import platform
-import subprocess
-import sys
 import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
@@ -104,18 +102,8 @@ def _look_at_versions(report: _Report) -> None:
         "platform": platform.platform(),
         "processors": os.cpu_count(),
         "usable_processors": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "worker_priority": _worker_priority(),
         "load_1_min": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
     }
-
-
-def _worker_priority() -> str:
-    """Asked of a process that ends: nobody may lower his own rank again."""
-    from rtsep.engine.host import worker_environment
-
-    code = "from rtsep.engine.priority import raise_priority; print(raise_priority())"
-    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, env=worker_environment())
-    return done.stdout.strip() or "unknown"
 
 
 def _look_at_devices(report: _Report) -> None:

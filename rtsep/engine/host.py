@@ -237,7 +237,7 @@ class Engine:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=errors,
-                    env=worker_environment(),
+                    env=_environment(),
                     **_inheriting(self._descriptor),
                 ),
             )
@@ -290,7 +290,7 @@ class Engine:
                 process.kill()
 
 
-def worker_environment() -> dict[str, str]:
+def _environment() -> dict[str, str]:
     """The worker finds the same modules as this process does, also those of a user's own network; one thread each."""
     package_root = str(Path(rtsep.__file__).resolve().parent.parent)
     paths = [package_root, *(str(Path(path).absolute()) for path in sys.path)]

@@ -57,7 +57,6 @@ def _prepare(config: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     from rtsep.dsp.deck import Deck, DeckLayout, WorkerState
     from rtsep.engine.compute import Stepper, choose_compute
     from rtsep.engine.options import MAX_CHUNK, check_context
-    from rtsep.engine.priority import raise_priority
     from rtsep.engine.processor import Processor
     from rtsep.engine.pump import Pump
 
@@ -72,7 +71,6 @@ def _prepare(config: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     stepper = Stepper(network, device, MAX_CHUNK)
     pump = Pump(deck, Processor(stepper, config["latency"]), config["chunk"])
     stepper.warm_up(pump.chunks)
-    raise_priority()  # not before: what takes long at the start is nobody's hurry
     pump.calibrate()
     return pump, {
         "compute": str(device),
