@@ -230,8 +230,10 @@ class Pump:
             if there - min(self._heard, context) < FIRST_FRAMES or self._next_in // HOP % (self._chunk or MAX_CHUNK):
                 return False
             lead_s = (self._next_out - max(position, ring.start)) / SAMPLE_RATE
-            past = self._read_past(ring, context)
-            if past is None or lead_s < SPARE_LEAD_S + 1.2 * there * self._restart_s / FIRST_FRAMES:
+            if lead_s < SPARE_LEAD_S + 1.2 * there * self._restart_s / FIRST_FRAMES:
+                return False
+            past = self._read_past(ring, context)  # megabytes: not before there is time to use them
+            if past is None:
                 return False
             self._warming = self._processor.warming(*past)
             self._heard = there
