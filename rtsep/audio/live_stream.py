@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rtsep.audio.devices import Device
-from rtsep.audio.stream import CaptureStream, DuplexStream, Latency, OutputStream
+from rtsep.audio.stream import CaptureStream, DuplexStream, Latency, OutputStream, PlayingStream
 from rtsep.dsp.clock import last_stamp
 from rtsep.dsp.deck import Deck, Kind
 from rtsep.dsp.grid import SAMPLE_RATE
@@ -41,17 +41,18 @@ class LiveStream:
         self.duplex = share_clock(given, taken)
         if self.duplex:
             both = DuplexStream(deck, (given.index, taken.index), blocksize, latency)
-            self._output: OutputStream | DuplexStream = both
+            self._output: PlayingStream = both
             self._streams: list[CaptureStream | OutputStream | DuplexStream] = [both]
             self.capture = both.capture
             return
-        self._output = OutputStream(deck, taken.index, blocksize, latency=latency)
+        playing = OutputStream(deck, taken.index, blocksize, latency=latency)
         try:
-            taking = CaptureStream(deck, self._output.clock, given.index, blocksize, latency)
+            taking = CaptureStream(deck, playing.clock, given.index, blocksize, latency)
         except BaseException:
-            self._output.close()
+            playing.close()
             raise
-        self._streams = [taking, self._output]
+        self._output = playing
+        self._streams = [taking, playing]
         self.capture = taking.capture
 
     @property

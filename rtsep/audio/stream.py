@@ -221,7 +221,23 @@ class DeviceStream:
             self._seen.retire()
 
 
-class OutputStream(DeviceStream):
+class PlayingStream(DeviceStream):
+    """What the streams that play a deck have in common."""
+
+    _control: CallbackControl
+
+    @property
+    def clock(self) -> NDArray[np.int64]:
+        """Where the frames asked for stand in time, see `CallbackControl`."""
+        return self._control.clock
+
+    @property
+    def delay_s(self) -> float:
+        """Seconds by which the output stage delays."""
+        return self._control.delay_s
+
+
+class OutputStream(PlayingStream):
     """Plays a deck on a device; stereo where the device has two channels, else mono.
 
     Args:
@@ -230,12 +246,7 @@ class OutputStream(DeviceStream):
         blocksize: frames the callback is asked for at once; 0 lets PortAudio choose, block by block.
         samplerate: in Hz, which the device must take; None: the engine's where it does, else the device's own.
         latency: seconds, or the device's own "low" or "high".
-
-    Attributes:
-        clock: see `CallbackControl`.
     """
-
-    _control: CallbackControl
 
     def __init__(
         self,
@@ -262,12 +273,6 @@ class OutputStream(DeviceStream):
             blocksize=blocksize,
             latency=latency,
         )
-        self.clock = self._control.clock
-
-    @property
-    def delay_s(self) -> float:
-        """Seconds by which the output stage delays."""
-        return self._control.delay_s
 
     @property
     def latency_s(self) -> float:
@@ -315,10 +320,9 @@ class CaptureStream(DeviceStream):
         return self.capture.delay_s + float(self._stream.latency)
 
 
-class DuplexStream(DeviceStream):
+class DuplexStream(PlayingStream):
     """Captures to a deck and plays it, in one callback: for an input and an output that share a clock."""
 
-    _control: CallbackControl
     capture: CaptureControl
 
     def __init__(self, deck: Deck, devices: tuple[int, int], blocksize: int = 0, latency: Latency = "low") -> None:
@@ -340,12 +344,6 @@ class DuplexStream(DeviceStream):
             blocksize=blocksize,
             latency=latency,
         )
-        self.clock = self._control.clock
-
-    @property
-    def delay_s(self) -> float:
-        """Seconds by which the output stage delays."""
-        return self._control.delay_s
 
     @property
     def latency_s(self) -> float:

@@ -270,11 +270,6 @@ class Corrector:
         """By how much the input's clock is taken to be fast, in millionths."""
         return float(self._loop[CORRECTION]) * 1e6
 
-    @property
-    def jitter_samples(self) -> float:
-        """Mean size of the jitter on the distances."""
-        return float(self._loop[JITTER])
-
 
 def _table(cutoff: float) -> NDArray[np.float32]:
     """Coefficients (PHASES + 1, TAPS) of the low-pass at `cutoff` (1: half the input's rate), each row of sum 1.
