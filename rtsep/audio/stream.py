@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from rtsep.audio.callback import CallbackControl, stream_callback
 from rtsep.audio.capture import CaptureControl, capture_callback, duplex_callback
 from rtsep.audio.devices import load_sounddevice
+from rtsep.audio.priority import native_threads, raise_new_threads
 from rtsep.dsp.compiled import FLAGS
 from rtsep.dsp.deck import Deck
 from rtsep.dsp.grid import SAMPLE_RATE
@@ -119,6 +120,7 @@ class DeviceStream:
     def __init__(self) -> None:
         self._sounddevice = _checked_sounddevice()
         self._stream: Any = None
+        self._threads_before = native_threads()
         self._seen: CallbackControl | CaptureControl | None = None
         _silence_alsa()
 
@@ -179,6 +181,7 @@ class DeviceStream:
             self._stream.start()
         except self._sounddevice.PortAudioError as error:
             raise RtsepError(f"cannot start the sound: {_first_line(error)}") from error
+        raise_new_threads(self._threads_before)
 
     def stop(self, timeout_s: float = 2.0) -> bool:
         """Let PortAudio play what it has and stop calling the callback.
