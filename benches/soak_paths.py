@@ -120,7 +120,8 @@ class JackPath(_Path):
         }
         self.environment = os.environ | ours
         self._log = self._stack.enter_context((nothing.parent / "jackd.log").open("w+"))
-        command = ["jackd", "-n", name, "-r", "-d", "dummy", "-r", str(RATE), "-p", "256", "-C", "2", "-P", "2"]
+        server_part = ["-n", name, "-R", "-P", "20"]  # in a real-time class, as it is meant to run
+        command = ["jackd", *server_part, "-d", "dummy", "-r", str(RATE), "-p", "256", "-C", "2", "-P", "2"]
         server = subprocess.Popen(
             command, env=self.environment, stdout=self._log, stderr=self._log, start_new_session=True
         )
