@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 from rtsep.audio.callback import CallbackControl, stream_callback
 from rtsep.audio.capture import CaptureControl, capture_callback, duplex_callback
 from rtsep.audio.devices import load_sounddevice
-from rtsep.audio.priority import native_threads, raise_new_threads
 from rtsep.dsp.compiled import FLAGS
 from rtsep.dsp.deck import Deck
 from rtsep.dsp.grid import SAMPLE_RATE
+from rtsep.dsp.priority import native_threads, raise_new_threads
 from rtsep.errors import RtsepError
 
 OLDEST, BELOW = (0, 5), (0, 6)  # sounddevice versions this door is known to fit

@@ -98,14 +98,15 @@ def _look_at_versions(report: _Report) -> None:
         report.versions["fftw"] = str(pyfftw.fftw_version).split("-sse")[0]
     except (ImportError, OSError) as error:
         report.problems.append(f"FFTW does not load ({error}): pip install --force-reinstall pyfftw")
-    from rtsep.audio.priority import audio_rank
+    from rtsep.dsp.priority import audio_rank
+    from rtsep.engine.host import worker_rank
 
     report.system = {
         "platform": platform.platform(),
         "processors": os.cpu_count(),
         "usable_processors": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "audio_threads": audio_rank(),
-        "worker_threads": "1, on any usable processor, in an ordinary process",
+        "worker": f"one thread on any usable processor, {worker_rank()}",
         "load_1_min": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
     }
 

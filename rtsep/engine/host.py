@@ -290,6 +290,14 @@ class Engine:
                 process.kill()
 
 
+def worker_rank() -> str:
+    """In a few words, the rank that a worker gets on this system; asked of a process that ends."""
+    code = "from rtsep.dsp.priority import raise_worker; print(raise_worker())"
+    command = [sys.executable, "-P", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, env=_environment(), start_new_session=True)
+    return done.stdout.strip() or "unknown"
+
+
 def _environment() -> dict[str, str]:
     """The worker finds the same modules as this process does, also those of a user's own network; one thread each."""
     package_root = str(Path(rtsep.__file__).resolve().parent.parent)

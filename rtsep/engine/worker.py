@@ -55,6 +55,7 @@ def _prepare(config: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     """Everything that takes long, before the first sound is asked for: imports, weights, FFT plans, first steps."""
     from rtsep.bundle import find_bundle
     from rtsep.dsp.deck import Deck, DeckLayout, WorkerState
+    from rtsep.dsp.priority import raise_worker
     from rtsep.engine.compute import Stepper, choose_compute
     from rtsep.engine.options import MAX_CHUNK, check_context
     from rtsep.engine.processor import Processor
@@ -71,6 +72,7 @@ def _prepare(config: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     stepper = Stepper(network, device, MAX_CHUNK)
     pump = Pump(deck, Processor(stepper, config["latency"]), config["chunk"])
     stepper.warm_up(pump.chunks)
+    raise_worker()  # not before: what takes long at the start is nobody's hurry
     pump.calibrate()
     return pump, {
         "compute": str(device),

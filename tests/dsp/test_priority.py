@@ -1,15 +1,19 @@
-"""The rank of the audio threads: raised as far as the system permits, and only theirs."""
+"""Rank: audio threads and worker are raised as far as the system permits, and nobody else is."""
 
 import os
+import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from rtsep.audio.devices import find_device
-from rtsep.audio.priority import audio_rank, native_threads, raise_new_threads
 from rtsep.audio.stream import OutputStream
 from rtsep.dsp.deck import Deck, DeckLayout
+from rtsep.dsp.priority import audio_rank, native_threads, raise_new_threads
+from rtsep.engine.host import Engine, worker_rank
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere the system ranks audio threads")
 
@@ -58,3 +62,30 @@ def test_a_thread_that_has_ended_meanwhile_is_nobodys_trouble() -> None:
 
 def test_the_rank_is_told_in_words() -> None:
     assert audio_rank()
+
+
+@linux
+def test_the_worker_gets_the_rank_that_doctor_tells_and_the_player_keeps_its_own(
+    constant_bundle: Callable[..., Path],
+) -> None:
+    before = rank(os.getpid()), Path("/proc/self/autogroup").read_text()
+    with Engine(constant_bundle()) as engine:
+        engine.wait_ready()
+        assert engine.worker_pid is not None
+        assert rank(engine.worker_pid) == worker_rank().split(" (the")[0]
+    assert (rank(os.getpid()), Path("/proc/self/autogroup").read_text()) == before
+
+
+@linux
+def test_what_is_refused_is_said() -> None:
+    if os.getuid() != 0:
+        pytest.skip("needs root, to become a user who may not")
+    code = (
+        "import os, resource; from rtsep.dsp.priority import audio_rank, raise_worker\n"
+        "os.setpriority(os.PRIO_PROCESS, 0, 0)\n"
+        "for limit in (resource.RLIMIT_NICE, resource.RLIMIT_RTPRIO): resource.setrlimit(limit, (0, 0))\n"
+        "os.setuid(65534); print(audio_rank()); print(raise_worker())"
+    )
+    command = [sys.executable, "-c", code]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, start_new_session=True).stdout
+    assert [line.split(" (")[0] for line in said.splitlines()] == ["ordinary", "ordinary"]

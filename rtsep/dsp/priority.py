@@ -1,0 +1,82 @@
+"""Rank among the system's other work: a block is due every few milliseconds and a hop every 23, whatever else runs.
+
+Audio threads come first. PortAudio makes them itself; on macOS (CoreAudio) and Windows (WASAPI) the system ranks them,
+on Linux they are threads like any other, and it falls to us. What runs in them is short: our compiled callback and the
+way to the sound server. The worker comes second, and never in a real-time class: a network that hangs in one would take
+the whole processor with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+
+REALTIME_PRIORITY = 5
+"""Of 99: before everything ordinary, behind sound servers (PipeWire: 88, JACK: 10 and up)."""
+NICE = -11
+"""What sound servers run at, where they get no real-time class."""
+HIGH_PRIORITY_CLASS = 0x80  # Windows
+
+_REFUSED = "ordinary (the system permits no more; on Linux rtprio and nice in /etc/security/limits.conf do)"
+
+
+def native_threads() -> set[int]:
+    """The system's numbers of this process's threads; empty where there is nothing for us to raise."""
+    if sys.platform.startswith("linux"):
+        with contextlib.suppress(OSError):
+            return {int(name) for name in os.listdir("/proc/self/task")}
+    return set()
+
+
+def raise_new_threads(before: set[int]) -> None:
+    """Make audio threads of those that are not in `before` and not Python's, as far as the system permits."""
+    python = {thread.native_id for thread in threading.enumerate()}
+    for thread in native_threads() - before - python:
+        _raise_thread(thread)
+
+
+def audio_rank() -> str:
+    """In a few words, the rank that audio threads get on this system; tried on a thread of its own."""
+    if not sys.platform.startswith("linux"):
+        return "given by the system"
+    ranks: list[str] = []
+    trial = threading.Thread(target=lambda: ranks.append(_raise_thread(threading.get_native_id())))
+    trial.start()
+    trial.join()
+    return ranks[0]
+
+
+def raise_worker() -> str:
+    """Put this process, which leads a session of its own, before ordinary ones as far as the system permits.
+
+    Returns how far, in a few words.
+    """
+    if sys.platform == "win32":
+        import ctypes
+
+        kernel = ctypes.windll.kernel32
+        return "high" if kernel.SetPriorityClass(kernel.GetCurrentProcess(), HIGH_PRIORITY_CLASS) else _REFUSED
+    # Linux weighs the processes of a session among themselves first, and then sessions: this one's is its own.
+    with contextlib.suppress(OSError), open("/proc/self/autogroup", "w") as group:
+        group.write(str(NICE))
+    return _raise_nice(0)
+
+
+def _raise_thread(thread: int) -> str:
+    import resource
+
+    allowed = resource.getrlimit(resource.RLIMIT_RTPRIO)[0]
+    for priority in (REALTIME_PRIORITY, min(allowed, REALTIME_PRIORITY)):
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(thread, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
+            return f"real-time (SCHED_RR {priority})"
+    return _raise_nice(thread)
+
+
+def _raise_nice(thread: int) -> str:
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, thread, NICE)
+        return f"nice {NICE}"
+    return _REFUSED
