@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_format
 from collections import deque
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -25,7 +26,7 @@ def run_live(
     taken: Device,
     *,
     model: str | None,
-    gains: list[tuple[str, float]],
+    gains: Sequence[tuple[str, float]],
     chunk: int,
     compute: str,
     latency: str,

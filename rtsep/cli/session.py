@@ -47,7 +47,7 @@ def play_on(
     *,
     or_default: bool,
     model: str | None,
-    gains: list[tuple[str, float]],
+    gains: Sequence[tuple[str, float]],
     chunk: int | None,
     compute: str,
     start_s: float,

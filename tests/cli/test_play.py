@@ -21,8 +21,7 @@ import soundfile
 
 from rtsep.cli import play as command
 from rtsep.cli import session
-from rtsep.cli.play import parse_gain
-from rtsep.errors import RtsepError, UsageError
+from rtsep.errors import RtsepError
 from tests.virtual_audio import VirtualAudio
 
 RATE = 44100
@@ -120,22 +119,6 @@ def typist(virtual_audio: VirtualAudio) -> Iterator[Callable[..., Typist]]:
     yield make
     for one in made:
         one.close()
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [("vocals=-6", ("vocals", -6.0)), ("vocals=-inf", ("vocals", float("-inf"))), ("drums=+3.5", ("drums", 3.5))],
-)
-def test_gains(text: str, expected: tuple[str, float]) -> None:
-    assert parse_gain(text) == expected
-
-
-@pytest.mark.parametrize(
-    "text", ["", "vocals", "vocals=", "=3", "vocals=loud", "vocals=nan", "vocals=inf", "vocals=12.1", "vocals=-61"]
-)
-def test_what_is_no_gain_is_a_usage_error(text: str) -> None:
-    with pytest.raises(UsageError, match=r"STEM=DB .* -60 to \+12, or -inf"):
-        parse_gain(text)
 
 
 def test_a_song_is_played_and_reported_as_json(
