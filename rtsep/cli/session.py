@@ -93,8 +93,7 @@ def play_on(
         for stem, gain_db in gains:
             player.set_gain(stem, gain_db)
         for song in player.source.songs:
-            for note in song.notes:
-                notices.append(note)
+            notices.extend(song.notes)
         with patience(quiet=json):
             player.open()
         player.play()

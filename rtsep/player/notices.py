@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 NOTICES_KEPT = 100
 
@@ -23,9 +23,13 @@ class Notices:
 
     def append(self, line: str) -> None:
         """Add what has just happened."""
+        self.extend([line])
+
+    def extend(self, lines: Sequence[str]) -> None:
+        """Add several, in their order."""
         with self._lock:
-            self._lines.append(line)
-            self._count += 1
+            self._lines.extend(lines)
+            self._count += len(lines)
 
     def since(self, count: int) -> tuple[list[str], int]:
         """Those that came after the first `count`, as far as they are kept; and how many there have been by now."""

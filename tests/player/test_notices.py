@@ -12,8 +12,7 @@ def test_each_reader_gets_each_line_once() -> None:
     assert notices.since(0) == ([], 0)
     notices.append("gone")
     assert notices.since(0) == (["gone"], 1)
-    notices.append("back")
-    notices.append("gone")
+    notices.extend(["back", "gone"])
     assert notices.since(1) == (["back", "gone"], 3)
     assert notices.since(3) == ([], 3)
     assert list(notices) == ["gone", "back", "gone"]
