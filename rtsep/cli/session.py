@@ -20,7 +20,7 @@ from rtsep.audio.stream import OutputStream
 from rtsep.cli.quiet import libraries_silenced
 from rtsep.dsp.deck import Deck
 from rtsep.errors import RtsepError
-from rtsep.player.device_keeper import DeviceKeeper
+from rtsep.player.device_keeper import OutputKeeper
 from rtsep.player.live import LivePlayer
 from rtsep.player.status import PlayerStatus
 from rtsep.player.transport import Player
@@ -77,7 +77,7 @@ def play_on(
                 model=model,
                 chunk=chunk,
                 compute=compute,
-                open_stream=lambda deck: DeviceKeeper(
+                open_stream=lambda deck: OutputKeeper(
                     deck,
                     output,
                     partial(open_on, deck),
