@@ -199,9 +199,10 @@ class DeviceKeeper(Generic[StreamT]):
             stream = self._open_on(*devices)
         except RtsepError:
             return False
+        if self._closing.is_set():  # opening took so long that nobody waits any more
+            stream.close()
+            return False
         try:
-            if self._closing.is_set():  # opening took so long that nobody waited
-                raise RtsepError("too late")
             stream.start()
             self._begin(stream)
         except RtsepError:
