@@ -126,10 +126,11 @@ def constant_model(folder: Path) -> str:
 
 def main() -> None:
     """Be the player, until stdin ends."""
-    from rtsep.audio.devices import find_again, find_device
+    from rtsep.audio.devices import find_device
     from rtsep.audio.live_stream import LiveStream
     from rtsep.cli.quiet import libraries_silenced
     from rtsep.cli.report import live_report
+    from rtsep.player.device_keeper import Side
     from rtsep.player.live import LivePlayer
 
     config = json.loads(sys.argv[1])
@@ -137,9 +138,11 @@ def main() -> None:
         with libraries_silenced():
             given, taken = find_device(config["given"], "input"), find_device(config["taken"], "output")
             with LivePlayer(
-                lambda deck: LiveStream(deck, find_again(given, "input"), find_again(taken), config["block"]),
+                lambda deck, given, taken: LiveStream(deck, given, taken, config["block"]),
+                *(Side(given, "input"), Side(taken, "output")),
                 model=config["model"],
                 chunk=config["chunk"],
+                allow_feedback=True,
             ) as player:
                 if config["muted"] is not None:
                     player.set_gain(config["muted"], float("-inf"))

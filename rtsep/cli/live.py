@@ -49,6 +49,7 @@ def live(
     from rtsep.audio.devices import find_device
     from rtsep.audio.feedback import may_feed_back
     from rtsep.cli.live_session import run_live
+    from rtsep.player.device_keeper import Side
 
     given, taken = find_device(input, "input"), find_device(output, "output")
     if may_feed_back(given, taken) and not allow_feedback:
@@ -57,7 +58,7 @@ def live(
             "take what the system plays) or --output, or, with headphones on, say --allow-feedback"
         )
     return run_live(
-        *(given, taken),
+        *(Side(given, "input", or_default=input is None), Side(taken, "output", or_default=output is None)),
         model=model,
         gains=gain,
         chunk=chunk,
@@ -65,6 +66,7 @@ def live(
         latency=latency,
         block=block,
         record=record,
+        allow_feedback=allow_feedback,
         seconds=seconds,
         keys=not no_ui,
         json=json,

@@ -7,19 +7,20 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from rtsep.audio.devices import Device, find_again
+from rtsep.audio.devices import Device
 from rtsep.audio.live_stream import LiveStream
 from rtsep.cli.quiet import libraries_silenced
 from rtsep.cli.report import exit_code, live_report, summary
 from rtsep.cli.session import Session, patience, say
+from rtsep.player.device_keeper import Side
 from rtsep.player.live import LivePlayer
 from rtsep.ui.status import live_latency_text
 from rtsep.ui.terminal import Terminal
 
 
 def run_live(
-    given: Device,
-    taken: Device,
+    given_side: Side,
+    taken_side: Side,
     *,
     model: str | None,
     gains: Sequence[tuple[str, float]],
@@ -28,24 +29,28 @@ def run_live(
     latency: str,
     block: int,
     record: Path | None,
+    allow_feedback: bool,
     seconds: float | None,
     keys: bool,
     json: bool,
 ) -> int:
-    """Separate what `given` hears and play it on `taken` until the user quits; the exit code.
+    """Separate what `given_side` hears and play it on `taken_side` until the user quits; the exit code.
 
     RtsepError if it cannot begin.
     """
+    given, taken = given_side.device, taken_side.device
     with ExitStack() as stack:
         stack.enter_context(libraries_silenced())
         player = stack.enter_context(
             LivePlayer(
-                lambda deck: LiveStream(deck, find_again(given, "input"), find_again(taken), block),
+                lambda deck, given, taken: LiveStream(deck, given, taken, block),
+                *(given_side, taken_side),
                 model=model,
                 chunk=chunk,
                 compute=compute,
                 latency=latency,
                 record=record,
+                allow_feedback=allow_feedback,
             )
         )
         for stem, gain_db in gains:
@@ -63,7 +68,7 @@ def run_live(
         status = player.status()
         session.tell(status)
     if json:
-        print(json_format.dumps(live_report(status, player.engine, given, taken, session.told)))
+        print(json_format.dumps(live_report(status, player.engine, given_side.device, taken_side.device, session.told)))
     else:
         say(summary(status))
     return exit_code(status, session.interrupted)

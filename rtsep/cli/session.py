@@ -19,7 +19,7 @@ from rtsep.cli.quiet import libraries_silenced
 from rtsep.cli.report import exit_code, play_report, summary
 from rtsep.dsp.deck import Deck
 from rtsep.errors import RtsepError
-from rtsep.player.device_keeper import DeviceKeeper
+from rtsep.player.device_keeper import OutputKeeper
 from rtsep.player.live import LivePlayer
 from rtsep.player.notices import Notices
 from rtsep.player.status import PlayerStatus
@@ -77,7 +77,7 @@ def play_on(
                 model=model,
                 chunk=chunk,
                 compute=compute,
-                open_stream=lambda deck: DeviceKeeper(
+                open_stream=lambda deck: OutputKeeper(
                     deck,
                     output,
                     partial(open_on, deck),

@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from math import ceil
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
 
 from rtsep.audio.resample import ENGINE_RATE
 from rtsep.dsp.deck import Deck
@@ -18,21 +17,12 @@ from rtsep.player.desk import Desk
 from rtsep.player.navigation import Navigator
 from rtsep.player.source import FileSource
 from rtsep.player.status import PlayerStatus
+from rtsep.player.streams import PlaybackStream
 from rtsep.player.timeline import Place
 
 FIRST_PATIENCE_S = 3.0
 FIRST_LEAD_S = 0.3
 """Stems ready before the device is opened, so that the first block is already separated."""
-
-
-class Stream(Protocol):
-    """What the player asks of `rtsep.audio.stream.OutputStream`."""
-
-    @property
-    def latency_s(self) -> float: ...
-    def start(self) -> None: ...
-    def stop(self) -> bool: ...
-    def close(self) -> bool: ...
 
 
 class Player(Desk, Navigator):
@@ -56,27 +46,26 @@ class Player(Desk, Navigator):
         model: Path | str | None = None,
         chunk: int | None = None,
         compute: str = "auto",
-        open_stream: Callable[[Deck], Stream] | None = None,
+        open_stream: Callable[[Deck], PlaybackStream] | None = None,
         start_s: float = 0.0,
     ) -> None:
         self._open_stream = open_stream
-        self._stream: Stream | None = None
+        self._stream: PlaybackStream | None = None
         self._closing = ExitStack()
         try:
-            self.engine = Engine(model, chunk=chunk, compute=compute)
-            self._closing.callback(self.engine.close)
-            self.deck = self.engine.deck
-            self.source = FileSource(paths, self.deck)
-            self._closing.callback(self.source.close)
+            engine = Engine(model, chunk=chunk, compute=compute)
+            self._closing.callback(engine.close)
+            source = FileSource(paths, engine.deck)
+            self._closing.callback(source.close)
         except BaseException:
             self._closing.close()
             raise
-        Desk.__init__(self, self.engine)
+        Desk.__init__(self, engine)
         self.deck.transport.playing = False
-        length = self.source.songs[0].length
+        length = source.songs[0].length
         start = max(0, round(start_s * ENGINE_RATE))
         first = Place(0, start if length is None else min(start, length))
-        Navigator.__init__(self, self.deck, self.source, first, FIRST_PATIENCE_S)
+        Navigator.__init__(self, engine.deck, source, first, FIRST_PATIENCE_S)
 
     def __enter__(self) -> Player:
         return self

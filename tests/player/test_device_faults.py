@@ -15,7 +15,7 @@ from rtsep.audio.stream import OutputStream
 from rtsep.dsp.deck import Deck, DeckLayout
 from rtsep.dsp.grid import FADE
 from rtsep.errors import RtsepError
-from rtsep.player.device_keeper import DeviceKeeper
+from rtsep.player.device_keeper import OutputKeeper
 from tests.listening import RATE, Heard, Recorder, click_db, tone_and_noise
 from tests.virtual_audio import VirtualAudio
 
@@ -44,7 +44,7 @@ class Kept:
         self.deck.mixture.write(SONG)
         self.deck.transport.post(0, 1, 0)
         self.deck.transport.playing = True
-        self.keeper = DeviceKeeper(
+        self.keeper = OutputKeeper(
             self.deck,
             device,
             self._open_on,

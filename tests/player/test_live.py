@@ -15,10 +15,12 @@ import soundfile
 
 from rtsep.audio.callback import CallbackControl, mix_block
 from rtsep.audio.capture import CaptureControl, capture_block
+from rtsep.audio.devices import Device
 from rtsep.dsp.deck import Deck, Kind, Trouble
 from rtsep.engine.host import NOTICES
 from rtsep.engine.latency import algorithmic_latency
 from rtsep.errors import RtsepError
+from rtsep.player.device_keeper import Side
 from rtsep.player.live import LivePlayer
 from tests.player.test_transport import wait_until
 
@@ -27,7 +29,7 @@ SONG = np.random.default_rng(7).uniform(-0.4, 0.4, (2 * RATE + 13, 2)).astype(np
 
 
 class FakeLive:
-    """Fits `LivePlayer(open_stream)`: input is SONG over and over, output is kept. `lost`: blocks not asked for."""
+    """Fits `LivePlayer(open_on)`: input is SONG over and over, output is kept. `lost`: blocks not asked for."""
 
     duplex = True
     passage_s = None
@@ -78,6 +80,8 @@ class FakeLive:
             time.sleep(max(0.0, due - time.monotonic()))
 
 
+DEVICE = Device(0, "fake", "none", 2, 2, 44100.0, False, False)
+SIDES = Side(DEVICE, "input"), Side(DEVICE, "output")
 BUNDLE = """name = "halves"
 network = "rtsep.nn.constant:ConstantMask"
 stems = ["vocals", "instrumental"]
@@ -97,11 +101,11 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     def make(**options: object) -> tuple[LivePlayer, FakeLive]:
         streams: list[FakeLive] = []
 
-        def open_stream(deck: Deck) -> FakeLive:
+        def open_on(deck: Deck, *_: Device) -> FakeLive:
             streams.append(FakeLive(deck))
             return streams[-1]
 
-        made.append(LivePlayer(open_stream, model=model, **options))  # type: ignore[arg-type]
+        made.append(LivePlayer(open_on, *SIDES, model=model, **options))  # type: ignore[arg-type]
         made[-1].set_gain("vocals", float("-inf"))
         made[-1].open()
         return made[-1], streams[-1]
@@ -170,11 +174,11 @@ def test_pause_is_silence_and_nothing_stops_meanwhile(one: tuple[LivePlayer, Fak
 def test_a_margin_that_is_too_small_grows_and_is_told(one: tuple[LivePlayer, FakeLive]) -> None:
     player, stream = one
     wait_until(lambda: stream.kinds[-30:] == [Kind.WET] * 30)
-    player._margin = -441
-    player._jump()
+    player.distance.margin = -441
+    player.distance.jump()
     wait_until(lambda: stream.kinds[-1] == Kind.DRY)
     wait_until(lambda: stream.kinds[-60:] == [Kind.WET] * 60)
-    assert player._margin >= 0
+    assert player.distance.margin >= 0
     notices = player.status().notices
     assert notices
     assert all("ms late; the margin is" in notice for notice in notices)
@@ -184,12 +188,12 @@ def test_a_margin_that_is_too_small_grows_and_is_told(one: tuple[LivePlayer, Fak
 def test_sound_lost_by_the_output_does_not_lengthen_the_latency(one: tuple[LivePlayer, FakeLive]) -> None:
     player, stream = one
     wait_until(lambda: stream.kinds[-30:] == [Kind.WET] * 30)
-    margin = player._margin
+    margin = player.distance.margin
     stream.lost = 20
     wait_until(lambda: stream.lost == 0)
     wait_until(lambda: any("devices lost 200 ms" in notice for notice in player.status().notices))
-    wait_until(lambda: player.deck.callback.read().distance == player.distance)
-    assert player._margin <= margin + 1323
+    wait_until(lambda: player.deck.callback.read().distance == player.distance.samples)
+    assert player.distance.margin <= margin + 1323
     assert player.status().live.rejumps >= 1  # type: ignore[union-attr]
 
 
@@ -202,7 +206,7 @@ def test_a_worker_that_dies_leaves_the_dry_sound_and_comes_back(one: tuple[LiveP
     wait_until(lambda: stream.kinds[-1] == Kind.DRY)
     wait_until(lambda: stream.kinds[-60:] == [Kind.WET] * 60, limit_s=40)
     assert player.engine.restarts == 1
-    assert player._margin < 0.25 * RATE + 441  # its absence is not taken for lateness
+    assert player.distance.margin < 0.25 * RATE + 441  # its absence is not taken for lateness
     told = [notice for notice in player.status().notices if "ms late" in notice]
     assert all(float(notice.split()[2]) < 260 for notice in told)
 
@@ -233,22 +237,22 @@ def test_it_is_recorded_meanwhile(live: Live, tmp_path: Path) -> None:
     np.testing.assert_allclose(vocals + rest, mixture, atol=1e-5)
     assert player.status().live.recording_gaps == 0  # type: ignore[union-attr]
     with pytest.raises(RtsepError, match="there already"):
-        LivePlayer(FakeLive, model=player.engine._model, record=tmp_path / "take")
+        LivePlayer(lambda deck, *_: FakeLive(deck), *SIDES, model=player.engine._model, record=tmp_path / "take")
 
 
 def test_an_input_that_gives_nothing_is_one_line(
     constant_bundle: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("rtsep.player.live.INPUT_LIMIT_S", 0.2)
+    monkeypatch.setattr("rtsep.player.distance.INPUT_LIMIT_S", 0.2)
 
-    def open_stream(deck: Deck) -> FakeLive:
+    def open_on(deck: Deck, *_: Device) -> FakeLive:
         stream = FakeLive(deck)
         stream.gives = False
         return stream
 
     with (
         pytest.raises(RtsepError, match="the input gives no sound"),
-        LivePlayer(open_stream, model=constant_bundle(), record=tmp_path / "take") as player,
+        LivePlayer(open_on, *SIDES, model=constant_bundle(), record=tmp_path / "take") as player,
     ):
         player.open()
     assert list((tmp_path / "take").iterdir()) == []

@@ -1,0 +1,193 @@
+"""How far behind the input live sound is heard.
+
+The captured sound has positions since opening, in one epoch. The play head follows it at a distance,
+
+    distance = algorithmic + margin      (see rtsep.engine.latency; the margin is for the worker's and system's time)
+
+which the callback itself sets when it obeys a letter. Both parts are calibrated by listening for a while. From then on,
+look by look: is the distance kept, and is it enough? What stems lacked when a block had to be dry is added to the
+margin, within bounds.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from math import ceil
+
+import numpy as np
+
+from rtsep.audio.resample import ENGINE_RATE
+from rtsep.dsp.deck import Kind, PlayHead
+from rtsep.dsp.grid import HOP
+from rtsep.engine.host import Engine
+from rtsep.engine.latency import Latency, algorithmic_latency
+from rtsep.errors import RtsepError
+from rtsep.player.streams import TwoWayStream
+
+EPOCH = 1
+INPUT_LIMIT_S = 5.0
+SLACK_S = 0.002
+"""Of the margin: the worker wakes up to 1 ms late, and so does the system."""
+MAX_MARGIN_S = 0.25
+LATE_S = 0.5
+"""Stems that are late for this long are always late. The margin grows by at most a hop (or a block) at a time: one long
+pause of the machine is not its tail."""
+OFF_S = 0.5
+"""Away from its place for this long, the play head does not come back by itself."""
+PASSAGES = 40
+"""Looks at the time stamps, two seconds, of which the median is shown."""
+
+
+class Distance:
+    """The play head's distance behind the input, in samples at 44.1 kHz: set, watched, and set anew.
+
+    Args:
+        engine: whose deck and worker it is about.
+        ending: when set, nobody listens any longer.
+
+    Attributes:
+        algorithmic, margin: its parts.
+        jumps: times that the play head was put at its place.
+        passages_s: how long sound lately took from converter to converter, where the stream can tell.
+    """
+
+    def __init__(self, engine: Engine, ending: threading.Event) -> None:
+        self._engine = engine
+        self._deck = engine.deck
+        self._ending = ending
+        self._stream: TwoWayStream | None = None
+        self._reported_s = 0.0
+        self.algorithmic = self.margin = 0
+        self.jumps = 0
+        self.passages_s: deque[float] = deque(maxlen=PASSAGES)
+        self._jitter = 0
+        self._mail = 0
+        self._work = (0, 0, 0)
+        self._late_since: float | None = None
+        self._off_since: float | None = None
+
+    @property
+    def samples(self) -> int:
+        """Samples from the play head to the end of what is captured, at the begin of a block."""
+        return self.algorithmic + self.margin
+
+    def latency(self) -> Latency:
+        """The three parts of now. The device's is measured by time stamps where PortAudio gives them."""
+        if not self.passages_s:
+            return Latency(self.algorithmic, self.margin, round(self._reported_s * ENGINE_RATE))
+        passage = round(float(np.median(list(self.passages_s))) * ENGINE_RATE)
+        return Latency(self.algorithmic, self.margin, passage - self.samples)
+
+    def calibrate(self, stream: TwoWayStream, listen_s: float) -> None:
+        """Set distance and margin from what `listen_s` of input show of device and worker; the head stands still.
+
+        From now on it is about `stream`, which has been started. RtsepError if it gives or asks for no sound.
+        """
+        self._stream, self._reported_s = stream, stream.reported_latency_s
+        words = self._deck.worker
+        self._deck.transport.playing = False
+        deadline = time.monotonic() + INPUT_LIMIT_S
+        while stream.capture.frames == 0:
+            if self._ending.wait(0.005) or time.monotonic() > deadline:
+                raise RtsepError("the input gives no sound at all; rtsep devices lists those that are there")
+        spread: list[int] = []
+        published = words.hops
+        deadline = time.monotonic() + listen_s
+        blocks = self._deck.callback.read().blocks
+        while time.monotonic() < deadline and not self._ending.wait(0.005):
+            head = self._deck.callback.read()
+            if head.blocks > blocks:  # what is captured against what is asked for
+                spread.append(head.distance - head.frames)
+        if not spread:
+            raise RtsepError("the output asks for no sound; rtsep devices lists those that are there")
+        # In one callback, input and output keep step; of two streams each comes in bursts of its own.
+        low, high = np.percentile(spread[len(spread) // 4 :], (2, 98))
+        self._jitter = 0 if stream.duplex else round(high - low)
+        chunk = self._engine.chunk or 1
+        self.algorithmic = algorithmic_latency(
+            chunk, self._block, lookahead=self._engine.lookahead_frames, support=self._engine.support
+        )
+        times_us = words.recent_times()[-max(words.hops - published, 1) :]
+        tail_s = chunk * float(np.percentile(times_us, 99)) / 1e6 if len(times_us) else 0.0
+        wanted = self._whole_blocks(ceil((tail_s + SLACK_S) * ENGINE_RATE)) + self._jitter
+        self.margin = min(wanted, self._largest_margin)
+        self._work = self._work_done()
+
+    def jump(self) -> None:
+        """Put the play head where it belongs, and let it play."""
+        self._deck.transport.playing = True
+        self._mail = self._deck.transport.post_behind(self.samples, EPOCH, 0)
+        self.passages_s.clear()
+        self._off_since = None
+        self.jumps += 1
+
+    def watch(self) -> list[str]:
+        """One look, every 50 ms or so while all callbacks are called; what the user should know of it, a line each."""
+        head = self._deck.callback.read()
+        if head.ack != self._mail or self._stream is None:
+            return []
+        if (passage_s := self._stream.passage_s) is not None:
+            self.passages_s.append(passage_s)
+        return [line for line in (self._keep_distance(head), self._keep_margin(head)) if line is not None]
+
+    # -- how ----------------------------------------------------------------------------------------------------
+
+    @property
+    def _block(self) -> int:
+        assert self._stream is not None
+        return max(self._stream.capture.max_block, self._deck.callback.read().max_block)
+
+    @property
+    def _largest_margin(self) -> int:
+        return self._whole_blocks(round(MAX_MARGIN_S * ENGINE_RATE))
+
+    def _whole_blocks(self, samples: int) -> int:
+        """Sound comes and goes in blocks: what is ready within a block is heard with the next."""
+        return -(-samples // self._block) * self._block
+
+    def _keep_distance(self, head: PlayHead) -> str | None:
+        """Samples lost on one side, and nothing else, move the head away from its place for good."""
+        tolerance = self._jitter + self._block
+        off = head.distance - self.samples
+        if abs(off) <= tolerance:
+            self._off_since = None
+        elif self._off_since is None:
+            self._off_since = time.monotonic()
+        elif time.monotonic() - self._off_since > OFF_S:
+            if self._stream is not None:
+                self._stream.capture.hold_anew()
+            self.jump()
+            lost_ms = 1000 * abs(off) / ENGINE_RATE
+            return f"the devices lost {lost_ms:.0f} ms of sound; the play head is back at its place"
+        return None
+
+    def _keep_margin(self, head: PlayHead) -> str | None:
+        """When stems come late, though the worker keeps up: the margin grows by what they lacked."""
+        if head.shortfall == 0:
+            self._late_since, self._work = None, self._work_done()
+            return None
+        now = time.monotonic()
+        if self._late_since is None:
+            self._late_since = now
+        if head.kind != Kind.WET and now - self._late_since < LATE_S:  # how late is not yet known
+            return None
+        before, work = self.margin, self._work_done()
+        published, skipped, restarts = (now - then for now, then in zip(work, self._work, strict=True))
+        # Back after a pause it has skipped: that says nothing of the margin. Late all the time it skips and publishes.
+        keeps_up = restarts == 0 and (skipped == 0 if head.kind == Kind.WET else published > 0)
+        # Stems that lack more than any margin were not late: there was no worker, and its successor skips nothing.
+        if keeps_up and self._off_since is None and head.shortfall <= self._largest_margin:
+            step = min(self._whole_blocks(head.shortfall), self._whole_blocks(HOP))
+            self.margin = min(self.margin + step, self._largest_margin)
+        self._late_since, self._work = None, work
+        self.jump()  # also forgets the shortfall
+        if self.margin <= before:
+            return None
+        late_ms, margin_ms = (1000 * samples / ENGINE_RATE for samples in (head.shortfall, self.margin))
+        return f"stems were {late_ms:.1f} ms late; the margin is {margin_ms:.0f} ms from now on"
+
+    def _work_done(self) -> tuple[int, int, int]:
+        """Hops published; and what only a worker does that has failed: hops skipped, restarts."""
+        return self._deck.worker.hops, self._deck.worker.skipped_hops, self._engine.restarts

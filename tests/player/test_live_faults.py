@@ -1,0 +1,95 @@
+"""Live devices that go away: which one is told, and whether the system's default takes its place."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from rtsep.audio.devices import find_device
+from rtsep.audio.live_stream import LiveStream
+from rtsep.dsp.deck import Kind
+from rtsep.player.device_keeper import Side
+from rtsep.player.live import LivePlayer
+from tests.player.test_device_faults import pactl, wait_until
+from tests.virtual_audio import VirtualAudio
+
+LOST = 'the sound device "{}" {} no more sound; looking for it'
+BACK = 'sound again, from "{}" on "{}"'
+Go = Callable[..., LivePlayer]
+
+
+@pytest.fixture
+def go(
+    virtual_audio: VirtualAudio, constant_bundle: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Go]:
+    """Maker of live players from a microphone that is there whatever becomes of the loudspeakers."""
+    monkeypatch.setattr("rtsep.player.live.CALIBRATION_S", 0.5)
+    monkeypatch.setattr("rtsep.player.live.ANEW_S", 0.3)
+    monkeypatch.setattr("rtsep.player.live.STAMPS_LIMIT_S", 0.0)
+    monkeypatch.setattr("rtsep.player.distance.INPUT_LIMIT_S", 0.5)
+    pactl("unload-module", "module-remap-source")
+    pactl("load-module", "module-null-source", "source_name=rt_mic", "rate=44100", "max_latency_msec=10")
+    made: list[LivePlayer] = []
+
+    def make(output: str, or_default: str) -> LivePlayer:
+        made.append(
+            LivePlayer(
+                lambda deck, given, taken: LiveStream(deck, given, taken, 441),
+                Side(find_device("rt_mic", "input"), "input", or_default == "input"),
+                Side(find_device(output), "output", or_default == "output"),
+                model=constant_bundle(vocals=0.5, instrumental=0.5),
+            )
+        )
+        made[-1].open()
+        wait_until(lambda: made[-1].status().kind == Kind.WET)
+        return made[-1]
+
+    yield make
+    for player in made:
+        player.close()
+    virtual_audio.restart()
+
+
+def lines(player: LivePlayer) -> list[str]:
+    """What was told of devices, without the times; a margin may grow meanwhile."""
+    return [line.partition(" (at ")[0] for line in player.status().notices if " (at " in line]
+
+
+@pytest.mark.parametrize("asked_for", [True, False])
+def test_an_output_that_is_removed(go: Go, asked_for: bool) -> None:
+    player = go("rt_out", or_default="" if asked_for else "output")
+    pactl("unload-module", "module-null-sink")  # all of them, or the server would move the stream to another
+    wait_until(lambda: lines(player) == [LOST.format("rt_out", "takes")])
+    pactl("load-module", "module-null-sink", "sink_name=spare", "norewinds=1")
+    if asked_for:
+        time.sleep(1.5)
+        assert len(lines(player)) == 1
+        pactl("load-module", "module-null-sink", "sink_name=rt_out", "norewinds=1")
+    back_s = wait_until(lambda: len(lines(player)) == 2)
+    assert back_s <= 3.0
+    assert lines(player)[1] == BACK.format("rt_mic", "rt_out" if asked_for else "default")
+    wait_until(lambda: player.status().kind == Kind.WET)
+    playing = subprocess.run(["pactl", "list", "sink-inputs"], capture_output=True, text=True, timeout=10).stdout
+    assert playing.count("Sink Input #") == 1
+
+
+@pytest.mark.parametrize("output", ["rt_out", "default"])
+def test_an_input_that_falls_silent_is_replaced_unless_the_other_one_would_hear_the_output(go: Go, output: str) -> None:
+    """The system's default input and output are one device to PortAudio, whose loudspeakers it may hear."""
+    pactl("load-module", "module-null-source", "source_name=spare_mic", "rate=44100", "max_latency_msec=10")
+    pactl("set-default-source", "spare_mic")
+    player = go(output, or_default="input")
+    pactl("suspend-source", "rt_mic", "1")
+    wait_until(lambda: lines(player)[:1] == [LOST.format("rt_mic", "gives")])
+    if output == "rt_out":
+        wait_until(lambda: lines(player)[1:] == [BACK.format("default", "rt_out")])
+    else:
+        time.sleep(4.0)  # several tries
+        assert lines(player)[1:] == ['"default" would hear "default", which howls; looking for another']
+        pactl("suspend-source", "rt_mic", "0")
+        wait_until(lambda: lines(player)[2:] == [BACK.format("rt_mic", "default")])
+    wait_until(lambda: player.status().kind == Kind.WET)
