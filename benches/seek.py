@@ -18,7 +18,8 @@ import soundfile
 
 from benches.report import SONG, Row, Table, tail
 from rtsep.audio.callback import CallbackControl, mix_block
-from rtsep.dsp.deck import Deck, Kind
+from rtsep.dsp.deck import Deck
+from rtsep.dsp.words import Kind
 from rtsep.player.transport import Player
 
 RATE = 44100

@@ -19,15 +19,16 @@ import numpy as np
 from numba import cfunc, types
 
 from rtsep.audio.output_stage import put_out, to_mix
-from rtsep.dsp import deck as at
+from rtsep.dsp import words as at
 from rtsep.dsp.atomics import address_from_pointer, fence, float32_at, int64_at, load_f32, load_i64, store_i64
 from rtsep.dsp.clock import CLOCK_WORDS, OUTPUT, new_clock, stamp, time_of
 from rtsep.dsp.compiled import FLAGS, FLOAT32_LINE, FLOAT32_ROWS, INT64_LINE, kernel, named_after_sources
 from rtsep.dsp.corrector import Corrector
-from rtsep.dsp.deck import CALLBACK_WORDS, LINE_BYTES, LINE_WORDS, MAX_STEMS, Deck, Kind
+from rtsep.dsp.deck import Deck
 from rtsep.dsp.grid import FADE, SAMPLE_RATE
 from rtsep.dsp.mailbox import LETTER_WORDS, collect
 from rtsep.dsp.rings import END, EPOCH, HEADER_WORDS, copy_if_valid, eof_of
+from rtsep.dsp.words import CALLBACK_WORDS, LINE_BYTES, LINE_WORDS, MAX_STEMS, Kind
 
 RATE = float(SAMPLE_RATE)
 RAMP = 256  # samples, at least, over which a gain moves

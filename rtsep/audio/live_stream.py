@@ -5,8 +5,9 @@ from __future__ import annotations
 from rtsep.audio.devices import Device
 from rtsep.audio.stream import CaptureStream, DuplexStream, Latency, OutputStream, PlayingStream
 from rtsep.dsp.clock import last_stamp
-from rtsep.dsp.deck import Deck, Kind
+from rtsep.dsp.deck import Deck
 from rtsep.dsp.grid import SAMPLE_RATE
+from rtsep.dsp.words import Kind
 
 SOUND_SERVERS = ("default", "sysdefault", "pulse", "pipewire")
 """ALSA's names for a sound server, behind which input and output may be any two devices."""

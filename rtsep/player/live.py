@@ -24,8 +24,9 @@ import numpy as np
 
 from rtsep.audio.resample import ENGINE_RATE
 from rtsep.audio.stream import leave_behind, rescan
-from rtsep.dsp.deck import Deck, Kind, PlayHead
+from rtsep.dsp.deck import Deck
 from rtsep.dsp.grid import HOP
+from rtsep.dsp.words import Kind, PlayHead
 from rtsep.engine.host import Engine
 from rtsep.engine.latency import Latency, algorithmic_latency
 from rtsep.errors import RtsepError

@@ -9,9 +9,10 @@ from numba import njit
 from rtsep.audio.callback import CallbackControl, mix_block, stream_callback
 from rtsep.audio.output_stage import CEILING, KNEE, limit
 from rtsep.dsp.clock import position_at
-from rtsep.dsp.deck import BYPASS, MASTER, PLAYING, Deck, DeckLayout, Kind
+from rtsep.dsp.deck import Deck, DeckLayout
 from rtsep.dsp.mailbox import post
 from rtsep.dsp.rings import BEGIN, END, EOF, EPOCH, NO_EOF
+from rtsep.dsp.words import BYPASS, MASTER, PLAYING, Kind
 from tests.audio.callback_reference import COLUMN, COLUMNS, Reference, Resampler
 
 CAPACITY = 2**16

@@ -14,7 +14,8 @@ import pytest
 from rtsep.audio import stream as stream_module
 from rtsep.audio.devices import find_device, load_sounddevice
 from rtsep.audio.stream import OutputStream
-from rtsep.dsp.deck import Deck, DeckLayout, Kind
+from rtsep.dsp.deck import Deck, DeckLayout
+from rtsep.dsp.words import Kind
 from rtsep.errors import RtsepError
 
 LENGTH = 3 * 44100 + 7

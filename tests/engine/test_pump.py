@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from rtsep.audio.callback import CallbackControl, mix_block
-from rtsep.dsp.deck import Deck, DeckLayout, Kind, WorkerState
+from rtsep.dsp.deck import Deck, DeckLayout
 from rtsep.dsp.grid import HOP
+from rtsep.dsp.words import Kind, WorkerState
 from rtsep.engine.compute import Stepper, choose_compute
 from rtsep.engine.processor import Processor
 from rtsep.engine.pump import AHEAD_LIMIT, Pump

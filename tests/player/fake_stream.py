@@ -9,7 +9,8 @@ import time
 import numpy as np
 
 from rtsep.audio.callback import CallbackControl, mix_block
-from rtsep.dsp.deck import Deck, Kind
+from rtsep.dsp.deck import Deck
+from rtsep.dsp.words import Kind
 
 RATE = 44100
 

@@ -15,7 +15,8 @@ import soundfile
 
 from rtsep.audio.callback import CallbackControl, mix_block
 from rtsep.audio.capture import CaptureControl, capture_block
-from rtsep.dsp.deck import Deck, Kind, Trouble
+from rtsep.dsp.deck import Deck
+from rtsep.dsp.words import Kind, Trouble
 from rtsep.engine.host import NOTICES
 from rtsep.engine.latency import algorithmic_latency
 from rtsep.errors import RtsepError
