@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from rtsep.audio.devices import Device, find_again, find_device
-from rtsep.audio.stream import leave_behind, rescan
+from rtsep.audio.portaudio import leave_behind, rescan
 from rtsep.dsp.deck import Deck
 from rtsep.errors import RtsepError
 

@@ -22,8 +22,8 @@ from typing import Protocol
 
 import numpy as np
 
+from rtsep.audio.portaudio import leave_behind, rescan
 from rtsep.audio.resample import ENGINE_RATE
-from rtsep.audio.stream import leave_behind, rescan
 from rtsep.dsp.deck import Deck
 from rtsep.dsp.grid import HOP
 from rtsep.dsp.words import Kind, PlayHead

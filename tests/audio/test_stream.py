@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rtsep.audio import stream as stream_module
+from rtsep.audio import portaudio
 from rtsep.audio.devices import find_device, load_sounddevice
 from rtsep.audio.stream import OutputStream
 from rtsep.dsp.deck import Deck, DeckLayout
@@ -88,7 +88,7 @@ def test_every_sample_arrives_at_the_speakers_bit_for_bit(virtual_audio, tmp_pat
     assert head.wet_samples == LENGTH == head.position
     assert (head.late_blocks, head.starved_samples, head.dry_samples, head.clipped_samples) == (0, 0, 0, 0)
     assert head.max_block == blocksize or blocksize == 0
-    assert stream not in stream_module._reachable
+    assert stream not in portaudio.reachable
 
 
 @pytest.mark.parametrize("blocksize", [256, 441])
@@ -234,7 +234,7 @@ def hanging(monkeypatch):
     monkeypatch.setattr(
         sounddevice, "query_devices", lambda *_: {"max_output_channels": 2, "default_samplerate": 48000.0}
     )
-    monkeypatch.setattr(stream_module.atexit, "unregister", lambda _: None)
+    monkeypatch.setattr(portaudio.atexit, "unregister", lambda _: None)
     return sounddevice
 
 
@@ -244,7 +244,7 @@ def test_a_stream_that_hangs_is_given_up_and_its_memory_kept(hanging, action) ->
     before = time.monotonic()
     assert getattr(stream, action)(timeout_s=0.1) is False
     assert time.monotonic() - before < 2.0
-    assert stream in stream_module._reachable
+    assert stream in portaudio.reachable
     assert not stream.active
     assert stream.stop()
     assert stream.close(), "nothing is left to wait for"
