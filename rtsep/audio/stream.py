@@ -6,9 +6,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rtsep.audio.callback import CallbackControl, stream_callback
+from rtsep.audio.callback import stream_callback
+from rtsep.audio.callback_control import CallbackControl
 from rtsep.audio.capture import CaptureControl, capture_callback, duplex_callback
 from rtsep.audio.portaudio import checked_sounddevice, leave_behind, left_alone, reachable, silence_alsa
+from rtsep.audio.routing import NO_ROUTES, Routes, channels_needed, check_channels
 from rtsep.dsp.deck import Deck
 from rtsep.dsp.grid import SAMPLE_RATE
 from rtsep.errors import RtsepError
@@ -70,13 +72,17 @@ class DeviceStream:
                     reachable.discard(self)
                     raise RtsepError(f"cannot open {what}: {_first_line(error)}") from error
 
-    def _ask(self, device_index: int | None, kind: Literal["input", "output"]) -> tuple[int, int]:
-        """Channels to open, two where there are two, and the device's own rate in Hz."""
+    def _ask(
+        self, device_index: int | None, kind: Literal["input", "output"], routes: Routes = NO_ROUTES
+    ) -> tuple[int, int]:
+        """Channels to open, two where there are two, and more if `routes` ask for them; the device's own rate in Hz."""
         try:
             found = self._sounddevice.query_devices(device_index, kind)
         except (self._sounddevice.PortAudioError, ValueError) as error:
             raise RtsepError(f"cannot open {_named(device_index, kind)}: {_first_line(error)}") from error
-        return min(2, int(found[f"max_{kind}_channels"])), round(found.get("default_samplerate", SAMPLE_RATE))
+        channels = int(found[f"max_{kind}_channels"])
+        check_channels(routes, _named(device_index, kind), channels)
+        return min(channels_needed(routes), channels), round(found.get("default_samplerate", SAMPLE_RATE))
 
     @property
     def active(self) -> bool:
@@ -158,6 +164,7 @@ class OutputStream(PlayingStream):
         blocksize: frames the callback is asked for at once; 0 lets PortAudio choose, block by block.
         samplerate: in Hz, which the device must take; None: the engine's where it does, else the device's own.
         latency: seconds, or the device's own "low" or "high".
+        routes: stems that go elsewhere than to the first two channels; RtsepError where the device has none there.
     """
 
     def __init__(
@@ -167,12 +174,13 @@ class OutputStream(PlayingStream):
         blocksize: int = 0,
         samplerate: int | None = None,
         latency: Latency = "high",
+        routes: Routes = NO_ROUTES,
     ) -> None:
         super().__init__()
-        channels, own_rate = self._ask(device_index, "output")
+        channels, own_rate = self._ask(device_index, "output", routes)
 
         def prepare(rate: int) -> tuple[Any, CallbackControl]:
-            self._control = CallbackControl(deck, channels, rate)
+            self._control = CallbackControl(deck, channels, rate, routes)
             return stream_callback, self._control
 
         self._open(
@@ -237,12 +245,19 @@ class DuplexStream(PlayingStream):
 
     capture: CaptureControl
 
-    def __init__(self, deck: Deck, devices: tuple[int, int], blocksize: int = 0, latency: Latency = "low") -> None:
+    def __init__(
+        self,
+        deck: Deck,
+        devices: tuple[int, int],
+        blocksize: int = 0,
+        latency: Latency = "low",
+        routes: Routes = NO_ROUTES,
+    ) -> None:
         super().__init__()
-        (inputs, _), (outputs, own_rate) = self._ask(devices[0], "input"), self._ask(devices[1], "output")
+        (inputs, _), (outputs, own_rate) = self._ask(devices[0], "input"), self._ask(devices[1], "output", routes)
 
         def prepare(rate: int) -> tuple[Any, CaptureControl]:
-            self._control = CallbackControl(deck, outputs, rate)
+            self._control = CallbackControl(deck, outputs, rate, routes)
             self.capture = CaptureControl(deck, inputs, rate, output=self._control)
             return duplex_callback, self.capture
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rtsep.audio.callback import CallbackControl
+from rtsep.audio.callback_control import CallbackControl
 from rtsep.audio.capture import CaptureControl, capture_block, capture_callback, duplex_callback
 from rtsep.dsp.clock import last_stamp, new_clock
 from rtsep.dsp.corrector import DELAY

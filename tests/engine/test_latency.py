@@ -7,7 +7,8 @@ from math import gcd
 import numpy as np
 import pytest
 
-from rtsep.audio.callback import CallbackControl, mix_block
+from rtsep.audio.callback import mix_block
+from rtsep.audio.callback_control import CallbackControl
 from rtsep.dsp.deck import Deck, DeckLayout
 from rtsep.dsp.grid import HOP
 from rtsep.dsp.words import Kind

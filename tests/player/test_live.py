@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from rtsep.audio.callback import CallbackControl, mix_block
+from rtsep.audio.callback import mix_block
+from rtsep.audio.callback_control import CallbackControl
 from rtsep.audio.capture import CaptureControl, capture_block
 from rtsep.dsp.deck import Deck
 from rtsep.dsp.words import Kind, Trouble
