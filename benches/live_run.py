@@ -128,8 +128,8 @@ def main() -> None:
     """Be the player, until stdin ends."""
     from rtsep.audio.devices import find_again, find_device
     from rtsep.audio.live_stream import LiveStream
-    from rtsep.cli.live_session import report
     from rtsep.cli.quiet import libraries_silenced
+    from rtsep.cli.report import live_report
     from rtsep.player.live import LivePlayer
 
     config = json.loads(sys.argv[1])
@@ -147,7 +147,8 @@ def main() -> None:
                 began, counted = time.monotonic(), player.deck.worker.hops
                 while True:
                     hops, times = player.deck.worker.hops, player.deck.worker.recent_times()
-                    told = report(player.status(), player, given, taken) | {
+                    status = player.status()
+                    told = live_report(status, player.engine, given, taken, status.notices) | {
                         "seconds": time.monotonic() - began,
                         "hop_times_us": times[len(times) - min(hops - counted, len(times)) :]
                         .round()

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 import rtsep
+from rtsep.cli.arguments import Flag, Model
 from rtsep.errors import RtsepError, UsageError
 
 OUT = Path("out/bench")
@@ -22,7 +23,7 @@ def latency(
     output: str | None = None,
     seconds: float = 6.0,
     jumps: int = 30,
-    model: str | None = None,
+    model: Model = None,
     out: Path = OUT,
 ) -> int:
     """Latency told against latency measured, and how long jumps take.
@@ -40,8 +41,6 @@ def latency(
         Of clicks, for each block and chunk.
     jumps
         To anywhere, and as many to a cue, for each format; 0 leaves them out.
-    model
-        Name or folder of a model for the jumps. Default: the one that comes along.
     out
         Folder for JSON, Markdown and pictures.
     """
@@ -55,9 +54,9 @@ def latency(
 def soak(
     *,
     minutes: float = 30.0,
-    busy: Annotated[bool, Parameter(negative="")] = False,
-    jack: Annotated[bool, Parameter(negative="")] = False,
-    model: str | None = None,
+    busy: Flag = False,
+    jack: Flag = False,
+    model: Model = None,
     out: Path = OUT,
 ) -> int:
     """Live for a long time at one frame a step, blocks of 256 samples, every sample judged by a capture.
@@ -72,8 +71,6 @@ def soak(
         Keep another core busy meanwhile.
     jack
         On the strict clock of JACK's dummy device, instead of PulseAudio's virtual devices.
-    model
-        Name or folder of a model. Default: the one that comes along.
     out
         Folder for JSON, Markdown and pictures.
     """
@@ -81,13 +78,11 @@ def soak(
     return _bench("soak").run(minutes, busy, jack, model, out)
 
 
-def throughput(*, model: str | None = None, compute: str = "cpu", hops: int = 1280, out: Path = OUT) -> int:
+def throughput(*, model: Model = None, compute: str = "cpu", hops: int = 1280, out: Path = OUT) -> int:
     """How long a hop takes, stage by stage, for each way to compute; and whole songs against their duration.
 
     Parameters
     ----------
-    model
-        Name or folder of a model. Default: the one that comes along.
     compute
         cpu, cuda or cuda:N.
     hops
@@ -100,7 +95,7 @@ def throughput(*, model: str | None = None, compute: str = "cpu", hops: int = 12
 
 
 def peers(*, install: Annotated[tuple[str, ...], Parameter(negative="")] = (), seconds: float = 10.0,
-          model: str | None = None, out: Path = OUT) -> int:  # fmt: skip
+          model: Model = None, out: Path = OUT) -> int:  # fmt: skip
     """Other separators in the same run on the same sound, on one thread each; those that are not there are skipped.
 
     Parameters
@@ -110,8 +105,6 @@ def peers(*, install: Annotated[tuple[str, ...], Parameter(negative="")] = (), s
         several times.
     seconds
         Of the bundled song.
-    model
-        Name or folder of a model. Default: the one that comes along.
     out
         Folder for JSON, Markdown and pictures.
     """

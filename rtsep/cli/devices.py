@@ -3,12 +3,11 @@
 import json as json_format
 import sys
 from dataclasses import asdict
-from typing import Annotated
 
-from cyclopts import Parameter
+from rtsep.cli.arguments import Flag
 
 
-def devices(*, json: Annotated[bool, Parameter(negative="")] = False) -> None:
+def devices(*, json: Flag = False) -> None:
     """List the sound devices.
 
     Wherever a device is asked for, its number, its name or a unique part of the name will do.

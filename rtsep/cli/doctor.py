@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 import rtsep
-from rtsep.engine.options import check_block
+from rtsep.cli.arguments import Block, Flag
 from rtsep.errors import RtsepError
 
 if TYPE_CHECKING:
@@ -51,9 +51,11 @@ class _Report:
 
 def doctor(
     *,
-    loopback: tuple[str, str] | None = None,
-    block: int = 256,
-    json: Annotated[bool, Parameter(negative="")] = False,
+    loopback: Annotated[tuple[str, str] | None, Parameter(negative="")] = None,
+    block: Annotated[
+        Block, Parameter(help="Samples the devices give and take at once, 32 to 4096, for --loopback.")
+    ] = 256,
+    json: Flag = False,
 ) -> None:
     """Say what this machine has, how fast the default model runs on it, what is wrong and how to mend it.
 
@@ -63,8 +65,6 @@ def doctor(
     ----------
     loopback
         Measure nothing but the latency of two devices, INPUT OUTPUT, that a cable or loop-back joins: noise is played.
-    block
-        Samples the devices give and take at once, for --loopback.
     json
         One JSON object on stdout.
     """
@@ -183,7 +183,7 @@ def _print_loopback(given: str, taken: str, block: int, json: bool) -> None:
     from rtsep.audio.devices import find_device
     from rtsep.audio.loopback import measure_loopback
 
-    found = measure_loopback(find_device(given, "input"), find_device(taken, "output"), check_block(block))
+    found = measure_loopback(find_device(given, "input"), find_device(taken, "output"), block)
     if json:
         print(json_format.dumps(asdict(found)))
         return

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from rtsep.cli.arguments import Flag, Model
 from rtsep.engine.options import check_latency
 from rtsep.errors import RtsepError, UsageError
 
@@ -29,7 +30,7 @@ def parse_chunks(text: str) -> list[int]:
 
 
 def evaluate(
-    model: str | None = None,
+    model: Model = None,
     /,
     *,
     data: Annotated[Path, Parameter(help="folder that holds the recipe's folders")],
@@ -37,15 +38,9 @@ def evaluate(
     latency: Annotated[str, Parameter(help="standard, medium, low: modes of the synthesis")] = "standard",
     context: Annotated[int | None, Parameter(help="cut the attention's context to so many frames")] = None,
     cache: Annotated[Path, Parameter(help="where decoded songs are kept")] = Path("runs/cache"),
-    json_output: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    json_output: Annotated[Flag, Parameter(name="--json")] = False,
 ) -> None:
-    """Score a model on the held-out songs of its recipe: whole-song SDR of every stem, in dB.
-
-    Parameters
-    ----------
-    model
-        Name or folder of a bundle; the default model if left out.
-    """
+    """Score a model on the held-out songs of its recipe: whole-song SDR of every stem, in dB."""
     chunks = parse_chunks(chunk)
     latencies = [check_latency(mode) for mode in latency.split(",")]
     import torch

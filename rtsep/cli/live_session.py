@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json as json_format
-from collections import deque
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from rtsep.audio.devices import Device, find_again
 from rtsep.audio.live_stream import LiveStream
-from rtsep.audio.resample import ENGINE_RATE
 from rtsep.cli.quiet import libraries_silenced
+from rtsep.cli.report import exit_code, live_report, summary
 from rtsep.cli.session import Session, patience, say
 from rtsep.player.live import LivePlayer
-from rtsep.player.status import PlayerStatus
 from rtsep.ui.status import live_latency_text
 from rtsep.ui.terminal import Terminal
 
@@ -25,7 +22,7 @@ def run_live(
     taken: Device,
     *,
     model: str | None,
-    gains: list[tuple[str, float]],
+    gains: Sequence[tuple[str, float]],
     chunk: int,
     compute: str,
     latency: str,
@@ -53,53 +50,26 @@ def run_live(
         )
         for stem, gain_db in gains:
             player.set_gain(stem, gain_db)
-        if given.inputs > 2:
-            say(f"{given.name} has {given.inputs} channels: the first two are taken")
+        if knows_its_channels(given) and given.inputs > 2:
+            player.notices.append(f"{given.name} has {given.inputs} channels: the first two are taken")
         with patience(quiet=json):
             player.open()
         if not json:
             say(f"{given.name} to {taken.name}: {live_latency_text(player.latency())}, block {block}, chunk {chunk}")
         terminal = stack.enter_context(Terminal()) if keys else None
-        Session(player, terminal, seconds, deque()).run()
+        session = Session(player, terminal, seconds, player.notices)
+        session.run()
         player.close()  # the recording gets its names
         status = player.status()
+        session.tell(status)
     if json:
-        print(json_format.dumps(report(status, player, given, taken)))
+        print(json_format.dumps(live_report(status, player.engine, given, taken, session.told)))
     else:
         say(summary(status))
-    return 1 if status.messages else 0
+    return exit_code(status, session.interrupted)
 
 
-def summary(status: PlayerStatus) -> str:
-    """What has happened, for people, in one line."""
-    engine, live = status.engine, status.live
-    assert live is not None
-    recorded = f"; recorded {live.recorded_s:.1f} s with {live.recording_gaps} gaps" if live.recorded_s > 0 else ""
-    return (
-        f"played {status.wet_s:.1f} s separated, {status.dry_s:.1f} s dry; {live_latency_text(status.latency)}; "
-        f"late: {engine.late_hops} hops, {engine.skipped_hops} skipped, {status.late_blocks} blocks; "
-        f"a hop takes {engine.compute_p50_ms:.1f} ms (99 %: {engine.compute_p99_ms:.1f} ms){recorded}"
-    )
-
-
-def report(status: PlayerStatus, player: LivePlayer, given: Device, taken: Device) -> dict[str, Any]:
-    """What has happened, for programs; units are in the names."""
-    assert status.live is not None
-    return {
-        "input": given.name,
-        "output": taken.name,
-        "model": player.engine.model_name,
-        "compute": player.engine.compute,
-        "wet_s": status.wet_s,
-        "dry_s": status.dry_s,
-        "bypass_s": status.bypass_s,
-        "starved_s": status.starved_s,
-        "late_blocks": status.late_blocks,
-        "clipped_samples": status.clipped_samples,
-        "latency_samples": asdict(status.latency) | {"total": status.latency.total},
-        "latency_ms": 1000 * status.latency.total / ENGINE_RATE,
-        "live": asdict(status.live),
-        "engine": asdict(status.engine),
-        "notices": list(status.notices),
-        "messages": list(status.messages),
-    }
+def knows_its_channels(device: Device) -> bool:
+    """Whether the number of channels is the device's own. ALSA's plugs (`pulse`, `default`) claim as many as they can
+    convert; only its hardware has "hw:" in its name."""
+    return device.host_api != "ALSA" or "(hw:" in device.name

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from rtsep.cli.arguments import Flag
 from rtsep.errors import RtsepError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class _Row:
     problem: str | None = None
 
 
-def list_models(*, json: Annotated[bool, Parameter(negative="")] = False) -> None:
+def list_models(*, json: Flag = False) -> None:
     """List the models that are here: stems, size, latency, licence, place.
 
     Looked for in the folder that RTSEP_MODEL_DIR names, in the user's cache, and among what came along.

@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import json as json_format
-import math
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from rtsep.engine.options import check_chunk, check_compute
-from rtsep.errors import RtsepError, UsageError
-from rtsep.player.faders import MAX_GAIN_DB, MIN_GAIN_DB
+from rtsep.cli.arguments import ChunkOrAuto, Compute, Files, Gains, Model, NoUi, ReportAsJson, Seconds, Start
+from rtsep.errors import RtsepError
 from rtsep.ui.keys import help_sentence
 
 
 def play(
-    files: Annotated[tuple[Path, ...], Parameter(negative="")],
+    files: Annotated[Files, Parameter(help="Audio files, played one after the other without a gap.")],
     /,
     *,
     device: str | None = None,
-    model: str | None = None,
-    gain: Annotated[tuple[str, ...], Parameter(negative="")] = (),
-    chunk: int | None = None,
-    compute: str = "auto",
-    start: float = 0.0,
-    seconds: float | None = None,
-    no_ui: Annotated[bool, Parameter(negative="")] = False,
-    json: Annotated[bool, Parameter(negative="")] = False,
+    model: Model = None,
+    gain: Gains = (),
+    chunk: ChunkOrAuto = None,
+    compute: Compute = "auto",
+    start: Start = 0.0,
+    seconds: Seconds = None,
+    no_ui: NoUi = False,
+    json: ReportAsJson = False,
 ) -> int:
     """Play songs and ride their stems' faders.
 
@@ -35,35 +33,13 @@ def play(
 
     Parameters
     ----------
-    files
-        Audio files, played one after the other without a gap.
     device
         Output device: its number, its name, or a unique part of the name. Default: the system's.
-    model
-        Name or folder of a model. Default: the one that comes along.
-    gain
-        Where a fader begins, as STEM=DB: vocals=-6, from -60 to +12, or vocals=-inf for silence. May be given several
-        times.
     chunk
         Frames the network takes in one step, 1 to 32. Default: few while there is little lead, then up to 32.
-    compute
-        auto, cpu, cuda or cuda:N.
     start
         Begin at this second of the first file.
-    seconds
-        End when so many seconds were played.
-    no_ui
-        No keys and no status line; a summary at the end.
-    json
-        One JSON object on stdout at the end, and no summary.
     """
-    gains = [parse_gain(text) for text in gain]
-    check_chunk(chunk)
-    check_compute(compute)
-    if not (math.isfinite(start) and start >= 0):
-        raise UsageError(f"--start {start:g}: expected seconds, 0 or more")
-    if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
-        raise UsageError(f"--seconds {seconds:g}: expected seconds, more than 0")
     # Here, not above: they bring numpy and numba, and `rtsep play --help` is to be there at once.
     from rtsep.audio.devices import find_device
     from rtsep.cli.session import play_on, say
@@ -76,7 +52,7 @@ def play(
             written = render(
                 *(file, Path("out")),
                 model=model,
-                gains=gains,
+                gains=gain,
                 chunk=chunk,
                 compute=compute,
                 start_s=start if file is files[0] else 0.0,
@@ -89,7 +65,7 @@ def play(
         *(find_device(device), files),
         or_default=device is None,
         model=model,
-        gains=gains,
+        gains=gain,
         chunk=chunk,
         compute=compute,
         start_s=start,
@@ -112,18 +88,3 @@ def _why_no_output() -> str | None:
 
 # The one table of keys speaks here too.
 play.__doc__ = (play.__doc__ or "").replace("KEYS", help_sentence())
-
-
-def parse_gain(text: str) -> tuple[str, float]:
-    """``vocals=-6`` -> ("vocals", -6.0); from -60 to +12, or "-inf". UsageError for anything else."""
-    stem, equals, number = text.partition("=")
-    try:
-        gain_db = float(number)
-    except ValueError:
-        gain_db = float("nan")
-    if not (stem and equals and (gain_db == -math.inf or MIN_GAIN_DB <= gain_db <= MAX_GAIN_DB)):
-        raise UsageError(
-            f"--gain {text}: expected STEM=DB with DB from {MIN_GAIN_DB:g} to {MAX_GAIN_DB:+g}, or -inf for silence; "
-            "for example vocals=-6"
-        )
-    return stem.strip(), gain_db

@@ -9,21 +9,22 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from rtsep.engine.options import MAX_CHUNK, check_chunk, check_compute
+from rtsep.cli.arguments import Chunk, Compute, Files, Flag, Model
+from rtsep.engine.options import MAX_CHUNK
 from rtsep.errors import RtsepError
 
 PROGRESS_S = 0.2
 
 
 def separate(
-    files: Annotated[tuple[Path, ...], Parameter(negative="")],
+    files: Files,
     /,
     *,
     out: Annotated[Path, Parameter(name=("--out", "-o"))],
-    model: str | None = None,
-    chunk: int = MAX_CHUNK,
-    compute: str = "auto",
-    json: Annotated[bool, Parameter(negative="")] = False,
+    model: Model = None,
+    chunk: Chunk = MAX_CHUNK,
+    compute: Compute = "auto",
+    json: Flag = False,
 ) -> int:
     """Write the stems of audio files.
 
@@ -33,21 +34,13 @@ def separate(
 
     Parameters
     ----------
-    files
-        Audio files.
     out
         Folder for the stems.
-    model
-        Name or folder of a model. Default: the one that comes along.
     chunk
         Frames the network takes in one step, 1 to 32.
-    compute
-        auto, cpu, cuda or cuda:N.
     json
         One JSON object a file on stdout instead of paths.
     """
-    check_chunk(chunk)
-    check_compute(compute)
     from rtsep.engine.separator import load
 
     separator = load(model, chunk, compute)

@@ -6,26 +6,26 @@ import json as json_format
 import sys
 import threading
 import time
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from rtsep.audio.devices import Device
 from rtsep.audio.resample import ENGINE_RATE
 from rtsep.audio.stream import OutputStream
+from rtsep.cli.news import News
 from rtsep.cli.quiet import libraries_silenced
+from rtsep.cli.report import exit_code, play_report, summary
 from rtsep.dsp.deck import Deck
 from rtsep.errors import RtsepError
 from rtsep.player.device_keeper import DeviceKeeper
 from rtsep.player.live import LivePlayer
+from rtsep.player.notices import Notices
 from rtsep.player.status import PlayerStatus
 from rtsep.player.transport import Player
 from rtsep.ui.keys import help_text, press
-from rtsep.ui.status import latency_text, status_line
+from rtsep.ui.status import status_line
 from rtsep.ui.terminal import Terminal
 
 REFRESH_S = 0.05
@@ -47,7 +47,7 @@ def play_on(
     *,
     or_default: bool,
     model: str | None,
-    gains: list[tuple[str, float]],
+    gains: Sequence[tuple[str, float]],
     chunk: int | None,
     compute: str,
     start_s: float,
@@ -59,7 +59,7 @@ def play_on(
 
     `or_default`: when the device goes, another one that the system offers will do.
     """
-    notices: deque[str] = deque()
+    notices = Notices()
 
     def open_on(deck: Deck, device: Device) -> OutputStream:
         stream = OutputStream(deck, device.index, latency=DEVICE_LATENCY_S)
@@ -93,19 +93,20 @@ def play_on(
         for stem, gain_db in gains:
             player.set_gain(stem, gain_db)
         for song in player.source.songs:
-            for note in song.notes:
-                say(note)
+            notices.extend(song.notes)
         with patience(quiet=json):
             player.open()
         player.play()
         terminal = stack.enter_context(Terminal()) if keys else None
-        Session(player, terminal, seconds, notices).run()
+        session = Session(player, terminal, seconds, notices)
+        session.run()
         status = player.status()
+        session.tell(status)
     if json:
-        print(json_format.dumps(report(status, player, output.name, start_s)))
+        print(json_format.dumps(play_report(status, player.engine, output.name, start_s, session.told)))
     else:
         say(summary(status))
-    return 1 if status.messages else 0
+    return exit_code(status, session.interrupted)
 
 
 @contextmanager
@@ -122,26 +123,48 @@ def patience(quiet: bool) -> Iterator[None]:
 
 
 class Session:
-    """The keys of one playback: what `rtsep.ui.keys.Controls` asks for, on a player."""
+    """The keys of one playback: what `rtsep.ui.keys.Controls` asks for, on a player.
+
+    Attributes:
+        interrupted: whether control-C ended it.
+    """
 
     def __init__(
-        self, player: Player | LivePlayer, terminal: Terminal | None, seconds: float | None, notices: deque[str]
+        self, player: Player | LivePlayer, terminal: Terminal | None, seconds: float | None, notices: Notices
     ) -> None:
         self._player = player
         self._terminal = terminal
         self._seconds = seconds
         self._selected = 0
         self._over = False
-        self._notices = notices
-        self._said: set[str] = set()
+        self._news = News(notices)
+        self.interrupted = False
+
+    @property
+    def told(self) -> Iterable[str]:
+        """The last hundred lines that the user was told, but for those of `PlayerStatus.messages`."""
+        return self._news.told
 
     def run(self) -> None:
-        """Until the song has ended, `seconds` were played or the user quits."""
+        """Until the song has ended, `seconds` were played, or the user quits or presses control-C.
+
+        KeyboardInterrupt when that is pressed once more.
+        """
+        try:
+            self._obey()
+        except KeyboardInterrupt:
+            self.interrupted = True
+        self._player.pause()
+        time.sleep(FADE_OUT_S)
+
+    def _obey(self) -> None:
         if self._terminal is not None and self._terminal.takes_keys:
             self._terminal.message("? for the keys, q to quit")
         while not self._over:
             status = self._player.status()
-            self._tell(status)
+            self.tell(status)
+            if self._terminal is not None:
+                self._terminal.status(status_line(status, self._selected))
             if status.ended or (self._seconds is not None and status.played_s >= self._seconds):
                 break
             if self._terminal is None:
@@ -149,18 +172,11 @@ class Session:
                 continue
             for key in self._terminal.read_keys(REFRESH_S):
                 press(key, self)
-        self._player.pause()
-        time.sleep(FADE_OUT_S)
 
-    def _tell(self, status: PlayerStatus) -> None:
-        for line in (*status.messages, *status.notices):
-            if line not in self._said:
-                self._said.add(line)
-                self._say(line)
-        while self._notices:
-            self._say(self._notices.popleft())
-        if self._terminal is not None:
-            self._terminal.status(status_line(status, self._selected))
+    def tell(self, status: PlayerStatus) -> None:
+        """Say what is new since the last call."""
+        for line in self._news.look(status.messages, self._player.engine.notices, time.monotonic()):
+            self._say(line)
 
     def _say(self, line: str) -> None:
         if self._terminal is not None:
@@ -223,44 +239,3 @@ class Session:
 
     def quit(self) -> None:
         self._over = True
-
-
-def summary(status: PlayerStatus) -> str:
-    """What has happened, for people, in one line."""
-    engine = status.engine
-    return (
-        f"played {status.wet_s:.1f} s separated, {status.dry_s:.1f} s dry, {status.bypass_s:.1f} s bypassed; "
-        f"latency: {latency_text(status.latency)}; "
-        f"late: {engine.late_hops} hops, {engine.skipped_hops} skipped, {status.late_blocks} blocks; "
-        f"a hop takes {engine.compute_p50_ms:.1f} ms (99 %: {engine.compute_p99_ms:.1f} ms)"
-    )
-
-
-def report(status: PlayerStatus, player: Player, device: str, start_s: float) -> dict[str, Any]:
-    """What has happened, for programs; units are in the names."""
-    return {
-        "file": str(status.file),
-        "track": status.track + 1,
-        "tracks": status.tracks,
-        "loop_s": status.loop_s,
-        "cue_s": status.cue_s,
-        "model": player.engine.model_name,
-        "device": device,
-        "compute": player.engine.compute,
-        "compute_lost": player.engine.lost,
-        "start_s": start_s,
-        "position_s": status.position_s,
-        "length_s": status.length_s,
-        "ended": status.ended,
-        "seconds_played": status.played_s,
-        "wet_s": status.wet_s,
-        "dry_s": status.dry_s,
-        "bypass_s": status.bypass_s,
-        "starved_s": status.starved_s,
-        "late_blocks": status.late_blocks,
-        "clipped_samples": status.clipped_samples,
-        "device_latency_ms": 1000 * status.latency.device / ENGINE_RATE,
-        "live_latency_samples": asdict(status.latency) | {"total": status.latency.total},
-        "engine": asdict(status.engine),
-        "messages": list(status.messages),
-    }

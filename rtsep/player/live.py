@@ -31,6 +31,7 @@ from rtsep.engine.host import Engine
 from rtsep.engine.latency import Latency, algorithmic_latency
 from rtsep.errors import RtsepError
 from rtsep.player.desk import Desk
+from rtsep.player.notices import Notices
 from rtsep.player.recorder import Recorder
 from rtsep.player.status import LiveStatus, PlayerStatus
 
@@ -51,7 +52,6 @@ LATE_S = 0.5
 """Stems that are late for this long are always late. The margin grows by at most a hop (or a block) at a time: one long
 pause of the machine is not its tail."""
 KEEP_S = 0.05
-NOTICES_KEPT = 100
 PASSAGES = 40
 """Looks at the time stamps, two seconds, of which the median is shown."""
 
@@ -84,6 +84,8 @@ class Capture(Protocol):
     def max_block(self) -> int: ...
     @property
     def overflows(self) -> int: ...
+    @property
+    def bad_samples(self) -> int: ...
     def hold_anew(self) -> None: ...
 
 
@@ -135,7 +137,7 @@ class LivePlayer(Desk):
         self._late_since: float | None = None
         self._passages_s: deque[float] = deque(maxlen=PASSAGES)
         self._off_since: float | None = None
-        self._notices: deque[str] = deque(maxlen=NOTICES_KEPT)
+        self._notices = Notices()
 
     def __enter__(self) -> LivePlayer:
         return self
@@ -364,6 +366,11 @@ class LivePlayer(Desk):
         passage = round(float(np.median(list(self._passages_s))) * ENGINE_RATE)
         return Latency(self._algorithmic, self._margin, passage - self.distance)
 
+    @property
+    def notices(self) -> Notices:
+        """What has happened to devices and latency; the status has the last hundred, and those of the engine."""
+        return self._notices
+
     def status(self) -> PlayerStatus:
         """A snapshot. When the engine has given up, `messages` say why; the sound goes on dry."""
         head = self.deck.callback.read()
@@ -380,6 +387,7 @@ class LivePlayer(Desk):
             notices=(*self.engine.notices, *self._notices),
             live=LiveStatus(
                 overflows=self._capture.overflows if self._capture is not None else 0,
+                bad_samples=self._capture.bad_samples if self._capture is not None else 0,
                 rejumps=max(self._rejumps, 0),
                 device_measured=bool(self._passages_s),
                 recorded_s=recorder.seconds if recorder is not None else 0.0,

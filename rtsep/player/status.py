@@ -17,12 +17,14 @@ class LiveStatus:
 
     Attributes:
         overflows: times that the input device had lost samples.
+        bad_samples: that came in, were no numbers and became silence.
         rejumps: times that the play head was put back to its distance behind the input.
         device_measured: whether the device's part of the latency comes from time stamps; else it is PortAudio's word.
         recorded_s, recording_gaps: of the files being written.
     """
 
     overflows: int
+    bad_samples: int
     rejumps: int
     device_measured: bool
     recorded_s: float

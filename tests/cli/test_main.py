@@ -19,6 +19,7 @@ HEAVY = ("torch", "numba", "numpy")
 COMMANDS = [
     "",
     "play",
+    "live",
     "separate",
     "devices",
     "doctor",
