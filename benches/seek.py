@@ -17,8 +17,10 @@ import numpy as np
 import soundfile
 
 from benches.report import SONG, Row, Table, tail
-from rtsep.audio.callback import CallbackControl, mix_block
-from rtsep.dsp.deck import Deck, Kind
+from rtsep.audio.callback import mix_block
+from rtsep.audio.callback_control import CallbackControl
+from rtsep.dsp.deck import Deck
+from rtsep.dsp.words import Kind
 from rtsep.player.transport import Player
 
 RATE = 44100

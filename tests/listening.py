@@ -12,7 +12,7 @@ import numpy as np
 from scipy.signal import butter, correlate, sosfilt
 
 from rtsep.dsp.grid import FADE
-from tests.virtual_audio import VirtualAudio
+from tests.virtual_audio import FOUR_CHANNELS, VirtualAudio
 
 RATE = 44100
 TONE_HZ = 220
@@ -23,13 +23,16 @@ WINDOW = 64
 
 
 class Recorder:
-    """Records what the virtual speakers play, with the sound server's own program."""
+    """Records what virtual speakers play, with the sound server's own program."""
 
-    def __init__(self, server: VirtualAudio, path: Path) -> None:
+    def __init__(self, server: VirtualAudio, path: Path, sink: str = "rt_out") -> None:
         self.path = path
+        self._channels = 4 if sink == "rt_four" else 2
+        names = ",".join(FOUR_CHANNELS.split(",")[: self._channels])
         with path.open("wb") as file:
             self._process = subprocess.Popen(
-                ["parec", "-d", "rt_out.monitor", "--raw", "--format=float32le", f"--rate={RATE}", "--channels=2"],
+                ["parec", "-d", f"{sink}.monitor", "--raw", "--format=float32le", f"--rate={RATE}"]
+                + [f"--channels={self._channels}", f"--channel-map={names}"],
                 stdout=file,
                 env=os.environ | server.environment,
             )
@@ -39,11 +42,11 @@ class Recorder:
             time.sleep(0.02)
 
     def stop(self) -> np.ndarray:
-        """End it; returns all it has heard, (2, n)."""
+        """End it; returns all it has heard, (channels, n)."""
         self._process.send_signal(signal.SIGINT)
         self._process.wait(timeout=10)
         raw = np.fromfile(self.path, "<f4")
-        return raw[: len(raw) // 2 * 2].reshape(-1, 2).T
+        return raw[: len(raw) // self._channels * self._channels].reshape(-1, self._channels).T
 
 
 def place_of(needle: np.ndarray, hay: np.ndarray) -> int:

@@ -69,9 +69,10 @@ def test_commands_run(command: str, folder_with_song: Path, silent_environment: 
 
 
 @pytest.mark.usefixtures("default_bundle", "virtual_audio")
-def test_live_command_runs() -> None:
-    (command,) = (line for line in COMMANDS if line.startswith("rtsep live"))
-    words = [{"MIC": "rt_mic", "PHONES": "rt_out"}.get(word, word) for word in shlex.split(command)[1:]]
+@pytest.mark.parametrize("command", [line for line in COMMANDS if line.startswith("rtsep live")])
+def test_live_commands_run(command: str) -> None:
+    devices = {"MIC": "rt_mic", "PHONES": "rt_out", "DESK": "rt_four"}
+    words = [devices.get(word, word) for word in shlex.split(command)[1:]]
     done = subprocess.run(
         [sys.executable, "-m", "rtsep", *words, "--seconds", "1"],
         cwd=REPOSITORY,
@@ -81,7 +82,7 @@ def test_live_command_runs() -> None:
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    assert re.search(r"rt_mic to rt_out: latency \d+ ms \(\d+ \+ \d+ \+ \d+\)", done.stderr)
+    assert re.search(r"rt_mic to rt_\w+: latency \d+ ms \(\d+ \+ \d+ \+ \d+\)", done.stderr)
 
 
 @pytest.mark.usefixtures("default_bundle")

@@ -21,7 +21,7 @@ def _devices_of_a_child(environment: dict[str, str] | None = None) -> set[str]:
 def test_process_and_children_see_the_devices() -> None:
     import sounddevice
 
-    expected = {"rt_out", "rt_out_monitor", "rt_48k", "rt_mic", "rt_mic_feed", "default"}
+    expected = {"rt_out", "rt_out_monitor", "rt_48k", "rt_four", "rt_mic", "rt_mic_feed", "default"}
     assert expected <= {device["name"] for device in sounddevice.query_devices()}
     assert expected <= _devices_of_a_child()
 

@@ -4,6 +4,7 @@ PortAudio, and so sounddevice, lists them as devices:
 
     rt_out           44.1 kHz stereo speakers; record `rt_out_monitor` to get what they play, bit for bit
     rt_48k           the same, but at 48 kHz, recorded in the same way from the server's rt_48k.monitor
+    rt_four          speakers of four channels, likewise with rt_four.monitor
     rt_mic           a microphone that hears what is played to `rt_mic_feed`
 
 Needs no root, D-Bus or system file; every server has its own folder, so test runs side by side do not meet.
@@ -37,12 +38,16 @@ halt TERM
 rm -rf "$folder"
 """
 
+FOUR_CHANNELS = "front-left,front-right,rear-left,rear-right"
+"""What ALSA calls four channels, in its order."""
+
 # norewinds=1: with rewinding allowed PortAudio gets a fraction of its callbacks, and no error.
 _SERVER_SCRIPT = """\
 .fail
 load-module module-native-protocol-unix auth-anonymous=1 auth-cookie-enabled=0 socket={folder}/native
 load-module module-null-sink sink_name=rt_out {form} sink_properties=device.description=rt_out
 load-module module-null-sink sink_name=rt_48k {form_48k} sink_properties=device.description=rt_48k
+load-module module-null-sink sink_name=rt_four {form_four} sink_properties=device.description=rt_four
 load-module module-null-sink sink_name=rt_mic_feed {form} sink_properties=device.description=rt_mic_feed
 load-module module-remap-source source_name=rt_mic master=rt_mic_feed.monitor {microphone}
 set-default-sink rt_out
@@ -61,6 +66,7 @@ _ALSA_DEVICES = (
     ("rt_out", 'device "rt_out"', "virtual speakers"),
     ("rt_out_monitor", 'device "rt_out.monitor"', "what the virtual speakers play"),
     ("rt_48k", 'device "rt_48k"', "virtual speakers at 48 kHz"),
+    ("rt_four", 'device "rt_four"', "virtual speakers of four channels"),
     ("rt_mic", 'device "rt_mic"', "virtual microphone"),
     ("rt_mic_feed", 'device "rt_mic_feed"', "feeds the virtual microphone"),
 )
@@ -105,7 +111,10 @@ class VirtualAudio:
         """Write the configuration, start the server, wait until it answers. RuntimeError if it does not."""
         if (reason := why_not()) is not None:
             raise RuntimeError(reason)
-        form, form_48k = (f"rate={rate} channels=2 format=float32le norewinds=1" for rate in (self._sample_rate, 48000))
+        kinds = ((self._sample_rate, 2), (48000, 2), (self._sample_rate, 4))
+        form, form_48k, form_four = (
+            f"rate={rate} channels={channels} format=float32le norewinds=1" for rate, channels in kinds
+        )
         (self.folder / "run").mkdir(mode=0o700)
         (self.folder / "state").mkdir(mode=0o700)
         (self.folder / "client.conf").write_text("autospawn = no\nenable-shm = yes\n")
@@ -114,6 +123,7 @@ class VirtualAudio:
             folder=self.folder,
             form=form,
             form_48k=form_48k,
+            form_four=f"{form_four} channel_map={FOUR_CHANNELS}",
             microphone="source_properties=device.description=rt_mic",
         )
         (self.folder / "server.pa").write_text(script)

@@ -8,6 +8,9 @@ kept as the tail, that is, what would have been heard next. Every discontinuity 
 pause, bypass, starvation) is then a cross-fade over 64 samples from that tail to the new signal, running on
 across block borders; a fade never needs ring data that may be gone. From EOF on the signal is zero.
 
+A signal is one stereo pair for each outlet, see `rtsep.audio.routing`: stems go to the pair of their outlet, the
+mixture to the first, the main one. Whatever is faded is faded on all of them.
+
 What is heard, in this order: nothing while paused; the mixture in bypass; the stems with their gains when they
 are there; silence, standing still, while the patience granted with a jump lasts and nothing was heard since; the
 dry mixture at the same position, as loud as the loudest stem is set; else silence, standing still.
@@ -19,15 +22,14 @@ import numpy as np
 from numba import cfunc, types
 
 from rtsep.audio.output_stage import put_out, to_mix
-from rtsep.dsp import deck as at
+from rtsep.dsp import words as at
 from rtsep.dsp.atomics import address_from_pointer, fence, float32_at, int64_at, load_f32, load_i64, store_i64
-from rtsep.dsp.clock import CLOCK_WORDS, OUTPUT, new_clock, stamp, time_of
+from rtsep.dsp.clock import CLOCK_WORDS, OUTPUT, stamp, time_of
 from rtsep.dsp.compiled import FLAGS, FLOAT32_LINE, FLOAT32_ROWS, INT64_LINE, kernel, named_after_sources
-from rtsep.dsp.corrector import Corrector
-from rtsep.dsp.deck import CALLBACK_WORDS, LINE_BYTES, LINE_WORDS, MAX_STEMS, Deck, Kind
 from rtsep.dsp.grid import FADE, SAMPLE_RATE
 from rtsep.dsp.mailbox import LETTER_WORDS, collect
 from rtsep.dsp.rings import END, EPOCH, HEADER_WORDS, copy_if_valid, eof_of
+from rtsep.dsp.words import CALLBACK_WORDS, LINE_BYTES, LINE_WORDS, MAX_STEMS, Kind
 
 RATE = float(SAMPLE_RATE)
 RAMP = 256  # samples, at least, over which a gain moves
@@ -41,7 +43,13 @@ MIXTURE_HEADER, MIXTURE_DATA, MIXTURE_CAPACITY, STEM_HEADER, STEM_DATA, STEM_CAP
 TRANSPORT, GAINS, CALLBACK, STATE, LEVELS, SCRATCH, OUT_CHANNELS = range(7, 14)
 CORRECTOR, LARGEST_OUTPUT, CLOCK = range(14, 17)  # CORRECTOR: 0 when the device runs at the engine's rate
 RETIRED = 17  # 1: give silence and stop
-CONTROL_WORDS = 18
+PAIRS = 18  # of mixed channels, one for each outlet; 1 to MAX_STEMS + 1
+PAIR_OF_STEM, OUTLETS, MIXED, RESAMPLED, FADES = range(19, 24)
+CONTROL_WORDS = 24
+
+# PAIR_OF_STEM, int64 (MAX_STEMS,). OUTLETS, int64 (2 PAIRS,): left and right channel of each pair's outlet.
+# MIXED, float32 (2 PAIRS, NEED): the mixed signal. RESAMPLED, as large: the same at the device's rate.
+# FADES, float32 (4 PAIRS, FADE): the tail, then what is faded from.
 
 # STATE, int64: what is remembered from block to block.
 SEEN = 0  # sequence of the last letter obeyed
@@ -55,16 +63,13 @@ RUNNING = 7  # 0 before the first block
 LETTER = 8  # LETTER_WORDS of them
 STATE_WORDS = 16
 
-# LEVELS, float32 (LEVEL_ROWS, FADE): two rows each of the tail and of what is faded from; rows of gains.
-TAIL, FADE_FROM, GAIN_NOW, GAIN_FROM, GAIN_STEP, GAIN_TARGET, LEVEL_ROWS = 0, 2, 4, 5, 6, 7, 8
+# LEVELS, float32 (LEVEL_ROWS, MAX_STEMS + 1): of every stem, then of the master.
+GAIN_NOW, GAIN_FROM, GAIN_STEP, GAIN_TARGET, LEVEL_ROWS = range(5)
 
-# SCRATCH, float32 (SCRATCH_ROWS, NEED): the mixed signal, a gain curve for each stem and the master, ring rows, the
-# signal at the device's rate.
-MIXED = 0
-CURVES = 2
+# SCRATCH, float32 (SCRATCH_ROWS, NEED): a gain curve for each stem and the master, ring rows.
+CURVES = 0
 RING = CURVES + MAX_STEMS + 1
-RESAMPLED = RING + 2 * MAX_STEMS
-SCRATCH_ROWS = RESAMPLED + 2
+SCRATCH_ROWS = RING + 2 * MAX_STEMS
 
 
 @kernel(types.void(FLOAT32_LINE, types.int64, INT64_LINE, FLOAT32_ROWS, FLOAT32_ROWS, types.int64))
@@ -100,55 +105,57 @@ def _gain_curves(gains, stems, state, levels, scratch, n):
     state[RAMP_DONE] = min(done + n, state[RAMP_LENGTH])
 
 
-@kernel(types.void(FLOAT32_ROWS, FLOAT32_ROWS, types.int64, types.int64, types.int64, types.int64))
-def _mix(ring, scratch, stems, kind, there, need):
-    """Write the signal of `kind` to the MIXED rows: `there` samples from the ring rows, then zeros up to `need`."""
-    for c in range(2):
+@kernel(types.void(FLOAT32_ROWS, FLOAT32_ROWS, FLOAT32_ROWS, INT64_LINE, *[types.int64] * 4))
+def _mix(ring, scratch, mixed, pair_of_stem, stems, kind, there, need):
+    """Write the signal of `kind` to `mixed`: `there` samples from the ring rows, then zeros up to `need`."""
+    for row in range(mixed.shape[0]):
         for i in range(need):
-            scratch[MIXED + c, i] = np.float32(0.0)
+            mixed[row, i] = np.float32(0.0)
     if kind == WET:
         for s in range(stems):
             for c in range(2):
+                row = 2 * pair_of_stem[s] + c
                 for i in range(there):
-                    scratch[MIXED + c, i] += scratch[CURVES + s, i] * ring[2 * s + c, i]
+                    mixed[row, i] += scratch[CURVES + s, i] * ring[2 * s + c, i]
     elif kind == DRY:
         for s in range(1, stems):  # the largest gain, collected in the first curve
             for i in range(there):
                 scratch[CURVES, i] = max(scratch[CURVES, i], scratch[CURVES + s, i])
         for c in range(2):
             for i in range(there):
-                scratch[MIXED + c, i] = scratch[CURVES, i] * ring[c, i]
+                mixed[c, i] = scratch[CURVES, i] * ring[c, i]
     elif kind == BYPASS:
         for c in range(2):
             for i in range(there):
-                scratch[MIXED + c, i] = ring[c, i]
-    for c in range(2):
+                mixed[c, i] = ring[c, i]
+    for row in range(mixed.shape[0]):
         for i in range(there):
-            scratch[MIXED + c, i] *= scratch[CURVES + stems, i]
+            mixed[row, i] *= scratch[CURVES + stems, i]
 
 
 @kernel(types.void(INT64_LINE, FLOAT32_ROWS, FLOAT32_ROWS, types.int64, types.boolean))
-def _cross_fade(state, levels, scratch, n, discontinuity):
-    """Fade the MIXED rows in from the tail at a discontinuity, go on with a fade under way, keep the new tail."""
+def _cross_fade(state, fades, mixed, n, discontinuity):
+    """Fade `mixed` in from the tail at a discontinuity, go on with a fade under way, keep the new tail."""
+    rows = mixed.shape[0]
     if discontinuity:
         state[FADED] = 0
-        for c in range(2):
+        for row in range(rows):
             for i in range(FADE):
-                levels[FADE_FROM + c, i] = levels[TAIL + c, i]
+                fades[rows + row, i] = fades[row, i]
     faded = state[FADED]
-    for c in range(2):
+    for row in range(rows):
         for i in range(FADE - faded):
             weight = np.float32(faded + i + 1) * np.float32(1.0 / (FADE + 1))
-            old = levels[FADE_FROM + c, faded + i]
-            scratch[MIXED + c, i] = old + (scratch[MIXED + c, i] - old) * weight
+            old = fades[rows + row, faded + i]
+            mixed[row, i] = old + (mixed[row, i] - old) * weight
         for i in range(FADE):
-            levels[TAIL + c, i] = scratch[MIXED + c, n + i]
+            fades[row, i] = mixed[row, n + i]
     state[FADED] = min(faded + n, FADE)
 
 
 @kernel(types.void(INT64_LINE, types.int64))
 def _mix_part(control, n):
-    """Make the MIXED rows of the next n samples, the play position goes on."""
+    """Make the MIXED rows of the next n samples; the play position goes on."""
     stems = control[STEMS]
     mixture_header = int64_at(control[MIXTURE_HEADER], HEADER_WORDS)
     mixture = float32_at(control[MIXTURE_DATA], 2, control[MIXTURE_CAPACITY])
@@ -159,9 +166,12 @@ def _mix_part(control, n):
     words = int64_at(control[CALLBACK], CALLBACK_WORDS)
     state = int64_at(control[STATE], STATE_WORDS)
     letter = int64_at(control[STATE] + 8 * LETTER, LETTER_WORDS)
-    levels = float32_at(control[LEVELS], LEVEL_ROWS, FADE)
+    levels = float32_at(control[LEVELS], LEVEL_ROWS, MAX_STEMS + 1)
     scratch = float32_at(control[SCRATCH], SCRATCH_ROWS, NEED)
     ring = float32_at(control[SCRATCH] + 4 * RING * NEED, 2 * MAX_STEMS, NEED)
+    pair_of_stem = int64_at(control[PAIR_OF_STEM], MAX_STEMS)
+    mixed = float32_at(control[MIXED], 2 * control[PAIRS], NEED)
+    fades = float32_at(control[FADES], 4 * control[PAIRS], FADE)
 
     epoch, position = words[at.CALLBACK_EPOCH], words[at.POSITION]  # our own words: nobody else writes them
     sequence = collect(transport, state[SEEN], letter)
@@ -198,8 +208,8 @@ def _mix_part(control, n):
             else:
                 starved = n
 
-    _mix(ring, scratch, stems, kind, there, n + FADE)
-    _cross_fade(state, levels, scratch, n, jumped or kind != state[LAST_KIND])
+    _mix(ring, scratch, mixed, pair_of_stem, stems, kind, there, n + FADE)
+    _cross_fade(state, fades, mixed, n, jumped or kind != state[LAST_KIND])
     state[LAST_KIND] = kind
 
     played = 0
@@ -238,10 +248,11 @@ def _mix_part(control, n):
 
 @kernel(types.void(INT64_LINE, FLOAT32_ROWS, types.int64))
 def mix_block(control, output, frames):
-    """Make one block: fill `output` float32 (frames, channels). `control`: see `CallbackControl`."""
+    """Make one block: fill `output` float32 (frames, channels). `control`: see `callback_control`."""
     words = int64_at(control[CALLBACK], CALLBACK_WORDS)
-    mixed = float32_at(control[SCRATCH] + 4 * MIXED * NEED, 2, NEED)
-    resampled = float32_at(control[SCRATCH] + 4 * RESAMPLED * NEED, 2, NEED)
+    mixed = float32_at(control[MIXED], 2 * control[PAIRS], NEED)
+    resampled = float32_at(control[RESAMPLED], 2 * control[PAIRS], NEED)
+    outlets = int64_at(control[OUTLETS], 2 * control[PAIRS])
     corrector = control[CORRECTOR]
     done = 0
     while done < frames:
@@ -249,7 +260,7 @@ def mix_block(control, output, frames):
         taken = to_mix(corrector, n)
         if taken > 0:
             _mix_part(control, taken)
-        clipped = put_out(corrector, mixed, taken, resampled, output, done, n)
+        clipped = put_out(corrector, mixed, taken, resampled, outlets, output, done, n)
         store_i64(words, at.CLIPPED_SAMPLES, words[at.CLIPPED_SAMPLES] + clipped)
         done += n
 
@@ -289,61 +300,3 @@ def _stream_callback(_input, output, frames, time_info, _status_flags, user_data
 
 
 stream_callback = cfunc(PA_STREAM_CALLBACK, cache=True, **FLAGS)(named_after_sources(_stream_callback))
-
-
-class CallbackControl:
-    """Everything the compiled callback can see, kept alive in one object.
-
-    A new one for the same deck goes on where the last one stood and does not obey a letter twice.
-
-    Args:
-        deck: what to play.
-        out_channels: of the device.
-        samplerate: of the device, in Hz.
-
-    Attributes:
-        words: int64, the control block; its address is the callback's user data.
-        clock: where `frames` of the deck's callback words stands in time (see `rtsep.dsp.clock`).
-        delay_s: seconds by which the output stage delays.
-    """
-
-    def __init__(self, deck: Deck, out_channels: int = 2, samplerate: int = SAMPLE_RATE) -> None:
-        if out_channels < 1:
-            raise ValueError(f"an output has at least one channel, got {out_channels}")
-        self.deck = deck
-        self._state = np.zeros(STATE_WORDS, np.int64)
-        self._levels = np.zeros((LEVEL_ROWS, FADE), np.float32)
-        self._scratch = np.zeros((SCRATCH_ROWS, NEED), np.float32)
-        self._scratch[:] = 0.0  # np.zeros only promises pages; the callback must not be the first to touch them
-        self._corrector = None if samplerate == SAMPLE_RATE else Corrector(SAMPLE_RATE, samplerate)
-        self.clock = new_clock()
-        self.delay_s = 0.0 if self._corrector is None else self._corrector.delay_s
-        self._state[SEEN] = deck.callback.ack
-        self._state[FADED] = FADE
-        self.words = np.array(
-            [
-                deck.mixture.words.ctypes.data,
-                deck.mixture.data.ctypes.data,
-                deck.mixture.capacity,
-                deck.stem.words.ctypes.data,
-                deck.stem.data.ctypes.data,
-                deck.stem.capacity,
-                len(deck.layout.stems),
-                deck.transport.words.ctypes.data,
-                deck.transport.gains.ctypes.data,
-                deck.callback.words.ctypes.data,
-                self._state.ctypes.data,
-                self._levels.ctypes.data,
-                self._scratch.ctypes.data,
-                out_channels,
-                0 if self._corrector is None else self._corrector.control.ctypes.data,
-                min(LARGEST_PART, (LARGEST_PART - 1) * samplerate // SAMPLE_RATE),
-                self.clock.ctypes.data,
-                0,
-            ],
-            np.int64,
-        )
-
-    def retire(self) -> None:
-        """From the next block on give silence and move nothing: there may be another callback on the deck by then."""
-        store_i64(self.words, RETIRED, 1)

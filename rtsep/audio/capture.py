@@ -14,7 +14,8 @@ from numba import cfunc, types
 from numpy.typing import NDArray
 
 from rtsep.audio.callback import CONTROL_WORDS as OUTPUT_WORDS
-from rtsep.audio.callback import PA_STREAM_CALLBACK, CallbackControl, put_out_block, retired
+from rtsep.audio.callback import PA_STREAM_CALLBACK, put_out_block, retired
+from rtsep.audio.callback_control import CallbackControl
 from rtsep.dsp.atomics import address_from_pointer, float32_at, int64_at, load_i64, store_i64
 from rtsep.dsp.clock import CLOCK_WORDS, INPUT, new_clock, position_at, stamp, time_of
 from rtsep.dsp.compiled import FLAGS, FLOAT32_ROWS, INT64_LINE, kernel, named_after_sources

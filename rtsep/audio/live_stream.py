@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from rtsep.audio.devices import Device
+from rtsep.audio.routing import NO_ROUTES, Routes
 from rtsep.audio.stream import CaptureStream, DuplexStream, Latency, OutputStream, PlayingStream
 from rtsep.dsp.clock import last_stamp
-from rtsep.dsp.deck import Deck, Kind
+from rtsep.dsp.deck import Deck
 from rtsep.dsp.grid import SAMPLE_RATE
+from rtsep.dsp.words import Kind
 
 SOUND_SERVERS = ("default", "sysdefault", "pulse", "pipewire")
 """ALSA's names for a sound server, behind which input and output may be any two devices."""
@@ -25,7 +27,7 @@ def share_clock(given: Device, taken: Device) -> bool:
 
 
 class LiveStream:
-    """Captures from `given` into a deck and plays the deck on `taken`.
+    """Captures from `given` into a deck and plays the deck on `taken`; `routes` as of `OutputStream`.
 
     Attributes:
         capture: counters of the capture side.
@@ -35,17 +37,23 @@ class LiveStream:
     """
 
     def __init__(
-        self, deck: Deck, given: Device, taken: Device, blocksize: int = 256, latency: Latency = "low"
+        self,
+        deck: Deck,
+        given: Device,
+        taken: Device,
+        blocksize: int = 256,
+        latency: Latency = "low",
+        routes: Routes = NO_ROUTES,
     ) -> None:
         self._deck = deck
         self.duplex = share_clock(given, taken)
         if self.duplex:
-            both = DuplexStream(deck, (given.index, taken.index), blocksize, latency)
+            both = DuplexStream(deck, (given.index, taken.index), blocksize, latency, routes)
             self._output: PlayingStream = both
             self._streams: list[CaptureStream | OutputStream | DuplexStream] = [both]
             self.capture = both.capture
             return
-        playing = OutputStream(deck, taken.index, blocksize, latency=latency)
+        playing = OutputStream(deck, taken.index, blocksize, latency=latency, routes=routes)
         try:
             taking = CaptureStream(deck, playing.clock, given.index, blocksize, latency)
         except BaseException:

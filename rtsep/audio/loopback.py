@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from rtsep.audio.devices import Device
 from rtsep.audio.live_stream import LiveStream
-from rtsep.dsp.deck import Deck, DeckLayout, Kind
+from rtsep.dsp.deck import Deck, DeckLayout
 from rtsep.dsp.grid import SAMPLE_RATE
+from rtsep.dsp.words import Kind
 from rtsep.errors import RtsepError
 
 BURST = 4096

@@ -9,7 +9,7 @@ import numpy as np
 from numba import types
 
 from rtsep.dsp.atomics import int64_at
-from rtsep.dsp.compiled import FLOAT32_ROWS, kernel
+from rtsep.dsp.compiled import FLOAT32_ROWS, INT64_LINE, kernel
 from rtsep.dsp.corrector import CORRECTOR_WORDS, correct, needed
 
 KNEE = np.float32(10 ** (-1.0 / 20))  # the limiter leaves everything below alone
@@ -37,30 +37,38 @@ def to_mix(corrector, n):
     return needed(int64_at(corrector, CORRECTOR_WORDS), n)
 
 
-@kernel(types.int64(types.int64, FLOAT32_ROWS, types.int64, FLOAT32_ROWS, FLOAT32_ROWS, types.int64, types.int64))
-def put_out(corrector, mixed, taken, resampled, output, offset, n):
-    """Put `taken` samples of `mixed` (2, room) into `n` frames of `output` (frames, channels), from `offset` on.
+_PUT_OUT = (FLOAT32_ROWS, types.int64, FLOAT32_ROWS, INT64_LINE, FLOAT32_ROWS, types.int64, types.int64)
 
-    `resampled` (2, room) is for the corrector's use. Returns how many samples were limited hard.
+
+@kernel(types.int64(types.int64, *_PUT_OUT))
+def put_out(corrector, mixed, taken, resampled, outlets, output, offset, n):
+    """Write the next `n` frames of the device to `output` (frames, channels), from `offset` on.
+
+    They are made of `taken` samples of `mixed`, two rows for each pair of `outlets`, left and right channel; where
+    both are one channel it gets the mean, and channels of no outlet get silence. `resampled` (as many rows, room) is
+    for the corrector's use. Returns how many samples were limited hard.
     """
     signal = mixed
     if corrector != 0:
         correct(int64_at(corrector, CORRECTOR_WORDS), mixed[:, :taken], resampled[:, :n])
         signal = resampled
-    clipped = 0
     channels = output.shape[1]
-    for i in range(n):
-        left, right = signal[0, i], signal[1, i]
-        if abs(left) > CEILING:
-            clipped += 1
-        if abs(right) > CEILING:
-            clipped += 1
-        left, right = limit(left), limit(right)
-        if channels == 1:
-            output[offset + i, 0] = np.float32(0.5) * (left + right)
-        else:
-            output[offset + i, 0] = left
-            output[offset + i, 1] = right
-            for c in range(2, channels):
+    if channels > 2:
+        for i in range(n):
+            for c in range(channels):
                 output[offset + i, c] = np.float32(0.0)
+    clipped = 0
+    for row in range(0, mixed.shape[0], 2):
+        left_channel, right_channel = outlets[row], outlets[row + 1]
+        for i in range(n):
+            left, right = signal[row, i], signal[row + 1, i]
+            if abs(left) > CEILING:
+                clipped += 1
+            if abs(right) > CEILING:
+                clipped += 1
+            left, right = limit(left), limit(right)
+            if left_channel == right_channel:
+                left = right = np.float32(0.5) * (left + right)
+            output[offset + i, left_channel] = left
+            output[offset + i, right_channel] = right
     return clipped

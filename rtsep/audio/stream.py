@@ -1,109 +1,23 @@
-"""The streams: PortAudio driven by the compiled callbacks.
+"""The streams: PortAudio driven by the compiled callbacks."""
 
-This is the one door to `sounddevice._StreamBase`, the part of sounddevice (meant for "library authors") that
-takes a C function pointer instead of a Python function, so that no Python runs in the audio thread. It is not
-covered by sounddevice's compatibility promise; hence the version check.
-
-PortAudio keeps raw addresses. Everything they lead to is referenced from a module-level set from before the
-stream opens until PortAudio has said that it is closed; a stream whose close never returns (PulseAudio's server
-died, say) keeps its memory until the process ends.
-"""
-
-import atexit
-import contextlib
-import ctypes
-import sys
-import threading
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
-from numba import cfunc, types
 from numpy.typing import NDArray
 
-from rtsep.audio.callback import CallbackControl, stream_callback
+from rtsep.audio.callback import stream_callback
+from rtsep.audio.callback_control import CallbackControl
 from rtsep.audio.capture import CaptureControl, capture_callback, duplex_callback
-from rtsep.audio.devices import load_sounddevice
-from rtsep.dsp.compiled import FLAGS
+from rtsep.audio.portaudio import checked_sounddevice, leave_behind, left_alone, reachable, silence_alsa
+from rtsep.audio.routing import NO_ROUTES, Routes, channels_needed, check_channels
 from rtsep.dsp.deck import Deck
 from rtsep.dsp.grid import SAMPLE_RATE
 from rtsep.dsp.priority import native_threads, raise_new_threads
 from rtsep.errors import RtsepError
 
-OLDEST, BELOW = (0, 5), (0, 6)  # sounddevice versions this door is known to fit
-
 Latency = float | Literal["low", "high"]
 INVALID_SAMPLE_RATE = -9997  # PaErrorCode
-
-_reachable: set["DeviceStream"] = set()
-_rescanning: threading.Thread | None = None
-
-
-# snd_lib_error_handler_t, whose further, variadic arguments Linux's calling conventions let one leave alone. Compiled,
-# because it is called in the audio thread.
-@cfunc(types.void(types.voidptr, types.int32, types.voidptr, types.int32, types.voidptr), cache=True, **FLAGS)
-def _say_nothing(file, line, function, error, text):  # type: ignore[no-untyped-def]
-    pass
-
-
-def _silence_alsa() -> None:
-    """Keep ALSA from writing "underrun occurred" to stderr, over the status line; the callback counts what is late."""
-    if sys.platform == "linux":
-        try:
-            ctypes.CDLL("libasound.so.2").snd_lib_error_set_handler(ctypes.c_void_p(_say_nothing.address))
-        except (OSError, AttributeError):
-            pass  # another kind of PortAudio
-
-
-def _checked_sounddevice() -> ModuleType:
-    """Return sounddevice, sure that it is one whose inner parts we know; else RtsepError."""
-    sounddevice = load_sounddevice()
-    version = sounddevice.__version__
-    number = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
-    if not OLDEST <= number < BELOW or not hasattr(sounddevice, "_StreamBase"):
-        fitting = f"sounddevice>={OLDEST[0]}.{OLDEST[1]},<{BELOW[0]}.{BELOW[1]}"
-        raise RtsepError(f'sounddevice {version} is not one this player knows: pip install "{fitting}"')
-    return sounddevice
-
-
-def _left_alone(action: Callable[[], object]) -> threading.Thread:
-    """A daemon thread that does it: a call into PortAudio cannot be cancelled, only left behind."""
-    thread = threading.Thread(target=action, name="rtsep-portaudio", daemon=True)
-    thread.start()
-    return thread
-
-
-def rescan(timeout_s: float = 5.0) -> None:
-    """Let PortAudio look for devices anew: its list is from when it was initialised.
-
-    Does nothing while a stream is open or was given up, since it would go with PortAudio or keep it.
-
-    Raises:
-        RtsepError: no PortAudio, an unknown sounddevice, or PortAudio does not come back in time, now or the last time.
-    """
-    global _rescanning
-    sounddevice = _checked_sounddevice()
-    if _reachable:
-        return
-
-    def start_again() -> None:
-        with contextlib.suppress(sounddevice.PortAudioError):  # shows when devices are listed
-            while sounddevice._initialized:
-                sounddevice._terminate()
-            sounddevice._initialize()
-
-    if _rescanning is None or not _rescanning.is_alive():
-        _rescanning = _left_alone(start_again)
-        _rescanning.join(timeout_s)
-    if _rescanning.is_alive():
-        leave_behind()
-        raise RtsepError("PortAudio does not answer")
-
-
-def leave_behind() -> None:
-    """PortAudio hangs: do not call it at exit, as sounddevice would, to close all streams and hang the same way."""
-    atexit.unregister(_checked_sounddevice()._exit_handler)
 
 
 class DeviceStream:
@@ -118,11 +32,11 @@ class DeviceStream:
     samplerate = SAMPLE_RATE
 
     def __init__(self) -> None:
-        self._sounddevice = _checked_sounddevice()
+        self._sounddevice = checked_sounddevice()
         self._stream: Any = None
         self._threads_before = native_threads()
         self._seen: CallbackControl | CaptureControl | None = None
-        _silence_alsa()
+        silence_alsa()
 
     def _open(
         self,
@@ -139,7 +53,7 @@ class DeviceStream:
         """
         sounddevice = self._sounddevice
         foreign = sounddevice._ffi
-        _reachable.add(self)
+        reachable.add(self)
         for rate in rates:
             callback, self._seen = prepare(rate)
             try:
@@ -157,16 +71,20 @@ class DeviceStream:
                 return
             except (sounddevice.PortAudioError, ValueError) as error:
                 if rate == rates[-1] or INVALID_SAMPLE_RATE not in error.args:
-                    _reachable.discard(self)
+                    reachable.discard(self)
                     raise RtsepError(f"cannot open {what}: {_first_line(error)}") from error
 
-    def _ask(self, device_index: int | None, kind: Literal["input", "output"]) -> tuple[int, int]:
-        """Channels to open, two where there are two, and the device's own rate in Hz."""
+    def _ask(
+        self, device_index: int | None, kind: Literal["input", "output"], routes: Routes = NO_ROUTES
+    ) -> tuple[int, int]:
+        """Channels to open, two where there are two, and more if `routes` ask for them; the device's own rate in Hz."""
         try:
             found = self._sounddevice.query_devices(device_index, kind)
         except (self._sounddevice.PortAudioError, ValueError) as error:
             raise RtsepError(f"cannot open {_named(device_index, kind)}: {_first_line(error)}") from error
-        return min(2, int(found[f"max_{kind}_channels"])), round(found.get("default_samplerate", SAMPLE_RATE))
+        channels = int(found[f"max_{kind}_channels"])
+        check_channels(routes, _named(device_index, kind), channels)
+        return min(channels_needed(routes), channels), round(found.get("default_samplerate", SAMPLE_RATE))
 
     @property
     def active(self) -> bool:
@@ -206,15 +124,15 @@ class DeviceStream:
         done = self._within(timeout_s, abort_and_close)
         if done:
             self._stream = None
-            _reachable.discard(self)
+            reachable.discard(self)
         return done
 
     def _within(self, timeout_s: float, action: Callable[[], object]) -> bool:
-        thread = _left_alone(action)
+        thread = left_alone(action)
         thread.join(timeout_s)
         if not thread.is_alive():
             return True
-        self._stream = None  # whoever is in there is not to be disturbed by a second call; stays in _reachable
+        self._stream = None  # whoever is in there is not to be disturbed by a second call; stays in reachable
         self._retire()  # or it would go on with the deck, should it ever come back
         leave_behind()
         return False
@@ -249,6 +167,7 @@ class OutputStream(PlayingStream):
         blocksize: frames the callback is asked for at once; 0 lets PortAudio choose, block by block.
         samplerate: in Hz, which the device must take; None: the engine's where it does, else the device's own.
         latency: seconds, or the device's own "low" or "high".
+        routes: stems that go elsewhere than to the first two channels; RtsepError where the device has none there.
     """
 
     def __init__(
@@ -258,12 +177,13 @@ class OutputStream(PlayingStream):
         blocksize: int = 0,
         samplerate: int | None = None,
         latency: Latency = "high",
+        routes: Routes = NO_ROUTES,
     ) -> None:
         super().__init__()
-        channels, own_rate = self._ask(device_index, "output")
+        channels, own_rate = self._ask(device_index, "output", routes)
 
         def prepare(rate: int) -> tuple[Any, CallbackControl]:
-            self._control = CallbackControl(deck, channels, rate)
+            self._control = CallbackControl(deck, channels, rate, routes)
             return stream_callback, self._control
 
         self._open(
@@ -328,12 +248,19 @@ class DuplexStream(PlayingStream):
 
     capture: CaptureControl
 
-    def __init__(self, deck: Deck, devices: tuple[int, int], blocksize: int = 0, latency: Latency = "low") -> None:
+    def __init__(
+        self,
+        deck: Deck,
+        devices: tuple[int, int],
+        blocksize: int = 0,
+        latency: Latency = "low",
+        routes: Routes = NO_ROUTES,
+    ) -> None:
         super().__init__()
-        (inputs, _), (outputs, own_rate) = self._ask(devices[0], "input"), self._ask(devices[1], "output")
+        (inputs, _), (outputs, own_rate) = self._ask(devices[0], "input"), self._ask(devices[1], "output", routes)
 
         def prepare(rate: int) -> tuple[Any, CaptureControl]:
-            self._control = CallbackControl(deck, outputs, rate)
+            self._control = CallbackControl(deck, outputs, rate, routes)
             self.capture = CaptureControl(deck, inputs, rate, output=self._control)
             return duplex_callback, self.capture
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter, Token
 
+from rtsep.audio.routing import Outlet, parse_routes
 from rtsep.engine.options import check_block, check_chunk, check_compute, check_latency
 from rtsep.errors import UsageError
 from rtsep.player.faders import MAX_GAIN_DB, MIN_GAIN_DB
@@ -49,6 +50,10 @@ def _parse_gains(_type: object, tokens: Sequence[Token]) -> tuple[tuple[str, flo
     return tuple(parse_gain(token.value) for token in tokens)
 
 
+def _parse_routes(_type: object, tokens: Sequence[Token]) -> tuple[tuple[str, Outlet], ...]:
+    return tuple(parse_routes(token.value for token in tokens).items())
+
+
 def _checked(check: Callable[[Any], object]) -> Callable[[object, Any], None]:
     """`check` as cyclopts calls it, with the type before the value."""
 
@@ -83,6 +88,18 @@ Gains = Annotated[
         show_default=False,
         help="Where a fader begins, as STEM=DB: vocals=-6, from -60 to +12, or vocals=-inf for silence. May be given "
         "several times.",
+    ),
+]
+Routes = Annotated[
+    tuple[tuple[str, Outlet], ...],
+    Parameter(
+        converter=_parse_routes,
+        n_tokens=1,
+        metavar="STEM=L-R",
+        negative="",
+        show_default=False,
+        help="Output channels of a stem, counted from 1, as STEM=L-R: vocals=3-4; or vocals=5 for a single one, mono. "
+        "Stems not named stay on channels 1-2. May be given several times.",
     ),
 ]
 NoUi = Annotated[Flag, Parameter(help="No keys and no status line; a summary at the end.")]

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rtsep.cli.arguments import Block, Chunk, Compute, Flag, Gains, LatencyMode, Model, NoUi, ReportAsJson, Seconds
+from rtsep.cli.arguments import (
+    Block,
+    Chunk,
+    Compute,
+    Flag,
+    Gains,
+    LatencyMode,
+    Model,
+    NoUi,
+    ReportAsJson,
+    Routes,
+    Seconds,
+)
 from rtsep.errors import RtsepError
 from rtsep.ui.keys import help_sentence
 
@@ -15,6 +27,7 @@ def live(
     output: str | None = None,
     model: Model = None,
     gain: Gains = (),
+    to: Routes = (),
     latency: LatencyMode = "standard",
     chunk: Chunk = 1,
     compute: Compute = "auto",
@@ -61,6 +74,7 @@ def live(
         *(Side(given, "input", or_default=input is None), Side(taken, "output", or_default=output is None)),
         model=model,
         gains=gain,
+        routes=dict(to),
         chunk=chunk,
         compute=compute,
         latency=latency,

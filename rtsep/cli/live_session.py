@@ -9,9 +9,10 @@ from pathlib import Path
 
 from rtsep.audio.devices import Device
 from rtsep.audio.live_stream import LiveStream
+from rtsep.audio.routing import Routes, check_channels
 from rtsep.cli.quiet import libraries_silenced
 from rtsep.cli.report import exit_code, live_report, summary
-from rtsep.cli.session import Session, patience, say
+from rtsep.cli.session import Session, patience, routes_notes, say
 from rtsep.player.device_keeper import Side
 from rtsep.player.live import LivePlayer
 from rtsep.ui.status import live_latency_text
@@ -24,6 +25,7 @@ def run_live(
     *,
     model: str | None,
     gains: Sequence[tuple[str, float]],
+    routes: Routes,
     chunk: int,
     compute: str,
     latency: str,
@@ -39,11 +41,12 @@ def run_live(
     RtsepError if it cannot begin.
     """
     given, taken = given_side.device, taken_side.device
+    check_channels(routes, f'"{taken.name}"', taken.outputs)
     with ExitStack() as stack:
         stack.enter_context(libraries_silenced())
         player = stack.enter_context(
             LivePlayer(
-                lambda deck, given, taken: LiveStream(deck, given, taken, block),
+                lambda deck, given, taken: LiveStream(deck, given, taken, block, routes=routes),
                 *(given_side, taken_side),
                 model=model,
                 chunk=chunk,
@@ -55,6 +58,7 @@ def run_live(
         )
         for stem, gain_db in gains:
             player.set_gain(stem, gain_db)
+        player.notices.extend(routes_notes(routes, player))
         if knows_its_channels(given) and given.inputs > 2:
             player.notices.append(f"{given.name} has {given.inputs} channels: the first two are taken")
         with patience(quiet=json):

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from rtsep.cli.arguments import ChunkOrAuto, Compute, Files, Gains, Model, NoUi, ReportAsJson, Seconds, Start
+from rtsep.cli.arguments import ChunkOrAuto, Compute, Files, Gains, Model, NoUi, ReportAsJson, Routes, Seconds, Start
 from rtsep.errors import RtsepError
 from rtsep.ui.keys import help_sentence
 
@@ -20,6 +20,7 @@ def play(
     device: str | None = None,
     model: Model = None,
     gain: Gains = (),
+    to: Routes = (),
     chunk: ChunkOrAuto = None,
     compute: Compute = "auto",
     start: Start = 0.0,
@@ -66,6 +67,7 @@ def play(
         or_default=device is None,
         model=model,
         gains=gain,
+        routes=dict(to),
         chunk=chunk,
         compute=compute,
         start_s=start,

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rtsep.audio.devices import Device
 from rtsep.audio.resample import ENGINE_RATE
+from rtsep.audio.routing import Routes, check_channels, routes_text
 from rtsep.audio.stream import OutputStream
 from rtsep.cli.news import News
 from rtsep.cli.quiet import libraries_silenced
@@ -48,6 +49,7 @@ def play_on(
     or_default: bool,
     model: str | None,
     gains: Sequence[tuple[str, float]],
+    routes: Routes,
     chunk: int | None,
     compute: str,
     start_s: float,
@@ -59,10 +61,11 @@ def play_on(
 
     `or_default`: when the device goes, another one that the system offers will do.
     """
+    check_channels(routes, f'"{output.name}"', output.outputs)
     notices = Notices()
 
     def open_on(deck: Deck, device: Device) -> OutputStream:
-        stream = OutputStream(deck, device.index, latency=DEVICE_LATENCY_S)
+        stream = OutputStream(deck, device.index, latency=DEVICE_LATENCY_S, routes=routes)
         if stream.samplerate != ENGINE_RATE:
             notices.append(
                 f"{device.name} does not run at {ENGINE_RATE} Hz; it gets the sound at {stream.samplerate} Hz"
@@ -92,6 +95,7 @@ def play_on(
             raise RtsepError(f"--start {start_s:g}: {files[0]} is only {length_s:.2f} s long")
         for stem, gain_db in gains:
             player.set_gain(stem, gain_db)
+        notices.extend(routes_notes(routes, player))
         for song in player.source.songs:
             notices.extend(song.notes)
         with patience(quiet=json):
@@ -107,6 +111,13 @@ def play_on(
     else:
         say(summary(status))
     return exit_code(status, session.interrupted)
+
+
+def routes_notes(routes: Routes, player: Player | LivePlayer) -> list[str]:
+    """The line that says where stems go, if any is sent anywhere; UsageError for a stem that is not there."""
+    for stem in routes:
+        player.stem_index(stem)
+    return [routes_text(routes)] if routes else []
 
 
 @contextmanager

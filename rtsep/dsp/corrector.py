@@ -7,7 +7,7 @@ distance from what is played.
 `correct` resamples: a windowed sinc of TAPS input samples, tabled at PHASES places between two samples and
 interpolated linearly in between. It delays by `DELAY` input samples. While the ratio is exactly 1, what comes out is
 what went in, bit for bit. Places are whole numbers (input samples with 40 fractional bits), so however the stream
-is cut into blocks, the same samples come out.
+is cut into blocks, the same samples come out. All pairs of channels share place and ratio: they stay in phase.
 
 `steer` is the loop. A distance is known once a block, with the jitter of two callbacks on it, which is hundreds of
 times what the clocks drift within that block. A Kalman filter of two states, distance and drift, weighs it with the
@@ -17,9 +17,8 @@ overrun, say), and the filter finds it anew with the drift known so far.
 
 Use from a callback (`control` is the only address it needs):
 
-    corrector = Corrector(48000, 44100, fold_weights(channels))       # once, and kept alive
+    corrector = Corrector(48000, 44100)                               # once, and kept alive
     control = int64_at(address, CORRECTOR_WORDS)                      # address = corrector.control.ctypes.data
-    samples = float32_at(input, frames, channels).T                   # interleaved as it comes
     made = correct(control, samples, output)                          # output[:, :made] at 44.1 kHz, to the ring
     total += made
     stamp(own_clock, total, now, 44100.0)                             # now = time_of(time_info, INPUT)
@@ -48,9 +47,9 @@ ONE = 1 << 40  # an input sample, as places are counted
 TO_SAMPLE, TO_PHASE = 40, 32
 PHASE_FRACTION = np.float32(2.0**-32)
 
-# control, int64: addresses, and the number of input channels
-STATE, LOOP, TABLE, HISTORY, WEIGHTS, CHANNELS = range(6)
-CORRECTOR_WORDS = 6
+# control, int64: addresses, and how many pairs of channels there are
+STATE, LOOP, TABLE, HISTORY, PAIRS = range(5)
+CORRECTOR_WORDS = 5
 
 # state, int64
 NEXT, STEP, STATE_WORDS = 0, 1, 2  # place of the next output sample from the next input sample on; from one to the next
@@ -85,53 +84,52 @@ MAX_LEANING = 5e-6  # but no faster
 
 @kernel(types.int64(INT64_LINE, FLOAT32_INPUT, FLOAT32_VIEW))
 def correct(control, samples, output):
-    """Take all of `samples` (channels, frames), fold to stereo, write to `output` (2, room); returns how many.
+    """Take all of `samples` (2 pairs, frames) and write to `output` (2 pairs, room); returns how many.
 
     `Corrector.most` samples of room are always enough; what finds no room is late, or lost beyond one sample.
     """
     state = int64_at(control[STATE], STATE_WORDS)
     table = float32_at(control[TABLE], PHASES + 1, TAPS)
-    history = float32_at(control[HISTORY], 2, TAPS + PART)
-    weights = float32_at(control[WEIGHTS], control[CHANNELS], 2)
+    pairs = control[PAIRS]
+    history = float32_at(control[HISTORY], 2 * pairs, TAPS + PART)
     frames, room = samples.shape[1], output.shape[1]
     place, step = state[NEXT], state[STEP]
     made = taken = 0
     while True:
         n = min(frames - taken, PART)
-        for side in range(2):
+        for c in range(2 * pairs):
             for i in range(n):
-                value = np.float32(0.0)
-                for c in range(samples.shape[0]):
-                    value += weights[c, side] * samples[c, taken + i]
-                history[side, TAPS + i] = value
+                history[c, TAPS + i] = samples[c, taken + i]
         while place < n * ONE and made < room:
             # Sample number i of this part is in column TAPS + i; the newest tap takes sample place >> TO_SAMPLE.
             oldest = (place >> TO_SAMPLE) + 1
             row = (place & (ONE - 1)) >> TO_PHASE
             weight = np.float32(place & ((1 << TO_PHASE) - 1)) * PHASE_FRACTION
-            # Four sums a side: one alone would wait for each addition to end.
-            l0 = l1 = l2 = l3 = r0 = r1 = r2 = r3 = np.float32(0.0)
-            for k in range(0, TAPS, 4):
-                t0 = table[row, k] + weight * (table[row + 1, k] - table[row, k])
-                t1 = table[row, k + 1] + weight * (table[row + 1, k + 1] - table[row, k + 1])
-                t2 = table[row, k + 2] + weight * (table[row + 1, k + 2] - table[row, k + 2])
-                t3 = table[row, k + 3] + weight * (table[row + 1, k + 3] - table[row, k + 3])
-                l0 += t0 * history[0, oldest + k]
-                l1 += t1 * history[0, oldest + k + 1]
-                l2 += t2 * history[0, oldest + k + 2]
-                l3 += t3 * history[0, oldest + k + 3]
-                r0 += t0 * history[1, oldest + k]
-                r1 += t1 * history[1, oldest + k + 1]
-                r2 += t2 * history[1, oldest + k + 2]
-                r3 += t3 * history[1, oldest + k + 3]
-            output[0, made] = (l0 + l1) + (l2 + l3)
-            output[1, made] = (r0 + r1) + (r2 + r3)
+            for pair in range(pairs):
+                left, right = 2 * pair, 2 * pair + 1
+                # Four sums a side: one alone would wait for each addition to end.
+                l0 = l1 = l2 = l3 = r0 = r1 = r2 = r3 = np.float32(0.0)
+                for k in range(0, TAPS, 4):
+                    t0 = table[row, k] + weight * (table[row + 1, k] - table[row, k])
+                    t1 = table[row, k + 1] + weight * (table[row + 1, k + 1] - table[row, k + 1])
+                    t2 = table[row, k + 2] + weight * (table[row + 1, k + 2] - table[row, k + 2])
+                    t3 = table[row, k + 3] + weight * (table[row + 1, k + 3] - table[row, k + 3])
+                    l0 += t0 * history[left, oldest + k]
+                    l1 += t1 * history[left, oldest + k + 1]
+                    l2 += t2 * history[left, oldest + k + 2]
+                    l3 += t3 * history[left, oldest + k + 3]
+                    r0 += t0 * history[right, oldest + k]
+                    r1 += t1 * history[right, oldest + k + 1]
+                    r2 += t2 * history[right, oldest + k + 2]
+                    r3 += t3 * history[right, oldest + k + 3]
+                output[left, made] = (l0 + l1) + (l2 + l3)
+                output[right, made] = (r0 + r1) + (r2 + r3)
             made += 1
             place += step
         place = max(place - n * ONE, 1 - ONE)  # older samples than that are not kept
-        for side in range(2):
+        for c in range(2 * pairs):
             for k in range(TAPS):
-                history[side, k] = history[side, n + k]
+                history[c, k] = history[c, n + k]
         taken += n
         if taken >= frames:
             break
@@ -218,31 +216,20 @@ class Corrector:
 
     Args:
         rate_in, rate_out: nominal rates in Hz.
-        weights: float32 (channels, 2) that fold the input to stereo (`rtsep.audio.fold`); None: it is stereo.
         target: distance that `steer` holds, in output samples; None: the one it finds.
+        pairs: of channels, resampled together.
 
     Attributes:
         control: int64, what the kernels are given.
         delay_s: seconds by which the output is late.
     """
 
-    def __init__(
-        self,
-        rate_in: float,
-        rate_out: float,
-        weights: NDArray[np.float32] | None = None,
-        target: float | None = None,
-    ) -> None:
+    def __init__(self, rate_in: float, rate_out: float, target: float | None = None, pairs: int = 1) -> None:
         if not (rate_in > 0 and rate_out > 0 and 1 / 8 <= rate_in / rate_out <= 8):
             raise ValueError(f"expected two rates within a factor of 8, got {rate_in} and {rate_out} Hz")
-        if weights is None:
-            weights = np.eye(2, dtype=np.float32)
-        if weights.ndim != 2 or weights.shape[1] != 2:
-            raise ValueError(f"expected weights (channels, 2), got {weights.shape}")
         self.delay_s = DELAY / rate_in
-        self._weights = np.array(weights, np.float32, order="C")
         self._table = _table(min(1.0, rate_out / rate_in))
-        self._history = np.zeros((2, TAPS + PART), np.float32)
+        self._history = np.zeros((2 * pairs, TAPS + PART), np.float32)
         self._state = np.zeros(STATE_WORDS, np.int64)
         self._loop = np.zeros(LOOP_WORDS, np.float64)
         self._loop[NOMINAL] = rate_in / rate_out
@@ -251,9 +238,8 @@ class Corrector:
         self._loop[DISTANCE_VARIANCE] = FIRST_JITTER**2
         self._loop[DRIFT_VARIANCE] = EXPECTED_DRIFT**2
         self.control = np.zeros(CORRECTOR_WORDS, np.int64)
-        self.control[CHANNELS] = len(self._weights)
-        arrays = (self._state, self._loop, self._table, self._history, self._weights)
-        self.control[STATE : WEIGHTS + 1] = [array.ctypes.data for array in arrays]
+        arrays = (self._state, self._loop, self._table, self._history)
+        self.control[:] = [*(array.ctypes.data for array in arrays), pairs]
         self._history[:] = 0.0  # np.zeros only promises pages; a callback must not be the first to touch them
         _set_step(self.control)
 

@@ -18,8 +18,9 @@ from typing import IO, Any, cast
 import numpy as np
 
 import rtsep
-from rtsep.dsp.deck import Deck, DeckLayout, Trouble, WorkerState
+from rtsep.dsp.deck import Deck, DeckLayout
 from rtsep.dsp.grid import synthesis_support
+from rtsep.dsp.words import Trouble, WorkerState
 from rtsep.engine.options import check_chunk, check_compute, check_latency, find_playable
 from rtsep.errors import RtsepError
 

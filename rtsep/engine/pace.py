@@ -7,8 +7,8 @@ import time
 
 import numpy as np
 
-from rtsep.dsp.deck import Trouble, WorkerWords
 from rtsep.dsp.grid import HOP, SAMPLE_RATE
+from rtsep.dsp.words import Trouble, WorkerWords
 from rtsep.engine.options import MAX_CHUNK
 from rtsep.engine.processor import BrokenNetwork, Processor
 

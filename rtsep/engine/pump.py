@@ -23,9 +23,10 @@ from math import ceil
 
 import numpy as np
 
-from rtsep.dsp.deck import Deck, Trouble, WorkerState
+from rtsep.dsp.deck import Deck
 from rtsep.dsp.grid import HOP, SAMPLE_RATE, SUPPORT_HOPS
 from rtsep.dsp.rings import RingHeader
+from rtsep.dsp.words import Trouble, WorkerState
 from rtsep.engine.options import FIRST_FRAMES, MAX_CHUNK
 from rtsep.engine.pace import SMALL_CHUNK, Pace
 from rtsep.engine.processor import BrokenNetwork, Processor

@@ -54,8 +54,9 @@ def _separate(config: dict[str, Any], answers: int) -> NoReturn:
 def _prepare(config: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     """Everything that takes long, before the first sound is asked for: imports, weights, FFT plans, first steps."""
     from rtsep.bundle import find_bundle
-    from rtsep.dsp.deck import Deck, DeckLayout, WorkerState
+    from rtsep.dsp.deck import Deck, DeckLayout
     from rtsep.dsp.priority import raise_worker
+    from rtsep.dsp.words import WorkerState
     from rtsep.engine.compute import Stepper, choose_compute
     from rtsep.engine.options import MAX_CHUNK, check_context
     from rtsep.engine.processor import Processor

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rtsep.audio.resample import ENGINE_RATE
-from rtsep.dsp.deck import PlayHead
+from rtsep.dsp.words import PlayHead
 from rtsep.engine.host import Engine
 from rtsep.errors import UsageError
 from rtsep.player.faders import MAX_GAIN_DB, MIN_GAIN_DB, Fader, db_to_linear

@@ -15,7 +15,7 @@ from itertools import product
 from typing import Generic, TypeVar
 
 from rtsep.audio.devices import Device, Kind, find_again, find_device
-from rtsep.audio.stream import leave_behind, rescan
+from rtsep.audio.portaudio import leave_behind, rescan
 from rtsep.dsp.deck import Deck
 from rtsep.errors import RtsepError
 from rtsep.player.streams import PlaybackStream, Stream

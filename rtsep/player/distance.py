@@ -19,8 +19,8 @@ from math import ceil
 import numpy as np
 
 from rtsep.audio.resample import ENGINE_RATE
-from rtsep.dsp.deck import Kind, PlayHead
 from rtsep.dsp.grid import HOP
+from rtsep.dsp.words import Kind, PlayHead
 from rtsep.engine.host import Engine
 from rtsep.engine.latency import Latency, algorithmic_latency
 from rtsep.errors import RtsepError

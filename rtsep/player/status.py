@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtsep.dsp.deck import Kind
+from rtsep.dsp.words import Kind
 from rtsep.engine.host import EngineStats
 from rtsep.engine.latency import Latency
 from rtsep.player.faders import Fader

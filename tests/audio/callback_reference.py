@@ -53,11 +53,16 @@ class Block:
 
 @dataclass
 class Reference:
-    """`ring_rows` maps "mixture" (2, capacity) and "stems" (2 S, capacity); capacity a power of two."""
+    """What is heard of rings "mixture" (2, capacity) and "stems" (2 S, capacity); capacity a power of two.
+
+    `wet` are the numbers of the stems heard (None: all), `main` is whether the mixture is, dry and in bypass.
+    """
 
     mixture: np.ndarray
     stems: np.ndarray
     resampler: "Resampler | None" = None
+    wet: tuple[int, ...] | None = None
+    main: bool = True
     time: int = 0
     epoch: int = -1
     position: int = 0
@@ -175,9 +180,9 @@ class Reference:
         gains = self._gain(ramp, time)
         column = position & (self.mixture.shape[1] - 1)
         wet = np.zeros((2, *np.shape(column)), np.float32)
-        for s in range(self.stems.shape[0] // 2):
+        for s in range(self.stems.shape[0] // 2) if self.wet is None else self.wet:
             wet += gains[s] * self.stems[2 * s : 2 * s + 2][:, column]
-        mixture = self.mixture[:, column]
+        mixture = self.mixture[:, column] * np.float32(self.main)
         dry = gains[:-1].max(axis=0) * mixture
         heard = np.where(kind == WET, wet, np.where(kind == DRY, dry, np.where(kind == BYPASS, mixture, np.float32(0))))
         return np.where(there, heard, np.float32(0)) * gains[-1]

@@ -7,9 +7,11 @@ import time
 import numpy as np
 from numba import njit
 
-from rtsep.audio.callback import BYPASS, DRY, FADE, WET, CallbackControl, mix_block
-from rtsep.dsp.deck import ACK, CALLBACK_EPOCH, KIND, POSITION, Deck, DeckLayout
+from rtsep.audio.callback import BYPASS, DRY, FADE, WET, mix_block
+from rtsep.audio.callback_control import CallbackControl
+from rtsep.dsp.deck import Deck, DeckLayout
 from rtsep.dsp.mailbox import LETTER_WORDS
+from rtsep.dsp.words import ACK, CALLBACK_EPOCH, KIND, POSITION
 from tests.dsp import deck_peer
 from tests.dsp.deck_peer import code, random_below
 

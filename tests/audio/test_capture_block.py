@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rtsep.audio.callback import CallbackControl
+from rtsep.audio.callback_control import CallbackControl
 from rtsep.audio.capture import CaptureControl, capture_block, capture_callback, duplex_callback
 from rtsep.dsp.clock import last_stamp, new_clock
 from rtsep.dsp.corrector import DELAY
-from rtsep.dsp.deck import Deck, DeckLayout, Kind
+from rtsep.dsp.deck import Deck, DeckLayout
+from rtsep.dsp.words import Kind
 
 CAPACITY = 2**14
 C_CALLBACK = ctypes.CFUNCTYPE(

@@ -11,11 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rtsep.audio import stream as stream_module
+from rtsep.audio import portaudio
 from rtsep.audio.devices import find_device, load_sounddevice
+from rtsep.audio.routing import Outlet
 from rtsep.audio.stream import OutputStream
-from rtsep.dsp.deck import Deck, DeckLayout, Kind
+from rtsep.dsp.deck import Deck, DeckLayout
+from rtsep.dsp.words import Kind
 from rtsep.errors import RtsepError
+from tests.virtual_audio import FOUR_CHANNELS
 
 LENGTH = 3 * 44100 + 7
 
@@ -42,8 +45,9 @@ def loaded_deck(stems: tuple[str, ...] = ("one", "two")) -> Deck:
 
 @contextmanager
 def capture(path: Path, sink: str = "rt_out", rate: int = 44100) -> Iterator[None]:
-    """Record what virtual speakers play to `path`, raw interleaved float32 stereo."""
-    command = ["parec", f"--device={sink}.monitor", "--format=float32le", f"--rate={rate}", "--channels=2", "--raw"]
+    """Record what virtual speakers play to `path`, raw interleaved float32."""
+    command = ["parec", f"--device={sink}.monitor", "--format=float32le", f"--rate={rate}", "--raw"]
+    command += ["--channels=4", f"--channel-map={FOUR_CHANNELS}"] if sink == "rt_four" else ["--channels=2"]
     with path.open("wb") as file:
         recorder = subprocess.Popen(command, stdout=file)
         try:
@@ -87,7 +91,29 @@ def test_every_sample_arrives_at_the_speakers_bit_for_bit(virtual_audio, tmp_pat
     assert head.wet_samples == LENGTH == head.position
     assert (head.late_blocks, head.starved_samples, head.dry_samples, head.clipped_samples) == (0, 0, 0, 0)
     assert head.max_block == blocksize or blocksize == 0
-    assert stream not in stream_module._reachable
+    assert stream not in portaudio.reachable
+
+
+@pytest.mark.parametrize("blocksize", [441, 0])
+def test_a_stem_arrives_on_its_own_channels_and_all_add_up(virtual_audio, tmp_path, blocksize) -> None:
+    deck = loaded_deck(("vocals", "instrumental"))
+    stream = OutputStream(deck, find_device("rt_four").index, blocksize, routes={"vocals": Outlet(2, 3)})
+    with capture(tmp_path / "heard.raw", "rt_four"):
+        stream.start()
+        time.sleep(0.2)
+        deck.transport.post(0, 0, 44100)
+        deck.transport.playing = True
+        wait_for(lambda: deck.callback.read().ended)
+    assert deck.callback.read().wet_samples == LENGTH
+    assert stream.close()
+
+    heard = np.fromfile(tmp_path / "heard.raw", np.float32).reshape(-1, 4).T
+    first = int(np.flatnonzero(heard.any(axis=0))[0])
+    heard = heard[:, first + 64 : first + LENGTH]
+    expected = counters(LENGTH)[:, 64:]
+    np.testing.assert_array_equal(heard[:2] + heard[2:], expected)
+    odd = (np.arange(64, LENGTH) % 2).astype(np.float32)
+    np.testing.assert_array_equal(heard[2:], expected * odd)
 
 
 @pytest.mark.parametrize("blocksize", [256, 441])
@@ -233,7 +259,7 @@ def hanging(monkeypatch):
     monkeypatch.setattr(
         sounddevice, "query_devices", lambda *_: {"max_output_channels": 2, "default_samplerate": 48000.0}
     )
-    monkeypatch.setattr(stream_module.atexit, "unregister", lambda _: None)
+    monkeypatch.setattr(portaudio.atexit, "unregister", lambda _: None)
     return sounddevice
 
 
@@ -243,7 +269,7 @@ def test_a_stream_that_hangs_is_given_up_and_its_memory_kept(hanging, action) ->
     before = time.monotonic()
     assert getattr(stream, action)(timeout_s=0.1) is False
     assert time.monotonic() - before < 2.0
-    assert stream in stream_module._reachable
+    assert stream in portaudio.reachable
     assert not stream.active
     assert stream.stop()
     assert stream.close(), "nothing is left to wait for"
@@ -261,6 +287,12 @@ def test_an_unknown_sounddevice_is_refused_by_name(monkeypatch, version) -> None
     monkeypatch.setattr(load_sounddevice(), "__version__", version)
     with pytest.raises(RtsepError, match=f"sounddevice {version} is not one"):
         OutputStream(loaded_deck())
+
+
+def test_a_device_with_too_few_channels_for_a_stem_is_one_clear_line(hanging) -> None:
+    reason = "^cannot send two to channels 3-4: the default output for playing has 2 channels$"
+    with pytest.raises(RtsepError, match=reason):
+        OutputStream(loaded_deck(), routes={"two": Outlet(2, 3)})
 
 
 def test_a_device_that_does_not_exist_is_one_clear_line() -> None:

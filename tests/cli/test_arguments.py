@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from cyclopts import App
 
-from rtsep.cli.arguments import ChunkOrAuto, Compute, Flag, Gains, Seconds, Start, parse_gain
+from rtsep.cli.arguments import ChunkOrAuto, Compute, Flag, Gains, Routes, Seconds, Start, parse_gain
 from rtsep.errors import UsageError
 
 
@@ -17,6 +17,7 @@ def read(*words: str) -> dict[str, object]:
     def command(
         *,
         gain: Gains = (),
+        to: Routes = (),
         chunk: ChunkOrAuto = None,
         compute: Compute = "auto",
         start: Start = 0.0,
@@ -30,8 +31,10 @@ def read(*words: str) -> dict[str, object]:
 
 def test_values_arrive_as_what_they_are() -> None:
     asked = ("--gain", "vocals=-6", "--chunk", "7", "--loud", "--gain", "drums=-inf", "--seconds", "1.5")
+    asked += ("--to", "vocals=3-4", "--to", "bass=5")
     assert read(*asked) == {
         "gain": (("vocals", -6.0), ("drums", float("-inf"))),
+        "to": (("vocals", (2, 3)), ("bass", (4, 4))),
         "chunk": 7,
         "compute": "auto",
         "start": 0.0,
@@ -50,6 +53,8 @@ def test_values_arrive_as_what_they_are() -> None:
         ("--start -0.5", "--start -0.5: expected seconds, 0 or more"),
         ("--start inf", "--start inf: expected seconds, 0 or more"),
         ("--gain drums=1 --gain vocals", "--gain vocals: expected STEM=DB"),
+        ("--to drums=3-4 --to vocals=5-7", "--to vocals=5-7: expected STEM=L-R"),
+        ("--to drums=3-4 --to vocals=4-5", "--to vocals=4-5: channels 3-4 are taken"),
     ],
 )
 def test_what_is_refused_is_a_usage_error(words: str, says: str) -> None:

@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 from numba import njit
 
-from rtsep.dsp.deck import POSITION, Deck, DeckLayout
+from rtsep.dsp.deck import Deck, DeckLayout
 from rtsep.dsp.mailbox import LETTER_WORDS, collect
 from rtsep.dsp.rings import END, _restart, append
+from rtsep.dsp.words import POSITION
 
 CODES = 2**18 - 1
 LARGEST_WRITE = 512

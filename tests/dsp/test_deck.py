@@ -8,10 +8,11 @@ import sys
 import numpy as np
 import pytest
 
-from rtsep.dsp import deck as at
+from rtsep.dsp import words as at
 from rtsep.dsp.atomics import store_i64
-from rtsep.dsp.deck import LINE_BYTES, Deck, DeckLayout, Kind, WorkerState
+from rtsep.dsp.deck import Deck, DeckLayout
 from rtsep.dsp.rings import NO_EOF, NO_EPOCH, RingHeader
+from rtsep.dsp.words import LINE_BYTES, Kind, WorkerState
 
 SMALL = DeckLayout(("vocals", "instrumental"), mixture_capacity=1024, stem_capacity=512)
 
@@ -88,7 +89,8 @@ def test_a_new_deck_is_silent_and_of_no_epoch() -> None:
 CHILD = """
 import sys
 import numpy as np
-from rtsep.dsp.deck import Deck, DeckLayout, WorkerState
+from rtsep.dsp.deck import Deck, DeckLayout
+from rtsep.dsp.words import WorkerState
 deck = Deck.attach(DeckLayout.from_json(sys.argv[2]), int(sys.argv[1]))
 assert deck.transport.playing and deck.transport.gain(1) == 0.5
 deck.worker.state = WorkerState.RUNNING

@@ -7,9 +7,11 @@ from math import gcd
 import numpy as np
 import pytest
 
-from rtsep.audio.callback import CallbackControl, mix_block
-from rtsep.dsp.deck import Deck, DeckLayout, Kind
+from rtsep.audio.callback import mix_block
+from rtsep.audio.callback_control import CallbackControl
+from rtsep.dsp.deck import Deck, DeckLayout
 from rtsep.dsp.grid import HOP
+from rtsep.dsp.words import Kind
 from rtsep.engine.compute import Stepper, choose_compute
 from rtsep.engine.latency import Latency, algorithmic_latency
 from rtsep.engine.processor import Processor

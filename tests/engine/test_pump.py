@@ -6,9 +6,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rtsep.audio.callback import CallbackControl, mix_block
-from rtsep.dsp.deck import Deck, DeckLayout, Kind, WorkerState
+from rtsep.audio.callback import mix_block
+from rtsep.audio.callback_control import CallbackControl
+from rtsep.dsp.deck import Deck, DeckLayout
 from rtsep.dsp.grid import HOP
+from rtsep.dsp.words import Kind, WorkerState
 from rtsep.engine.compute import Stepper, choose_compute
 from rtsep.engine.processor import Processor
 from rtsep.engine.pump import AHEAD_LIMIT, Pump

@@ -8,8 +8,10 @@ import time
 
 import numpy as np
 
-from rtsep.audio.callback import CallbackControl, mix_block
-from rtsep.dsp.deck import Deck, Kind
+from rtsep.audio.callback import mix_block
+from rtsep.audio.callback_control import CallbackControl
+from rtsep.dsp.deck import Deck
+from rtsep.dsp.words import Kind
 
 RATE = 44100
 

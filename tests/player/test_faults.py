@@ -20,7 +20,8 @@ import soundfile
 
 from rtsep.audio.devices import find_device
 from rtsep.audio.stream import OutputStream
-from rtsep.dsp.deck import Deck, Kind, Trouble
+from rtsep.dsp.deck import Deck
+from rtsep.dsp.words import Kind, Trouble
 from rtsep.engine.host import NOTICES, Engine
 from rtsep.player.transport import Player
 from tests.listening import RATE, Heard, Recorder, click_db, tone_and_noise

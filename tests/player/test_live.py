@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from rtsep.audio.callback import CallbackControl, mix_block
+from rtsep.audio.callback import mix_block
+from rtsep.audio.callback_control import CallbackControl
 from rtsep.audio.capture import CaptureControl, capture_block
 from rtsep.audio.devices import Device
-from rtsep.dsp.deck import Deck, Kind, Trouble
+from rtsep.dsp.deck import Deck
+from rtsep.dsp.words import Kind, Trouble
 from rtsep.engine.host import NOTICES
 from rtsep.engine.latency import algorithmic_latency
 from rtsep.errors import RtsepError

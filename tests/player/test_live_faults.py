@@ -11,7 +11,7 @@ import pytest
 
 from rtsep.audio.devices import find_device
 from rtsep.audio.live_stream import LiveStream
-from rtsep.dsp.deck import Kind
+from rtsep.dsp.words import Kind
 from rtsep.player.device_keeper import Side
 from rtsep.player.live import LivePlayer
 from tests.player.test_device_faults import pactl, wait_until

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from rtsep.dsp.deck import Deck, Kind
+from rtsep.dsp.deck import Deck
 from rtsep.dsp.grid import FADE
+from rtsep.dsp.words import Kind
 from rtsep.player.transport import Player
 from tests.player.fake_stream import FakeStream
 from tests.player.test_transport import wait_until

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from rtsep.dsp import deck as words_of
+from rtsep.dsp import words as words_of
 from rtsep.dsp.deck import Deck, DeckLayout
 from rtsep.dsp.rings import NO_EOF
 from rtsep.errors import RtsepError

@@ -16,7 +16,8 @@ import psutil
 import pytest
 import soundfile
 
-from rtsep.dsp.deck import Deck, Kind
+from rtsep.dsp.deck import Deck
+from rtsep.dsp.words import Kind
 from rtsep.engine.latency import algorithmic_latency
 from rtsep.errors import RtsepError, UsageError
 from rtsep.player.transport import Player

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rtsep.dsp.deck import Kind
+from rtsep.dsp.words import Kind
 from rtsep.engine.host import EngineStats
 from rtsep.engine.latency import Latency
 from rtsep.player.faders import Fader

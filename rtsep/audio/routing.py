@@ -1,0 +1,82 @@
+"""Which output channels a stem is sent to: ``vocals=3-4``, counted from 1 as on the hardware.
+
+A stem that is sent somewhere is heard there and no longer in the main mix on channels 1 and 2. Several may share an
+outlet. All outlets together give what the main mix would be without any of this.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+from rtsep.errors import RtsepError, UsageError
+
+
+class Outlet(NamedTuple):
+    """Two neighbouring channels of a device, counted from 0; or one twice, which gets both sides as their mean."""
+
+    left: int
+    right: int
+
+    @property
+    def channels(self) -> list[int]:
+        """As people count them, from 1."""
+        return sorted({self.left + 1, self.right + 1})
+
+    def __str__(self) -> str:
+        """Say ``channels 3-4`` or ``channel 5``."""
+        return ("channel " if self.left == self.right else "channels ") + "-".join(map(str, self.channels))
+
+
+Routes = Mapping[str, Outlet]
+"""Where stems go, by their names; those not named go to the main mix."""
+NO_ROUTES: Routes = MappingProxyType({})
+MAIN = Outlet(0, 1)
+
+
+def parse_routes(texts: Iterable[str]) -> dict[str, Outlet]:
+    """``["vocals=3-4", "bass=5"]`` -> ``{"vocals": Outlet(2, 3), "bass": Outlet(4, 4)}``.
+
+    UsageError for anything else, a stem sent to two places, and outlets that share one channel but not both.
+    """
+    routes: dict[str, Outlet] = {}
+    for text in texts:
+        stem, outlet = _parse(text)
+        if stem in routes:
+            raise UsageError(f"--to {text}: {stem} already goes to {routes[stem]}")
+        for other in (MAIN, *routes.values()):
+            if outlet != other and {*outlet} & {*other}:
+                taken = "is taken" if other.left == other.right else "are taken"
+                raise UsageError(f"--to {text}: {other} {taken}{' by the main mix' if other == MAIN else ''}")
+        routes[stem] = outlet
+    return routes
+
+
+def _parse(text: str) -> tuple[str, Outlet]:
+    match = re.fullmatch(r"\s*(\S.*?)\s*=\s*([0-9]{1,4})(?:-([0-9]{1,4}))?\s*", text)
+    if match is not None:
+        left, right = int(match[2]), int(match[3] or match[2])
+        if left >= 1 and right == left + (match[3] is not None):
+            return match[1], Outlet(left - 1, right - 1)
+    raise UsageError(
+        f"--to {text}: expected STEM=L-R, two neighbouring channels counted from 1, or STEM=N for a single one; "
+        "for example vocals=3-4"
+    )
+
+
+def channels_needed(routes: Routes) -> int:
+    """How many channels a device must be opened with."""
+    return max(outlet.right + 1 for outlet in (MAIN, *routes.values()))
+
+
+def check_channels(routes: Routes, device: str, channels: int) -> None:
+    """RtsepError if the device of that name has fewer `channels` than a stem is sent to."""
+    for stem, outlet in routes.items():
+        if outlet.right >= channels:
+            count = f"{channels} channel{'s' if channels > 1 else ''}"
+            raise RtsepError(f"cannot send {stem} to {outlet}: {device} has {count}")
+
+
+def routes_text(routes: Routes) -> str:
+    """Say ``vocals to channels 3-4, bass to channel 5``."""
+    return ", ".join(f"{stem} to {outlet}" for stem, outlet in routes.items())
