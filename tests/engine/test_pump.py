@@ -1,4 +1,4 @@
-"""The worker's loop body on a song played through: as the separator gives it, four seconds ahead, to its last sample."""
+"""The worker's loop body on a song played through: as the separator does it, four seconds ahead, to the last sample."""
 
 from __future__ import annotations
 
