@@ -16,7 +16,7 @@ from rtsep.dsp.grid import FADE
 from rtsep.errors import RtsepError
 from rtsep.player.source import FileSource
 from rtsep.player.timeline import Loop, Place
-from tests.audio.test_files import music, write, write_aac
+from tests.audio.material import music, write, write_aac
 from tests.player.test_source import filled, move_play_head, wait_until
 
 RATE = 44100
