@@ -11,7 +11,7 @@ import soundfile
 
 from rtsep.audio.files import open_audio
 from rtsep.audio.resample import EngineReader
-from rtsep.dsp.deck import Deck, DeckLayout
+from rtsep.dsp.deck import Deck
 from rtsep.dsp.grid import FADE
 from rtsep.errors import RtsepError
 from rtsep.player.source import FileSource
@@ -21,14 +21,6 @@ from tests.player.test_source import filled, move_play_head, wait_until
 
 RATE = 44100
 OPUS_DB, EXACT_DB = -45.0, -90.0
-
-
-@pytest.fixture
-def deck() -> Deck:
-    layout = DeckLayout(stems=("vocals",))
-    made = Deck(layout, bytearray(layout.nbytes))
-    made.initialise()
-    return made
 
 
 @pytest.fixture
