@@ -14,7 +14,7 @@ RATE = 44100
 
 
 class PacedStream:
-    """Fits `Player(open_stream=...)` once a subclass says what it does in `_exchange`. `speed` 4: four times the song's."""
+    """Fits `Player(open_stream=...)`; a subclass says what `_exchange` does. `speed` 4: four times that of the song."""
 
     latency_s = 0.0
 
