@@ -92,33 +92,73 @@ def test_kept_stems_are_published_at_once_and_ones_own_follow_without_a_seam() -
     assert bench.deck.stem.epoch != bench.epoch or bench.deck.stem.end < 139 * HOP
 
 
-def test_with_time_to_spare_the_full_context_is_given(transformer: FrameTransformer) -> None:
-    """A second into an epoch that began in mid-song the stems are those of a network that knows the 192
-    frames before."""
-    song = noise(9 * SECOND)
-    bench = Bench(transformer, 32, song)
-    start = 5 * SECOND // HOP * HOP
-    bench.start(start)
-    deepened = []
-    original = bench.pump._processor.warming
+@pytest.mark.parametrize(("chunk", "target_hop"), [(None, 260), (None, 275), (32, 260)])
+def test_with_time_to_spare_the_full_context_is_given(
+    transformer: FrameTransformer, chunk: int | None, target_hop: int
+) -> None:
+    """From then on the stems are those of a network that heard all that and steps where uninterrupted play does."""
+    song = noise(12 * SECOND)
+    bench = Bench(transformer, chunk, song)
+    start = target_hop * HOP
+    bench.start(start, past_hops=259)
+    warmed: list[tuple[int, int, int]] = []
+    taken: list[tuple[int, int, int]] = []
+    processor = bench.pump._processor
+    warming, process = processor.warming, processor.process
 
-    def spy(mixture: np.ndarray, prime: int):
-        deepened.append((mixture.shape[1] // HOP, prime, bench.pump._next_in))
-        return original(mixture, prime)
+    def spy_on_warming(mixture: np.ndarray, prime: int):
+        warmed.append((mixture.shape[1] // HOP, prime, bench.pump._next_in // HOP))
+        return warming(mixture, prime)
 
-    bench.pump._processor.warming = spy  # type: ignore[method-assign]
+    def spy_on_process(mixture: np.ndarray, out: np.ndarray, again: int) -> None:
+        taken.append((bench.pump._next_in // HOP, mixture.shape[1] // HOP, again))
+        process(mixture, out, again)
+
+    processor.warming, processor.process = spy_on_warming, spy_on_process  # type: ignore[method-assign]
     bench.work()
-    (first_hops, first_prime, _), (hops, prime, at) = deepened
-    assert (first_hops, first_prime) == (3, 3)
-    assert (hops, prime) == (195, 3)
-    again = Processor(Stepper(transformer, choose_compute("cpu"), 32))
-    again.warm(song[:, at - 195 * HOP : at])
-    out = np.zeros((2, 2, 32 * HOP), np.float32)
-    again.process(np.ascontiguousarray(song[:, at : at + 32 * HOP]), out)
+    (first_hops, first_prime, _), (hops, prime, at) = warmed
+    assert (first_hops, first_prime, prime) == (3, 3, 3)
+    begin, again = next((hop, again) for hop, _, again in taken[1:] if hop + again == at)
+    assert begin % 32 == 0
+    assert hops == min(3 + 224, begin)
+    network = Processor(Stepper(transformer, choose_compute("cpu"), 32))
+    network.warm(song[:, (begin - hops) * HOP : begin * HOP])
+    expected = np.zeros((2, 2, 32 * HOP), np.float32)
+    network.process(np.ascontiguousarray(song[:, begin * HOP : (begin + 32) * HOP]), expected)
     # The first three hops overlap with frames from before; the others are this second network's alone.
-    np.testing.assert_allclose(bench.stems(at, at + 29 * HOP), out[:, :, 3 * HOP :], atol=1e-5)
-    total = bench.stems(start, at + 29 * HOP).sum(axis=0)
-    np.testing.assert_allclose(total, song[:, start : at + 29 * HOP], atol=1e-5)  # no seam
+    end = (begin + 29) * HOP
+    np.testing.assert_allclose(bench.stems(at * HOP, end), expected[:, :, (3 + again) * HOP :], atol=1e-5)
+    np.testing.assert_allclose(bench.stems(start, end).sum(axis=0), song[:, start:end], atol=1e-5)  # no seam
+
+
+def test_with_lead_the_sound_for_a_longest_chunk_is_waited_for(transformer: FrameTransformer) -> None:
+    """And when the lead is used up, what there is is taken."""
+    bench = Bench(transformer, None, noise(1))
+    bench.deck.mixture.restart(1, 0, 0)
+    bench.deck.mixture.write(noise(50 * HOP))
+    bench.deck.transport.post(0, 1, 0)
+    for _ in range(100):
+        bench.pump.turn()
+    assert bench.deck.stem.end == 29 * HOP
+    while bench.deck.callback.position < 24 * HOP:
+        bench.hear(512)
+        bench.pump.turn()
+    for _ in range(100):
+        bench.pump.turn()
+    assert bench.deck.stem.end == 45 * HOP
+
+
+def test_a_worker_that_was_late_before_a_jump_skips_nothing_after_it() -> None:
+    bench = Bench(ConstantMask(STEMS, [0.5, 0.5]), None, noise(12 * SECOND))
+    bench.start(0)
+    bench.work()
+    while bench.deck.callback.position < bench.deck.stem.end + SECOND:  # the worker sleeps
+        bench.hear(1024)
+    bench.pump.turn()
+    bench.start(100 * HOP)
+    bench.work()
+    assert bench.deck.stem.begin == 100 * HOP
+    assert bench.deck.worker.skipped_hops == 0
 
 
 def test_a_seek_in_the_middle_of_everything_publishes_only_the_new_epoch(
