@@ -242,7 +242,8 @@ class Pump:
             if there - min(self._heard, self._past_frames) < FIRST_FRAMES:
                 return False
             lead_s = (self._next_out - max(position, ring.start)) / SAMPLE_RATE
-            if lead_s < SPARE_LEAD_S + 1.2 * (there + MAX_CHUNK) * self._restart_s / FIRST_FRAMES:
+            hop_s = min(self._restart_s / FIRST_FRAMES, self._hop_s)  # more than a hop takes in longest steps
+            if lead_s < SPARE_LEAD_S + 1.2 * (there + MAX_CHUNK) * hop_s:
                 return False
             past = self._read_past(ring, begin, there)  # megabytes: not before there is time to use them
             if past is None:
