@@ -30,7 +30,7 @@ a jump is separated with the past known."""
 PREROLL = (MAX_CONTEXT_FRAMES + SUPPORT_HOPS + MAX_CHUNK) * HOP
 """Samples before a seek's target that are there in the end: the past that a network may look back to, from a border of
 its longest step on."""
-PAST = PREROLL + ENGINE_RATE
+PAST = (MAX_CONTEXT_FRAMES + SUPPORT_HOPS) * HOP + ENGINE_RATE
 """Samples behind the play head that stay in the ring: the longest context and a second."""
 PADDING = 128 * HOP
 """Zeros beyond the end, so that the last sample comes out of window, lookahead and the largest chunk."""
