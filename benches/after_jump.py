@@ -58,7 +58,7 @@ def table(model: str | None, places: int) -> Table:
     met = sum(float(row[OFF]) <= WANTED_DB for row in rows)
     lost = decibels(sum(error for _, error in errors) / sum(error for error, _ in errors))
     whole = {"place": "median; all"} | {
-        name: float(np.median([row[name] for row in rows])) for name in (OFF, OF_ITSELF)
+        name: float(np.median([float(row[name]) for row in rows])) for name in (OFF, OF_ITSELF)
     }
     return Table(
         "After a jump",
@@ -114,4 +114,4 @@ def _true_stems(mixture: Float32, stems: list[str]) -> Stems:
 
 
 def _read(path: Path) -> Float32:
-    return np.ascontiguousarray(soundfile.read(path, dtype="float32")[0].T)
+    return np.ascontiguousarray(soundfile.read(path, dtype="float32")[0].T, np.float32)
