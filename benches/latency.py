@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benches import seek
+from benches import after_jump, seek
 from benches.live_run import LiveRun, constant_model
 from benches.report import Report, Row, Table
 from rtsep.audio.devices import find_device
@@ -20,6 +20,8 @@ from tests.virtual_audio import why_not
 BLOCKS = (256, 441, 512, 1024)
 CHUNKS = (1, 4)
 APART = 20011
+PLACES = 16
+"""Of the song, jumped to in order to hear what comes after."""
 LEVEL = 0.1
 """A click of 0.5 is heard as one of 0.25 when separated by the constant masks with a stem muted."""
 
@@ -38,6 +40,7 @@ def run(given: str | None, taken: str | None, seconds: float, jumps: int, model:
             right = _add_clicks(report, seconds)
         if jumps:
             report.add(seek.table(model, jumps))
+            report.add(after_jump.table(model, PLACES))
     report.write(out)
     return 0 if right else 1
 

@@ -8,7 +8,6 @@ which is not in these numbers.
 from __future__ import annotations
 
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,11 +16,10 @@ import numpy as np
 import soundfile
 
 from benches.report import SONG, Row, Table, tail
-from rtsep.audio.callback import mix_block
-from rtsep.audio.callback_control import CallbackControl
 from rtsep.dsp.deck import Deck
 from rtsep.dsp.words import Kind
 from rtsep.player.transport import Player
+from tests.player.fake_stream import PacedStream
 
 RATE = 44100
 BLOCK = 256
@@ -30,28 +28,12 @@ SETTLE_S = 1.0
 FORMATS = ("wav", "flac", "mp3", "ogg", "opus", "m4a")
 
 
-class Clock:
+class Clock(PacedStream):
     """A device without hardware; `first_wet(epoch)` waits for the end of the first separated block of an epoch."""
 
-    latency_s = 0.0
-
     def __init__(self, deck: Deck) -> None:
-        self._deck = deck
-        self._control = CallbackControl(deck)
-        self._ending = threading.Event()
+        super().__init__(deck, BLOCK)
         self._wet: dict[int, float] = {}
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> bool:
-        self._ending.set()
-        self._thread.join()
-        return True
-
-    def close(self) -> bool:
-        return self.stop()
 
     def first_wet(self, epoch: int, limit_s: float = 5.0) -> float:
         """Its time; infinity where none comes."""
@@ -60,16 +42,11 @@ class Clock:
             time.sleep(0.01)
         return self._wet.get(epoch, float("inf"))
 
-    def _run(self) -> None:
-        output = np.zeros((BLOCK, 2), np.float32)
-        due = time.perf_counter()
-        while not self._ending.is_set():
-            mix_block(self._control.words, output, BLOCK)
-            head = self._deck.callback.read()
-            if head.kind == Kind.WET:
-                self._wet.setdefault(head.epoch, time.perf_counter())
-            due += BLOCK / RATE
-            time.sleep(max(0.0, due - time.perf_counter()))
+    def _exchange(self) -> None:
+        self.mix()
+        head = self.deck.callback.read()
+        if head.kind == Kind.WET:
+            self._wet.setdefault(head.epoch, time.perf_counter())
 
 
 def write(path: Path, samples: np.ndarray) -> None:

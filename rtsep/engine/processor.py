@@ -83,19 +83,21 @@ class Processor:
         self._synthesis.reset()
         self._restart_analysis()
 
-    def process(self, mixture: Float32, out: Float32) -> None:
+    def process(self, mixture: Float32, out: Float32, again: int = 0) -> None:
         """Separate K hops: input hop h gives output hop h - `delay_hops`.
 
         Args:
             mixture: (C, K * hop), 1 <= K <= max_chunk.
-            out: (S, C, K * hop), overwritten.
+            out: (S, C, K * hop), overwritten but for the first `again` hops.
+            again: after `warm`, the first hops that were processed before it too. The network hears them as part of the
+                step, what was synthesised of them stays, and the stream goes on behind them without a seam.
 
         Raises BrokenNetwork (with `out` half written) if a stem is not finite.
         """
         frames = self._check(mixture)
         masks = self._stepper.step(self._analyse(mixture, 0, frames))
         rows = out.reshape(-1, out.shape[-1])
-        for k in range(frames):
+        for k in range(again, frames):
             apply_masks(self._spectra[k], masks[..., k], self._masked)
             hop = self._synthesis.push(self._synthesis.spectrum)
             rows[:, k * HOP : (k + 1) * HOP] = hop

@@ -3,9 +3,9 @@
     new epoch    one step of 16 frames: those to be heard first, and the past before them; then publish from START on.
                  Stems that the player kept of an earlier pass are published at once; own ones follow
     ahead        at most 4 s before the play head
-    chunks       small ones, and the largest where a third of the lead is enough for it. A chunk of K frames begins
-                 at a multiple of K, so that the masks do not depend on where playing began
-    lead         enough of it to hear the full context: do so, between two chunks of the largest size
+    chunks       small ones, and the largest where a third of the lead is enough for it, which is then waited for. A
+                 chunk of K frames begins at a multiple of K, so that the masks do not depend on where playing began
+    lead         enough of it to hear the full context: do so, and from then on as if play had never been interrupted
     late         a chunk that would be heard too late is not worth computing: skip to where the play head will be,
                  once it is sure that the machine keeps up
     over         nothing beyond the end of the song is separated
@@ -35,7 +35,8 @@ AHEAD_LIMIT = 4 * SAMPLE_RATE
 LEAST_PAST_FRAMES = 8
 """Of those of the first step, so many at least lie before what is heard first."""
 SPARE_LEAD_S = 0.15
-"""What is left of the lead, at least, when the full context has been heard."""
+"""What is left of the lead, at least, when the full context has been heard or the sound for a longest chunk is
+waited for."""
 IDLE_S = 0.002
 HUNG_S = 0.5
 """A step that takes more than this for each of its frames may be taken for one that hangs: twenty times too slow."""
@@ -52,7 +53,9 @@ class Pump:
         self._words = deck.worker
         self._words.trouble = Trouble.NONE
         self._pace = Pace(processor, self._words, chunk)
-        self._past = np.zeros((processor.channels, (processor.context_frames + SUPPORT_HOPS) * HOP), np.float32)
+        # A chunk more than one context: each layer's context reaches further back than that of the layer before.
+        self._past_frames = processor.context_frames + (MAX_CHUNK if processor.context_frames > 1 else 0)
+        self._past = np.zeros((processor.channels, (self._past_frames + SUPPORT_HOPS) * HOP), np.float32)
         self._mixture = np.zeros((processor.channels, MAX_CHUNK * HOP), np.float32)
         self._out = np.zeros((len(processor.stems), processor.channels, MAX_CHUNK * HOP), np.float32)
         self._kept = np.zeros((deck.kept.rows, deck.kept.capacity), np.float32)
@@ -102,14 +105,14 @@ class Pump:
             return self._idle(WorkerState.WARMING)
         if self._would_cut_off(position):
             return self._idle(WorkerState.AHEAD)
+        if self._deepen(ring, position):
+            return 0.0
         if end > max(position, ring.start) + AHEAD_LIMIT:
-            return 0.0 if self._deepen(ring, position) else self._idle(WorkerState.AHEAD)
+            return self._idle(WorkerState.AHEAD)
         missing = self._next_in + frames * HOP - ring.end
         if missing > 0:
             # Towards the next hop, not past it: a live source fills the ring at its own pace.
             return min(IDLE_S, max(0.0005, missing / SAMPLE_RATE - 0.0005))
-        if self._deepen(ring, position):
-            return 0.0
         self._separate(frames)
         return 0.0
 
@@ -162,10 +165,11 @@ class Pump:
         self._blends = False
         self._heard = 0
         self._warming = None
+        self._again = 0
 
     def _skip_to(self, start: int) -> None:
         before = self._next_out
-        self._plan(max(start, before + HOP))
+        self._plan(start)
         self._words.skipped_hops += (self._next_out - before) // HOP
 
     def _probe(self, ring: RingHeader) -> float:
@@ -179,7 +183,9 @@ class Pump:
         if pause_s == 0:
             # What a restart took while the machine was too slow would aim far too far ahead.
             self._restart_s = max(self._pace.restart_s, 0.01 if was_too_slow else self._restart_s)
-            self._skip_to(self._play_position() + self._restart_lead())
+            start = self._play_position() + self._restart_lead()
+            if start > self._next_out:  # not where the play head is still to jump to the place that is planned
+                self._skip_to(start)
         return pause_s
 
     def _would_cut_off(self, position: int) -> bool:
@@ -203,9 +209,10 @@ class Pump:
         if self._first:
             return FIRST_FRAMES
         wanted = self._chunk or MAX_CHUNK
+        if self._again:
+            return wanted
         lead_s = (self._next_out - max(position, ring.start)) / SAMPLE_RATE
-        there = (ring.end - self._next_in) // HOP
-        if self._chunk is None and (there < MAX_CHUNK or MAX_CHUNK * self._hop_s > lead_s / 3):
+        if self._chunk is None and lead_s < max(SPARE_LEAD_S, 3 * MAX_CHUNK * self._hop_s):
             wanted = self._pace.frames
         hop = self._next_in // HOP
         return max(size for size in self.chunks if size <= wanted and hop % size == 0)
@@ -214,7 +221,7 @@ class Pump:
 
     def _prime(self, ring: RingHeader) -> bool:
         """Fill the window for the first step; False while the ring has not got so far."""
-        past = self._read_past(ring, 0) if ring.end >= self._next_in else None
+        past = self._read_past(ring, self._next_in, 0) if ring.end >= self._next_in else None
         if past is None:
             return False
         self._processor.warm(*past)
@@ -222,36 +229,45 @@ class Pump:
         return True
 
     def _deepen(self, ring: RingHeader, position: int) -> bool:
-        """With time to spare, let the network hear its full context for the frames to come; True while under way."""
+        """With time to spare, let the network hear its full context for the frames to come; True while under way.
+
+        From then on its steps are those of uninterrupted play: the one that is under way on the grid begins anew, and
+        what was published of it stays.
+        """
         if self._warming is None:
-            context = self._processor.context_frames
-            begins = max(ring.begin, 0)
-            there = min((self._next_in - begins) // HOP - (SUPPORT_HOPS if begins else 0), context)
+            back = self._next_in // HOP % (self._chunk or MAX_CHUNK)
+            begin = self._next_in - back * HOP
+            earliest = max(ring.begin, 0)
+            there = min((begin - earliest) // HOP - (SUPPORT_HOPS if earliest else 0), self._past_frames)
             # The past comes later than the first sound, and what was played on since then counts too.
-            if there - min(self._heard, context) < FIRST_FRAMES or self._next_in // HOP % (self._chunk or MAX_CHUNK):
+            if there - min(self._heard, self._past_frames) < FIRST_FRAMES:
                 return False
             lead_s = (self._next_out - max(position, ring.start)) / SAMPLE_RATE
-            if lead_s < SPARE_LEAD_S + 1.2 * there * self._restart_s / FIRST_FRAMES:
+            hop_s = min(self._restart_s / FIRST_FRAMES, self._hop_s)  # more than a hop takes in longest steps
+            if lead_s < SPARE_LEAD_S + 1.2 * (there + MAX_CHUNK) * hop_s:
                 return False
-            past = self._read_past(ring, context)  # megabytes: not before there is time to use them
+            past = self._read_past(ring, begin, there)  # megabytes: not before there is time to use them
             if past is None:
                 return False
             self._warming = self._processor.warming(*past)
             self._heard = there
+            self._next_in = begin
+            self._drop += back
+            self._again, self._first = 0 if self._first else back, False
         self._busy(MAX_CHUNK)
         if next(self._warming, "done") == "done":  # a step a turn: a seek is not kept waiting
             self._warming = None
             return False
         return True
 
-    def _read_past(self, ring: RingHeader, frames: int) -> tuple[np.ndarray, int] | None:
-        """The mixture of up to `frames` frames before `_next_in`, and the hops that only fill the window.
+    def _read_past(self, ring: RingHeader, end: int, frames: int) -> tuple[np.ndarray, int] | None:
+        """The mixture of up to `frames` frames before `end`, and the hops that only fill the window.
 
         Frames begin with the song (its first window reaches into the silence before it), so that a song
         played from its beginning is separated exactly as a file is. None if the ring no longer has it.
         """
-        first = max(self._next_in - (frames + SUPPORT_HOPS) * HOP, -(-ring.begin // HOP) * HOP, 0)
-        out = self._past[:, : max(self._next_in - first, 0)]
+        first = max(end - (frames + SUPPORT_HOPS) * HOP, -(-ring.begin // HOP) * HOP, 0)
+        out = self._past[:, : max(end - first, 0)]
         if not self._deck.mixture.read(first, out, self._epoch):
             return None
         return out, 0 if first == 0 else SUPPORT_HOPS
@@ -270,7 +286,7 @@ class Pump:
         self._busy(frames)
         began = time.perf_counter()
         try:
-            self._processor.process(mixture, out)
+            self._processor.process(mixture, out, self._again)
         except BrokenNetwork:
             self._words.trouble = Trouble.NOT_NUMBERS
             after = self._next_out + max(frames - self._drop, 1) * HOP
@@ -282,6 +298,7 @@ class Pump:
         self._words.add_time(self._hop_s * 1e6)
         if self._first:
             self._restart_s, self._first = elapsed_s, False
+        self._again = 0
         self._heard += frames
         self._next_in += count
         self._publish(out.reshape(-1, count))

@@ -16,18 +16,21 @@ import numpy as np
 from rtsep.audio.resample import ENGINE_RATE
 from rtsep.dsp.deck import Deck
 from rtsep.dsp.grid import FADE, HOP, SUPPORT_HOPS
-from rtsep.engine.options import FIRST_FRAMES, MAX_CONTEXT_FRAMES
+from rtsep.engine.options import FIRST_FRAMES, MAX_CHUNK, MAX_CONTEXT_FRAMES
 from rtsep.player.song import Float32, Song
 from rtsep.player.timeline import Loop, Piece, Place, Timeline
 
 BLOCK = 8192
-NEAR = (FIRST_FRAMES + SUPPORT_HOPS) * HOP
-"""Samples before a seek's target that are decoded first of all: what the first step after a jump looks at."""
-FIRST_AHEAD = ENGINE_RATE
-"""Then so much beyond the target, before the rest of the past."""
-PREROLL = (MAX_CONTEXT_FRAMES + SUPPORT_HOPS) * HOP
-"""Samples before a seek's target that are there in the end: the past that a network may look back to."""
-PAST = PREROLL + ENGINE_RATE
+NEAR = FIRST_FRAMES * HOP
+"""Samples before a seek's target that are decoded first of all: the first step looks no further back. It ends 4 hops
+beyond the target or later, and its first window begins 3 before it."""
+FIRST_AHEAD = 5 * BLOCK
+"""Then so much beyond the target, before the rest of the past: less than a second, so that what is heard a second after
+a jump is separated with the past known."""
+PREROLL = (MAX_CONTEXT_FRAMES + SUPPORT_HOPS + MAX_CHUNK) * HOP
+"""Samples before a seek's target that are there in the end: the past that a network may look back to, from a border of
+its longest step on."""
+PAST = (MAX_CONTEXT_FRAMES + SUPPORT_HOPS) * HOP + ENGINE_RATE
 """Samples behind the play head that stay in the ring: the longest context and a second."""
 PADDING = 128 * HOP
 """Zeros beyond the end, so that the last sample comes out of window, lookahead and the largest chunk."""

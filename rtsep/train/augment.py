@@ -18,8 +18,10 @@ SILENCE_FADE_S = 0.02
 def change_speed(crop: Float32, speed: float, samples: int) -> Float32:
     """Play (S, 2, M) `speed` times as fast, tempo and pitch alike, and take the first `samples`: (S, 2, samples).
 
-    M must be at least `speed * samples` and a little more; `longest_crop` says how much.
+    M must be what `longest_crop` says, at least.
     """
+    if speed == 1.0:
+        return crop[..., :samples]
     rows = crop.reshape(-1, crop.shape[-1])
     played = soxr.resample(np.ascontiguousarray(rows.T), speed, 1.0, quality="MQ").T
     return np.ascontiguousarray(played[:, :samples]).reshape(*crop.shape[:-1], samples)
@@ -27,7 +29,7 @@ def change_speed(crop: Float32, speed: float, samples: int) -> Float32:
 
 def longest_crop(samples: int, speed: float) -> int:
     """How many samples `change_speed` needs to give `samples`."""
-    return int(np.ceil(samples * speed)) + 16
+    return samples if speed == 1.0 else int(np.ceil(samples * speed)) + 16
 
 
 def equalize(stem: Float32, random: np.random.Generator, range_db: float, sample_rate: int) -> Float32:

@@ -55,14 +55,12 @@ class CropSampler:
         stft, speed_range = self.recipe.stft, self.recipe.train.speed_range
         while True:
             song = self.songs[self.random.choice(len(self.songs), p=self.shares)]
-            speed = self.random.uniform(1 - speed_range, 1 + speed_range) if speed_range else 1.0
-            length = longest_crop(self.samples, speed) if speed_range else self.samples
+            speed = self.random.uniform(1 - speed_range, 1 + speed_range)
+            length = longest_crop(self.samples, speed)
             crop = song.segment(int(self.random.integers(song.samples - length + 1)), length)
             if rms(crop.sum(axis=0)) > SILENCE_RMS:
-                if speed_range:
-                    crop = change_speed(crop, speed, self.samples)
                 bandwidth_hz = min((song.source.bandwidth_hz or stft.sample_rate / 2) * speed, stft.sample_rate / 2)
-                return crop, int(bandwidth_hz / stft.sample_rate * stft.n_fft) + 1
+                return change_speed(crop, speed, self.samples), int(bandwidth_hz / stft.sample_rate * stft.n_fft) + 1
 
     def _item(self) -> tuple[NDArray[np.float32], int]:
         train, rate = self.recipe.train, self.recipe.stft.sample_rate

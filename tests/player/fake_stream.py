@@ -1,5 +1,4 @@
-"""A device without hardware: a thread that asks the compiled callback for blocks at a steady pace and keeps
-them."""
+"""Devices without hardware: a thread that calls at a steady pace for blocks, and one that keeps them."""
 
 from __future__ import annotations
 
@@ -16,22 +15,15 @@ from rtsep.dsp.words import Kind
 RATE = 44100
 
 
-class FakeStream:
-    """Fits `Player(open_stream=...)`. `speed` 4 plays four times as fast as the song.
-
-    Attributes:
-        kinds: what each block was; `positions`: where the play head stood after it.
-    """
+class PacedStream:
+    """Fits `Player(open_stream=...)`; a subclass says what `_exchange` does. `speed` 4: four times that of the song."""
 
     latency_s = 0.0
 
-    def __init__(self, deck: Deck, block: int = 512, speed: float = 1.0) -> None:
+    def __init__(self, deck: Deck, block: int, speed: float = 1.0) -> None:
         self.deck, self.block = deck, block
+        self.output = CallbackControl(deck)
         self._pause_s = block / RATE / speed
-        self._control = CallbackControl(deck)
-        self._pieces: list[np.ndarray] = []
-        self.kinds: list[Kind] = []
-        self.positions: list[int] = []
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -43,22 +35,45 @@ class FakeStream:
         self._thread.join()
         return True
 
-    def close(self) -> bool:
-        return self.stop()
+    close = stop
+
+    def mix(self) -> np.ndarray:
+        """The callback's next block, (block, 2)."""
+        output = np.zeros((self.block, 2), np.float32)
+        mix_block(self.output.words, output, self.block)
+        return output
+
+    def _exchange(self) -> None:
+        raise NotImplementedError
+
+    def _run(self) -> None:
+        due = time.perf_counter()
+        while not self._ending.is_set():
+            self._exchange()
+            due += self._pause_s
+            time.sleep(max(0.0, due - time.perf_counter()))
+
+
+class FakeStream(PacedStream):
+    """Keeps what it is given.
+
+    Attributes:
+        kinds: what each block was; `positions`: where the play head stood after it.
+    """
+
+    def __init__(self, deck: Deck, block: int = 512, speed: float = 1.0) -> None:
+        super().__init__(deck, block, speed)
+        self._pieces: list[np.ndarray] = []
+        self.kinds: list[Kind] = []
+        self.positions: list[int] = []
 
     @property
     def heard(self) -> np.ndarray:
         """All output so far, (2, n)."""
         return np.concatenate([piece.T for piece in list(self._pieces)] or [np.zeros((2, 0), np.float32)], axis=1)
 
-    def _run(self) -> None:
-        due = time.monotonic()
-        while not self._ending.is_set():
-            output = np.zeros((self.block, 2), np.float32)
-            mix_block(self._control.words, output, self.block)
-            head = self.deck.callback.read()
-            self._pieces.append(output)
-            self.kinds.append(head.kind)
-            self.positions.append(head.position)
-            due += self._pause_s
-            time.sleep(max(0.0, due - time.monotonic()))
+    def _exchange(self) -> None:
+        self._pieces.append(self.mix())
+        head = self.deck.callback.read()
+        self.kinds.append(head.kind)
+        self.positions.append(head.position)

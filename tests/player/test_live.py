@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,8 +12,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from rtsep.audio.callback import mix_block
-from rtsep.audio.callback_control import CallbackControl
 from rtsep.audio.capture import CaptureControl, capture_block
 from rtsep.audio.devices import Device
 from rtsep.dsp.deck import Deck
@@ -24,13 +21,14 @@ from rtsep.engine.latency import algorithmic_latency
 from rtsep.errors import RtsepError
 from rtsep.player.device_keeper import Side
 from rtsep.player.live import LivePlayer
+from tests.player.fake_stream import PacedStream
 from tests.player.test_transport import wait_until
 
 RATE = 44100
 SONG = np.random.default_rng(7).uniform(-0.4, 0.4, (2 * RATE + 13, 2)).astype(np.float32)
 
 
-class FakeLive:
+class FakeLive(PacedStream):
     """Fits `LivePlayer(open_on)`: input is SONG over and over, output is kept. `lost`: blocks not asked for."""
 
     duplex = True
@@ -38,48 +36,31 @@ class FakeLive:
     reported_latency_s = 0.01
 
     def __init__(self, deck: Deck, block: int = 441) -> None:
-        self.deck, self.block = deck, block
-        self._output = CallbackControl(deck)
-        self.capture = CaptureControl(deck, 2, output=self._output)
+        super().__init__(deck, block)
+        self.capture = CaptureControl(deck, 2, output=self.output)
         self.lost = 0
         self.gives = True
+        self._taken = 0
         self._pieces: list[np.ndarray] = []
         self.kinds: list[Kind] = []
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> bool:
-        self._ending.set()
-        self._thread.join()
-        return True
-
-    close = stop
 
     @property
     def heard(self) -> np.ndarray:
         """All output so far, (n, 2); sample i went out in the block in which sample i came in."""
         return np.concatenate(list(self._pieces))
 
-    def _run(self) -> None:
-        due = time.monotonic()
-        taken = 0
-        while not self._ending.is_set():
-            if self.gives:
-                block = SONG[np.arange(taken, taken + self.block) % len(SONG)]
-                capture_block(self.capture.words, np.ascontiguousarray(block), self.block)
-                taken += self.block
-                output = np.zeros((self.block, 2), np.float32)
-                if self.lost > 0:
-                    self.lost -= 1
-                else:
-                    mix_block(self._output.words, output, self.block)
-                self._pieces.append(output)
-                self.kinds.append(self.deck.callback.read().kind)
-            due += self.block / RATE
-            time.sleep(max(0.0, due - time.monotonic()))
+    def _exchange(self) -> None:
+        if not self.gives:
+            return
+        block = SONG[np.arange(self._taken, self._taken + self.block) % len(SONG)]
+        capture_block(self.capture.words, np.ascontiguousarray(block), self.block)
+        self._taken += self.block
+        if self.lost > 0:
+            self.lost -= 1
+            self._pieces.append(np.zeros((self.block, 2), np.float32))
+        else:
+            self._pieces.append(self.mix())
+        self.kinds.append(self.deck.callback.read().kind)
 
 
 DEVICE = Device(0, "fake", "none", 2, 2, 44100.0, False, False)

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from rtsep.dsp import words as words_of
-from rtsep.dsp.deck import Deck, DeckLayout
+from rtsep.dsp.deck import Deck
 from rtsep.dsp.rings import NO_EOF
 from rtsep.errors import RtsepError
 from rtsep.player.source import NEAR, PADDING, PAST, PREROLL, FileSource
@@ -36,14 +36,6 @@ def counter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     values = np.arange(LENGTH) / 2.0**20
     soundfile.write(path, np.stack([values, -values], axis=1).astype(np.float32), RATE, subtype="FLOAT")
     return path
-
-
-@pytest.fixture
-def deck() -> Deck:
-    layout = DeckLayout(stems=("vocals",))
-    made = Deck(layout, bytearray(layout.nbytes))
-    made.initialise()
-    return made
 
 
 @pytest.fixture

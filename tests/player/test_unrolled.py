@@ -11,24 +11,16 @@ import soundfile
 
 from rtsep.audio.files import open_audio
 from rtsep.audio.resample import EngineReader
-from rtsep.dsp.deck import Deck, DeckLayout
+from rtsep.dsp.deck import Deck
 from rtsep.dsp.grid import FADE
 from rtsep.errors import RtsepError
 from rtsep.player.source import FileSource
 from rtsep.player.timeline import Loop, Place
-from tests.audio.test_files import music, write, write_aac
+from tests.audio.material import music, write, write_aac
 from tests.player.test_source import filled, move_play_head, wait_until
 
 RATE = 44100
 OPUS_DB, EXACT_DB = -45.0, -90.0
-
-
-@pytest.fixture
-def deck() -> Deck:
-    layout = DeckLayout(stems=("vocals",))
-    made = Deck(layout, bytearray(layout.nbytes))
-    made.initialise()
-    return made
 
 
 @pytest.fixture
@@ -74,9 +66,9 @@ def test_seeks_are_sample_exact_in_every_format(
     queue = source([path])
     for epoch, target in enumerate([7 * RATE + 311, 5 * RATE + 1, 9 * RATE], start=1):
         queue.start(epoch, Place(0, target))
-        wait_until(lambda epoch=epoch: filled(deck, epoch))
+        # On a busy machine nothing else may move for long while the past is decoded.
+        wait_until(lambda epoch=epoch, target=target: filled(deck, epoch) and deck.mixture.begin <= target - 4 * RATE)
         begin, end = deck.mixture.begin, min(deck.mixture.end, whole.shape[1])
-        assert begin <= target - 4 * RATE
         error = stream(deck, begin, end, epoch) - whole[:, begin:end]
         error_db = 10 * np.log10(np.mean(error**2) / np.mean(whole**2) + 1e-20)
         assert error_db < (OPUS_DB if form == "opus" else EXACT_DB)

@@ -23,6 +23,12 @@ def test_speed_moves_pitch_and_keeps_the_length_asked_for(speed: float) -> None:
         assert peak_hz == pytest.approx(hz * speed, abs=1.5)
 
 
+def test_at_its_own_speed_a_crop_stays_as_it_is_and_needs_no_more() -> None:
+    crop = np.stack([tone(440, 1007), tone(880, 1007)])
+    assert longest_crop(1007, 1.0) == 1007
+    np.testing.assert_array_equal(change_speed(crop, 1.0, 1007), crop)
+
+
 def test_the_equaliser_changes_levels_within_its_range_and_shifts_nothing_in_time() -> None:
     random = np.random.default_rng(3)
     changes_db = []

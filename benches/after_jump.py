@@ -1,0 +1,117 @@
+"""What a jump costs in quality: the stems of the two seconds after it against those of uninterrupted play.
+
+Plays the bundled song as `benches.seek` does. Uninterrupted play is the same network over the whole song, 32 frames a
+step, as a player that has long got ahead takes them.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from benches.report import SONG, Table
+from benches.seek import RATE, SETTLE_S, Clock
+from rtsep.engine.compute import Stepper, choose_compute
+from rtsep.engine.options import MAX_CHUNK, find_playable
+from rtsep.engine.processor import Processor
+from rtsep.engine.separator import Separator
+from rtsep.errors import RtsepError
+from rtsep.player.transport import Player
+from rtsep.train.evaluate import decibels, energy
+
+Float32 = NDArray[np.float32]
+Stems = dict[str, Float32]
+
+WANTED_DB = -30.0
+OFF, OF_ITSELF, LOST = "difference, dB", "of itself, dB", "SDR lost, dB"
+AUDIBLE = 1e-4
+"""A stem 40 dB below the mixture of its second is as good as silent: no ratio to it says anything."""
+
+
+def table(model: str | None, places: int) -> Table:
+    """A row for each place of the song jumped to, and one for all of them."""
+    mixture = _read(SONG)
+    uninterrupted = _separated(model, mixture)
+    true_stems = _true_stems(mixture, list(uninterrupted))
+    targets = np.random.default_rng(0).uniform(6.0, mixture.shape[1] / RATE - 4.0, places) * RATE
+    rows: list[dict[str, str | float]] = []
+    errors: list[tuple[float, float]] = []
+    with Player(SONG, model=model, open_stream=Clock) as player:
+        player.open()
+        player.play()
+        for target in targets.astype(int).tolist():
+            time.sleep(SETTLE_S)
+            player.seek(target / RATE)
+            after = dict(zip(uninterrupted, _published(player, target, 2 * RATE), strict=True))
+            first, second = slice(target, target + RATE), slice(target + RATE, target + 2 * RATE)
+            before = _cut(uninterrupted, first)
+            errors.append((_error(_cut(true_stems, first), before), _error(_cut(true_stems, first), after)))
+            rows.append(
+                {"place": f"{target / RATE:.1f} s"}
+                | _differences(_cut(after, slice(RATE, None)), _cut(uninterrupted, second), mixture[:, second])
+                | {LOST: decibels(errors[-1][1] / errors[-1][0])}
+            )
+    met = sum(float(row[OFF]) <= WANTED_DB for row in rows)
+    lost = decibels(sum(error for _, error in errors) / sum(error for error, _ in errors))
+    whole = {"place": "median; all"} | {
+        name: float(np.median([float(row[name]) for row in rows])) for name in (OFF, OF_ITSELF)
+    }
+    return Table(
+        "After a jump",
+        [*rows, whole | {LOST: lost}],
+        "Difference: the stem that differs most from uninterrupted play, 1 to 2 s after the jump, against the mixture "
+        "of that second; since a stem is the mixture times a mask of 0 to 1, that is how far the masks are off. "
+        f"{met} of {places} are at {WANTED_DB:.0f} dB or below. Of itself: the same against the stem's own power. "
+        "SDR lost: in the first second, by which the error against the true stems is larger than in uninterrupted "
+        "play; in the last row of all these seconds together, since in one alone either may be nearer by chance.",
+    )
+
+
+def _differences(after: Stems, before: Stems, mixture: Float32) -> dict[str, float]:
+    whole = energy(mixture)
+    off = {stem: energy(after[stem] - before[stem]) for stem in before}
+    of_itself = [off[stem] / energy(before[stem]) for stem in before if energy(before[stem]) > AUDIBLE * whole]
+    return {OFF: decibels(max(off.values()) / whole), OF_ITSELF: decibels(max(of_itself))}
+
+
+def _error(true: Stems, stems: Stems) -> float:
+    return sum(energy(truth - stems[stem][:, : truth.shape[1]]) for stem, truth in true.items())
+
+
+def _cut(stems: Stems, span: slice) -> Stems:
+    return {stem: sound[:, span] for stem, sound in stems.items()}
+
+
+def _published(player: Player, begin: int, samples: int, limit_s: float = 10.0) -> Float32:
+    """(S, 2, samples) from `begin` on, as soon as the worker has got so far."""
+    ring = player.deck.stem
+    out = np.zeros((ring.rows, samples), np.float32)
+    deadline = time.monotonic() + limit_s
+    while not ring.read(begin, out, player.epoch):
+        if time.monotonic() > deadline:
+            raise RtsepError(f"two seconds were not separated {limit_s:.0f} s after a jump")
+        time.sleep(0.01)
+    return out.reshape(-1, 2, samples)
+
+
+def _separated(model: str | None, mixture: Float32) -> Stems:
+    stepper = Stepper(find_playable(model).load_network(), choose_compute("cpu"), MAX_CHUNK)
+    separator = Separator(Processor(stepper), MAX_CHUNK)
+    pieces = [separator.feed(mixture), separator.flush()]
+    return {stem: np.concatenate([piece[stem] for piece in pieces], axis=1) for stem in pieces[0]}
+
+
+def _true_stems(mixture: Float32, stems: list[str]) -> Stems:
+    found = {stem: SONG.with_name(f"{stem}.flac") for stem in stems}
+    true = {stem: _read(path) for stem, path in found.items() if path.exists()}
+    if "instrumental" in stems and "vocals" in true:
+        true["instrumental"] = mixture - true["vocals"]
+    return true
+
+
+def _read(path: Path) -> Float32:
+    return np.ascontiguousarray(soundfile.read(path, dtype="float32")[0].T, np.float32)
