@@ -21,6 +21,8 @@ from benches.live_run import LiveRun
 from benches.pictures import histogram, timeline
 from benches.report import SONG, Report, Table, tail
 from benches.soak_paths import JackPath, PulsePath
+from rtsep.dsp.priority import audio_rank
+from rtsep.engine.host import worker_rank
 from rtsep.errors import RtsepError
 
 BLOCK = 256
@@ -50,7 +52,8 @@ def run(minutes: float, busy: bool, jack: bool, model: str | None, out: Path) ->
     name = "-".join(["soak", *(["jack"] if jack else []), *(["busy"] if busy else [])])
     where = "on JACK's dummy clock" if jack else "through virtual devices"
     also = ", the other core busy" if busy else ""
-    report = Report(name, f"Soak {where}{also}", "one for network and FFTs, in the worker")
+    threads = f"one for network and FFTs, in the worker ({worker_rank()}); of the audio {audio_rank()}"
+    report = Report(name, f"Soak {where}{also}", threads)
     judge, interrupted = Judge(), False
     interval_s = max(1.0, 60 * minutes / POINTS)
     reports: list[dict[str, Any]] = []
