@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -38,7 +39,7 @@ def table(model: str | None, places: int) -> Table:
     uninterrupted = _separated(model, mixture)
     true_stems = _true_stems(mixture, list(uninterrupted))
     targets = np.random.default_rng(0).uniform(6.0, mixture.shape[1] / RATE - 4.0, places) * RATE
-    rows: list[dict[str, str | float]] = []
+    rows: list[dict[str, Any]] = []
     errors: list[tuple[float, float]] = []
     with Player(SONG, model=model, open_stream=Clock) as player:
         player.open()
@@ -53,16 +54,15 @@ def table(model: str | None, places: int) -> Table:
             rows.append(
                 {"place": f"{target / RATE:.1f} s"}
                 | _differences(_cut(after, slice(RATE, None)), _cut(uninterrupted, second), mixture[:, second])
-                | {LOST: decibels(errors[-1][1] / errors[-1][0])}
+                | {LOST: _lost_db([errors[-1]])}
             )
     met = sum(float(row[OFF]) <= WANTED_DB for row in rows)
-    lost = decibels(sum(error for _, error in errors) / sum(error for error, _ in errors))
     whole = {"place": "median; all"} | {
         name: float(np.median([float(row[name]) for row in rows])) for name in (OFF, OF_ITSELF)
     }
     return Table(
         "After a jump",
-        [*rows, whole | {LOST: lost}],
+        [*rows, whole | {LOST: _lost_db(errors)}],
         "Difference: the stem that differs most from uninterrupted play, 1 to 2 s after the jump, against the mixture "
         "of that second; since a stem is the mixture times a mask of 0 to 1, that is how far the masks are off. "
         f"{met} of {places} are at {WANTED_DB:.0f} dB or below. Of itself: the same against the stem's own power. "
@@ -75,7 +75,14 @@ def _differences(after: Stems, before: Stems, mixture: Float32) -> dict[str, flo
     whole = energy(mixture)
     off = {stem: energy(after[stem] - before[stem]) for stem in before}
     of_itself = [off[stem] / energy(before[stem]) for stem in before if energy(before[stem]) > AUDIBLE * whole]
-    return {OFF: decibels(max(off.values()) / whole), OF_ITSELF: decibels(max(of_itself))}
+    worst = max(of_itself, default=float("nan"))
+    return {OFF: decibels(max(off.values()) / whole), OF_ITSELF: decibels(worst)}
+
+
+def _lost_db(errors: list[tuple[float, float]]) -> float | None:
+    """By how much the second errors are larger; None without true stems."""
+    before, after = (sum(column) for column in zip(*errors, strict=True))
+    return decibels(after / before) if before > 0 else None
 
 
 def _error(true: Stems, stems: Stems) -> float:

@@ -64,11 +64,6 @@ class LiveStream:
         self.capture = taking.capture
 
     @property
-    def active(self) -> bool:
-        """Whether PortAudio calls all callbacks."""
-        return all(stream.active for stream in self._streams)
-
-    @property
     def reported_latency_s(self) -> float:
         """Input and output latency as PortAudio reports them: sizes of buffers, often more than what is in them."""
         return sum(stream.latency_s for stream in self._streams)

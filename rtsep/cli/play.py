@@ -44,9 +44,12 @@ def play(
     # Here, not above: they bring numpy and numba, and `rtsep play --help` is to be there at once.
     from rtsep.audio.devices import find_device
     from rtsep.cli.session import play_on, say
+    from rtsep.player.device_keeper import Side
 
     if device is None and (why := _why_no_output()) is not None:
         say(f"{why}: writing the stems and a picture to out/ instead")
+        if to:
+            say("--to needs an output device with these channels; each stem gets a file of its own")
         from rtsep.cli.render import render  # with torch in this process, which a player never has
 
         for file in files:
@@ -63,8 +66,7 @@ def play(
             print(json_format.dumps({"file": str(file), "written": paths}) if json else "\n".join(paths))
         return 0
     return play_on(
-        *(find_device(device), files),
-        or_default=device is None,
+        *(Side(find_device(device), "output", or_default=device is None), files),
         model=model,
         gains=gain,
         routes=dict(to),

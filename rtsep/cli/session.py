@@ -20,7 +20,7 @@ from rtsep.cli.quiet import libraries_silenced
 from rtsep.cli.report import exit_code, play_report, summary
 from rtsep.dsp.deck import Deck
 from rtsep.errors import RtsepError
-from rtsep.player.device_keeper import OutputKeeper
+from rtsep.player.device_keeper import OutputKeeper, Side
 from rtsep.player.live import LivePlayer
 from rtsep.player.notices import Notices
 from rtsep.player.status import PlayerStatus
@@ -43,10 +43,9 @@ def say(text: str) -> None:
 
 
 def play_on(
-    output: Device,
+    output: Side,
     files: Sequence[Path],
     *,
-    or_default: bool,
     model: str | None,
     gains: Sequence[tuple[str, float]],
     routes: Routes,
@@ -57,19 +56,16 @@ def play_on(
     keys: bool,
     json: bool,
 ) -> int:
-    """Play files on a device, to their end or as the user wants; the exit code. RtsepError if it cannot begin.
-
-    `or_default`: when the device goes, another one that the system offers will do.
-    """
-    check_channels(routes, f'"{output.name}"', output.outputs)
+    """Play files on a device, to their end or as the user wants; the exit code. RtsepError if it cannot begin."""
+    check_channels(routes, f'"{output.device.name}"', output.device.outputs)
     notices = Notices()
 
     def open_on(deck: Deck, device: Device) -> OutputStream:
         stream = OutputStream(deck, device.index, latency=DEVICE_LATENCY_S, routes=routes)
         if stream.samplerate != ENGINE_RATE:
-            notices.append(
-                f"{device.name} does not run at {ENGINE_RATE} Hz; it gets the sound at {stream.samplerate} Hz"
-            )
+            line = f"{device.name} does not run at {ENGINE_RATE} Hz; it gets the sound at {stream.samplerate} Hz"
+            if line not in notices:  # it may open many times before it plays
+                notices.append(line)
         return stream
 
     with ExitStack() as stack:
@@ -80,13 +76,7 @@ def play_on(
                 model=model,
                 chunk=chunk,
                 compute=compute,
-                open_stream=lambda deck: OutputKeeper(
-                    deck,
-                    output,
-                    partial(open_on, deck),
-                    or_default=or_default,
-                    tell=notices.append,
-                ),
+                open_stream=lambda deck: OutputKeeper(deck, output, partial(open_on, deck), notices.append),
                 start_s=start_s,
             )
         )
@@ -107,7 +97,7 @@ def play_on(
         status = player.status()
         session.tell(status)
     if json:
-        print(json_format.dumps(play_report(status, player.engine, output.name, start_s, session.told)))
+        print(json_format.dumps(play_report(status, player.engine, output.device.name, start_s, session.told)))
     else:
         say(summary(status))
     return exit_code(status, session.interrupted)

@@ -32,8 +32,8 @@ def native_threads() -> set[int]:
 
 def raise_new_threads(before: set[int]) -> None:
     """Make audio threads of those that are not in `before` and not Python's, as far as the system permits."""
-    python = {thread.native_id for thread in threading.enumerate()}
-    for thread in native_threads() - before - python:
+    new = native_threads() - before
+    for thread in new - {thread.native_id for thread in threading.enumerate()}:
         _raise_thread(thread)
 
 

@@ -186,6 +186,8 @@ class Pump:
             start = self._play_position() + self._restart_lead()
             if start > self._next_out:  # not where the play head is still to jump to the place that is planned
                 self._skip_to(start)
+            elif self._primed:  # what was probed has gone through the network
+                self._plan(self._next_out)
         return pause_s
 
     def _would_cut_off(self, position: int) -> bool:
@@ -288,6 +290,7 @@ class Pump:
         try:
             self._processor.process(mixture, out, self._again)
         except BrokenNetwork:
+            self._processor.reset()
             self._words.trouble = Trouble.NOT_NUMBERS
             after = self._next_out + max(frames - self._drop, 1) * HOP
             self._skip_to(max(after, self._play_position() + self._restart_lead()))

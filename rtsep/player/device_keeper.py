@@ -186,33 +186,36 @@ class DeviceKeeper(Generic[StreamT]):
             if self._closing.is_set() or devices in tried:
                 continue
             tried.append(devices)
-            if (why := self._refuse(*devices)) is not None:
-                refusal = why
-            elif self._opened_on(devices):
-                return
+            why = self._refuse(*devices)
+            if why is None:
+                try:
+                    self._go_on_with(devices)
+                    return
+                except RtsepError as error:
+                    # Of those that were lost it is no news that they do not open.
+                    why = str(error) if devices != tuple(side.device for side in self._sides) else None
+            refusal = why or refusal
         if refusal is not None and refusal != self._refusal:
             self._refusal = refusal
             self._tell(refusal)
 
-    def _opened_on(self, devices: tuple[Device, ...]) -> bool:
+    def _go_on_with(self, devices: tuple[Device, ...]) -> None:
+        """RtsepError if they do not open or are not good enough."""
+        stream = self._open_on(*devices)
         try:
-            stream = self._open_on(*devices)
+            if not self._closing.is_set():
+                stream.start()
+                self._begin(stream)
         except RtsepError:
-            return False
+            stream.close()
+            raise
         if self._closing.is_set():  # opening took so long that nobody waits any more
             stream.close()
-            return False
-        try:
-            stream.start()
-            self._begin(stream)
-        except RtsepError:
-            stream.close()
-            return False
+            return
         for side, device in zip(self._sides, devices, strict=True):
             side.device = device
         self._stream = stream
         self._watch(stream)
-        return True
 
     # -- the lines for the user ---------------------------------------------------------------------------------
 
@@ -237,7 +240,7 @@ class OutputKeeper(DeviceKeeper[PlaybackStream]):
 
     Args:
         deck: what is played.
-        device, or_default: see `Side`.
+        side: where.
         open_on: opens a stream on a device, e.g. ``lambda device: OutputStream(deck, device.index)``.
         tell: see `DeviceKeeper`.
 
@@ -247,14 +250,11 @@ class OutputKeeper(DeviceKeeper[PlaybackStream]):
     def __init__(
         self,
         deck: Deck,
-        device: Device,
+        side: Side,
         open_on: Callable[[Device], PlaybackStream],
-        *,
-        or_default: bool,
         tell: Callable[[str], None],
     ) -> None:
         self._latency_s = 0.0
-        side = Side(device, "output", or_default)
         super().__init__([side], open_on, lambda _: [deck.callback.frames], tell, begin=self._note_latency)
 
     @property

@@ -75,9 +75,10 @@ class Distance:
 
     def latency(self) -> Latency:
         """The three parts of now. The device's is measured by time stamps where PortAudio gives them."""
-        if not self.passages_s:
+        passages_s = list(self.passages_s)  # the keeper's thread may clear it meanwhile
+        if not passages_s:
             return Latency(self.algorithmic, self.margin, round(self._reported_s * ENGINE_RATE))
-        passage = round(float(np.median(list(self.passages_s))) * ENGINE_RATE)
+        passage = round(float(np.median(passages_s)) * ENGINE_RATE)
         return Latency(self.algorithmic, self.margin, passage - self.samples)
 
     def calibrate(self, stream: TwoWayStream, listen_s: float) -> None:
@@ -130,7 +131,9 @@ class Distance:
             return []
         if (passage_s := self._stream.passage_s) is not None:
             self.passages_s.append(passage_s)
-        return [line for line in (self._keep_distance(head), self._keep_margin(head)) if line is not None]
+        # One of them: after a jump this head is a thing of the past, and samples lost are no late stems.
+        line = self._keep_distance(head) or self._keep_margin(head)
+        return [] if line is None else [line]
 
     # -- how ----------------------------------------------------------------------------------------------------
 

@@ -68,6 +68,8 @@ class LivePlayer(Desk):
         self._allow_feedback = allow_feedback
         self._keeper: DeviceKeeper[TwoWayStream] | None = None
         self._capture: Capture | None = None
+        self._lost_counts = (0, 0)
+        """Overflows and bad samples of the streams before this one."""
         self._recorder: Recorder | None = None
         self._ending = threading.Event()
         self._closing = ExitStack()
@@ -147,9 +149,16 @@ class LivePlayer(Desk):
     def _begin(self, stream: TwoWayStream) -> None:
         """The first stream; or another one, of other devices or the same in another mood."""
         listen_s = CALIBRATION_S if self._capture is None else ANEW_S
+        self._lost_counts = self._counts()
         self._capture = stream.capture
         self.distance.calibrate(stream, listen_s)
         self.distance.jump()
+
+    def _counts(self) -> tuple[int, int]:
+        """Overflows and bad samples so far, of all streams."""
+        if self._capture is None:
+            return 0, 0
+        return self._lost_counts[0] + self._capture.overflows, self._lost_counts[1] + self._capture.bad_samples
 
     def _look(self) -> None:
         self._notices.extend(self.distance.watch())
@@ -176,6 +185,7 @@ class LivePlayer(Desk):
     def status(self) -> PlayerStatus:
         """A snapshot. When the engine has given up, `messages` say why; the sound goes on dry."""
         head = self.deck.callback.read()
+        overflows, bad_samples = self._counts()
         recorder = self._recorder
         failed = recorder.failure if recorder is not None else None
         return self._snapshot(
@@ -188,8 +198,8 @@ class LivePlayer(Desk):
             messages=tuple(text for text in (self.engine.failure, failed) if text is not None),
             notices=(*self.engine.notices, *self._notices),
             live=LiveStatus(
-                overflows=self._capture.overflows if self._capture is not None else 0,
-                bad_samples=self._capture.bad_samples if self._capture is not None else 0,
+                overflows=overflows,
+                bad_samples=bad_samples,
                 rejumps=max(self.distance.jumps - 1, 0),
                 device_measured=bool(self.distance.passages_s),
                 recorded_s=recorder.seconds if recorder is not None else 0.0,

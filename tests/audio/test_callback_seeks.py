@@ -7,9 +7,10 @@ import time
 import numpy as np
 from numba import njit
 
-from rtsep.audio.callback import BYPASS, DRY, FADE, WET, mix_block
+from rtsep.audio.callback import BYPASS, DRY, WET, mix_block
 from rtsep.audio.callback_control import CallbackControl
 from rtsep.dsp.deck import Deck, DeckLayout
+from rtsep.dsp.grid import FADE
 from rtsep.dsp.mailbox import LETTER_WORDS
 from rtsep.dsp.words import ACK, CALLBACK_EPOCH, KIND, POSITION
 from tests.dsp import deck_peer

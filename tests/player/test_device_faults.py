@@ -15,7 +15,7 @@ from rtsep.audio.stream import OutputStream
 from rtsep.dsp.deck import Deck, DeckLayout
 from rtsep.dsp.grid import FADE
 from rtsep.errors import RtsepError
-from rtsep.player.device_keeper import OutputKeeper
+from rtsep.player.device_keeper import OutputKeeper, Side
 from tests.listening import RATE, Heard, Recorder, click_db, tone_and_noise
 from tests.virtual_audio import VirtualAudio
 
@@ -46,10 +46,9 @@ class Kept:
         self.deck.transport.playing = True
         self.keeper = OutputKeeper(
             self.deck,
-            device,
+            Side(device, "output", or_default),
             self._open_on,
-            or_default=or_default,
-            tell=self.lines.append,
+            self.lines.append,
         )
         self.keeper.start()
 
