@@ -13,7 +13,7 @@ from rtsep.audio.portaudio import checked_sounddevice, leave_behind, left_alone,
 from rtsep.audio.routing import NO_ROUTES, Routes, channels_needed, check_channels
 from rtsep.dsp.deck import Deck
 from rtsep.dsp.grid import SAMPLE_RATE
-from rtsep.dsp.priority import native_threads, raise_new_threads
+from rtsep.dsp.priority import keep_in_memory, native_threads, raise_new_threads
 from rtsep.errors import RtsepError
 
 Latency = float | Literal["low", "high"]
@@ -100,6 +100,7 @@ class DeviceStream:
         except self._sounddevice.PortAudioError as error:
             raise RtsepError(f"cannot start the sound: {_first_line(error)}") from error
         raise_new_threads(self._threads_before)
+        keep_in_memory()
 
     def stop(self, timeout_s: float = 2.0) -> bool:
         """Let PortAudio play what it has and stop calling the callback.

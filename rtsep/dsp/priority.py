@@ -1,14 +1,16 @@
-"""Rank among the system's other work: a block is due every few milliseconds and a hop every 23, whatever else runs.
+"""What real-time work asks of the system: a block is due every few milliseconds, a hop every 23, whatever else runs.
 
 Audio threads come first. PortAudio makes them itself; on macOS (CoreAudio) and Windows (WASAPI) the system ranks them,
 on Linux they are threads like any other, and it falls to us. What runs in them is short: our compiled callback and the
 way to the sound server. The worker comes second, and never in a real-time class: a network that hangs in one would take
-the whole processor with it.
+the whole processor with it. And what both have touched shall stay in memory: machine code that was thrown out to make
+room for files must be read again, and behind a busy disk that takes hundreds of milliseconds.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import sys
 import threading
@@ -18,6 +20,8 @@ REALTIME_PRIORITY = 5
 NICE = -11
 """What sound servers run at, where they get no real-time class."""
 HIGH_PRIORITY_CLASS = 0x80  # Windows
+
+MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4  # <sys/mman.h> of Linux
 
 _REFUSED = "ordinary (the system permits no more; on Linux rtprio and nice in /etc/security/limits.conf do)"
 
@@ -54,14 +58,30 @@ def raise_worker() -> str:
     Returns how far, in a few words.
     """
     if sys.platform == "win32":
-        import ctypes
-
         kernel = ctypes.windll.kernel32
         return "high" if kernel.SetPriorityClass(kernel.GetCurrentProcess(), HIGH_PRIORITY_CLASS) else _REFUSED
     # Linux weighs the processes of a session among themselves first, and then sessions: this one's is its own.
     with contextlib.suppress(OSError), open("/proc/self/autogroup", "w") as group:
         group.write(str(NICE))
     return _raise_nice(0)
+
+
+def keep_in_memory() -> bool:
+    """Let the system throw out nothing that this process touches, where it permits that without limit.
+
+    Under a limit it would be worse than nothing: beyond it the process gets no memory any more.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    import resource
+
+    unlimited = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] == resource.RLIM_INFINITY
+    if not (unlimited or os.geteuid() == 0):
+        return False
+    try:
+        return bool(ctypes.CDLL(None).mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0)
+    except (OSError, AttributeError):
+        return False
 
 
 def _raise_thread(thread: int) -> str:

@@ -55,7 +55,7 @@ def _prepare(config: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     """Everything that takes long, before the first sound is asked for: imports, weights, FFT plans, first steps."""
     from rtsep.bundle import find_bundle
     from rtsep.dsp.deck import Deck, DeckLayout
-    from rtsep.dsp.priority import raise_worker
+    from rtsep.dsp.priority import keep_in_memory, raise_worker
     from rtsep.dsp.words import WorkerState
     from rtsep.engine.compute import Stepper, choose_compute
     from rtsep.engine.options import MAX_CHUNK, check_context
@@ -73,6 +73,7 @@ def _prepare(config: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     stepper = Stepper(network, device, MAX_CHUNK)
     pump = Pump(deck, Processor(stepper, config["latency"]), config["chunk"])
     stepper.warm_up(pump.chunks)
+    keep_in_memory()
     raise_worker()  # not before: what takes long at the start is nobody's hurry
     pump.calibrate()
     return pump, {

@@ -77,6 +77,31 @@ def test_the_worker_gets_the_rank_that_doctor_tells_and_the_player_keeps_its_own
 
 
 @linux
+def test_what_a_playing_process_touches_stays_in_memory_where_that_is_permitted_without_limit() -> None:
+    code = (
+        "import os, sys, resource\n"
+        "from pathlib import Path\n"
+        "import numpy as np\n"
+        "from rtsep.dsp.priority import keep_in_memory\n"
+        "limited = sys.argv[1] == 'limited'\n"
+        "if limited:\n"
+        "    resource.setrlimit(resource.RLIMIT_MEMLOCK, (1 << 16, 1 << 16)); os.setuid(65534)\n"
+        "kept = keep_in_memory()\n"
+        "more = np.ones(1 << 24, np.float32)  # is there all the same\n"
+        "status = Path('/proc/self/status').read_text()\n"
+        "print(kept, int(status.split('VmLck:')[1].split()[0]) > more.nbytes // 1024)"
+    )
+    if os.getuid() != 0:
+        pytest.skip("needs root: elsewhere the system decides")
+
+    def said(how: str) -> str:
+        return subprocess.run([sys.executable, "-c", code, how], capture_output=True, text=True, check=True).stdout
+
+    assert said("unlimited").split() in (["True", "True"], ["False", "False"])
+    assert said("limited").split() == ["False", "False"]
+
+
+@linux
 def test_what_is_refused_is_said() -> None:
     if os.getuid() != 0:
         pytest.skip("needs root, to become a user who may not")

@@ -29,7 +29,10 @@ SONG = np.random.default_rng(7).uniform(-0.4, 0.4, (2 * RATE + 13, 2)).astype(np
 
 
 class FakeLive(PacedStream):
-    """Fits `LivePlayer(open_on)`: input is SONG over and over, output is kept. `lost`: blocks not asked for."""
+    """Fits `LivePlayer(open_on)`: input is SONG over and over, output is kept.
+
+    `lost`: blocks not asked for; `missed`: blocks not given.
+    """
 
     duplex = True
     passage_s = None
@@ -38,7 +41,7 @@ class FakeLive(PacedStream):
     def __init__(self, deck: Deck, block: int = 441) -> None:
         super().__init__(deck, block)
         self.capture = CaptureControl(deck, 2, output=self.output)
-        self.lost = 0
+        self.lost = self.missed = 0
         self.gives = True
         self._taken = 0
         self._pieces: list[np.ndarray] = []
@@ -53,7 +56,10 @@ class FakeLive(PacedStream):
         if not self.gives:
             return
         block = SONG[np.arange(self._taken, self._taken + self.block) % len(SONG)]
-        capture_block(self.capture.words, np.ascontiguousarray(block), self.block)
+        if self.missed > 0:
+            self.missed -= 1
+        else:
+            capture_block(self.capture.words, np.ascontiguousarray(block), self.block)
         self._taken += self.block
         if self.lost > 0:
             self.lost -= 1
@@ -178,6 +184,19 @@ def test_sound_lost_by_the_output_does_not_lengthen_the_latency(one: tuple[LiveP
     wait_until(lambda: player.deck.callback.read().distance == player.distance.samples)
     assert player.distance.margin <= margin + 1323
     assert player.status().live.rejumps >= 1  # type: ignore[union-attr]
+
+
+def test_sound_lost_by_the_input_does_not_either_though_stems_are_late_meanwhile(
+    one: tuple[LivePlayer, FakeLive],
+) -> None:
+    player, stream = one
+    wait_until(lambda: stream.kinds[-30:] == [Kind.WET] * 30)
+    margin = player.distance.margin
+    stream.missed = 5
+    wait_until(lambda: any("devices lost 50 ms" in notice for notice in player.status().notices))
+    wait_until(lambda: stream.kinds[-30:] == [Kind.WET] * 30)
+    assert Kind.DRY in stream.kinds
+    assert player.distance.margin < margin + 1323  # a hop in whole blocks: what late stems would have added
 
 
 def test_a_worker_that_dies_leaves_the_dry_sound_and_comes_back(one: tuple[LivePlayer, FakeLive]) -> None:
