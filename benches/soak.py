@@ -21,6 +21,7 @@ from benches.live_run import LiveRun
 from benches.pictures import histogram, timeline
 from benches.report import SONG, Report, Table, tail
 from benches.soak_paths import JackPath, PulsePath
+from benches.stalls import Stalls
 from rtsep.dsp.priority import audio_rank
 from rtsep.engine.host import worker_rank
 from rtsep.errors import RtsepError
@@ -58,6 +59,7 @@ def run(minutes: float, busy: bool, jack: bool, model: str | None, out: Path) ->
     interval_s = max(1.0, 60 * minutes / POINTS)
     reports: list[dict[str, Any]] = []
     first, underruns, underruns_before = 0, None, None
+    stalls = Stalls()
     with ExitStack() as stack:
         _material()
         path = stack.enter_context((JackPath if jack else PulsePath)(endless_sound))
@@ -74,6 +76,7 @@ def run(minutes: float, busy: bool, jack: bool, model: str | None, out: Path) ->
             time.sleep(SETTLE_S)
             first = len(player.reports)
             judge.count_from_now()
+            stack.enter_context(stalls)
             underruns_before = path.underruns()
             _let_time_go_by(minutes, listening, player)
             player.wait(first + 2)
@@ -88,7 +91,7 @@ def run(minutes: float, busy: bool, jack: bool, model: str | None, out: Path) ->
         if interrupted:
             raise KeyboardInterrupt  # before anything was measured
         raise RtsepError("nothing was heard of the player; there is nothing to judge")
-    _tell(report, reports, judge, jack, underruns)
+    _tell(report, reports, judge, jack, underruns, stalls)
     _draw(report, out, name, reports)
     report.write(out)
     return 130 if interrupted else int(judge.wrong > 0)
@@ -137,7 +140,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _tell(report: Report, reports: list[dict[str, Any]], judge: Judge, jack: bool, underruns: int | None) -> None:
+def _tell(
+    report: Report, reports: list[dict[str, Any]], judge: Judge, jack: bool, underruns: int | None, stalls: Stalls
+) -> None:
     first, last = reports[0], reports[-1]
 
     def grown(*keys: str) -> Any:
@@ -167,6 +172,8 @@ def _tell(report: Report, reports: list[dict[str, Any]], judge: Judge, jack: boo
         {"what": "latency reported, samples", "value": last["latency_samples"]["total"]},
         {"what": "latency measured, samples, least", "value": round(float(judge.delays[0]), 1)},
         {"what": "latency measured, samples, greatest", "value": round(float(judge.delays[1]), 1)},
+        {"what": "times that the machine itself stood still, 5 ms or more", "value": stalls.count},
+        {"what": "the longest of them, ms", "value": stalls.longest_ms},
         *(
             {"what": f"resident memory of the {who} at the {when}, MiB", "value": told[f"{who}_mib"]}
             for who in ("player", "worker")
@@ -177,6 +184,7 @@ def _tell(report: Report, reports: list[dict[str, Any]], judge: Judge, jack: boo
     note = "The latency measured is the delay of the capture"
     note += ", between two clients: without the ports' own, which is part of that reported. " if jack else ". "
     note += f"The first faults: {', '.join(told)}." if told else "No sample was lost, doubled or changed."
+    note += " The machine itself: what a process at SCHED_FIFO 90 on each processor waited beyond its time."
     report.add(Table(f"Live at K = 1, block {BLOCK}, {last['model']} on {last['compute']}", facts, note))
     for notice in last["notices"][len(first["notices"]) :] + last["messages"]:
         report.problem(f"the player said: {notice}")
