@@ -7,6 +7,7 @@ opened on the same ones or, where that will do, on the system's default ones.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -186,15 +187,12 @@ class DeviceKeeper(Generic[StreamT]):
             if self._closing.is_set() or devices in tried:
                 continue
             tried.append(devices)
-            why = self._refuse(*devices)
-            if why is None:
-                try:
-                    self._go_on_with(devices)
-                    return
-                except RtsepError as error:
-                    # Of those that were lost it is no news that they do not open.
-                    why = str(error) if devices != tuple(side.device for side in self._sides) else None
-            refusal = why or refusal
+            if (why := self._refuse(*devices)) is not None:
+                refusal = why
+                continue
+            with contextlib.suppress(RtsepError):  # a server that is just coming back refuses many a time
+                self._go_on_with(devices)
+                return
         if refusal is not None and refusal != self._refusal:
             self._refusal = refusal
             self._tell(refusal)

@@ -197,7 +197,7 @@ def test_doctor_measures_the_devices_by_loop_back(tmp_path: Path) -> None:
         found = json.loads(done.stdout)
         print(found)
         assert found["duplex"] is False
-        assert 0 < found["measured"] < 4 * 1024
+        assert 0 < found["measured"] < 5 * 1024
         if found["spread"] == 0:  # else the machine was too busy, and the sound server's buffers moved
             assert abs(found["stamped"] - found["measured"]) <= 1024
         deaf = doctor(MICROPHONE, SPEAKERS)
