@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from rtsep.audio.devices import Device
 from rtsep.audio.routing import NO_ROUTES, Routes
-from rtsep.audio.stream import CaptureStream, DuplexStream, Latency, OutputStream, PlayingStream
+from rtsep.audio.stream import CaptureStream, DuplexStream, OutputStream, PlayingStream
 from rtsep.dsp.clock import last_stamp
 from rtsep.dsp.deck import Deck
-from rtsep.dsp.grid import SAMPLE_RATE
+from rtsep.dsp.grid import RESERVE_S, SAMPLE_RATE
 from rtsep.dsp.words import Kind
 
 SOUND_SERVERS = ("default", "sysdefault", "pulse", "pipewire")
@@ -27,7 +27,11 @@ def share_clock(given: Device, taken: Device) -> bool:
 
 
 class LiveStream:
-    """Captures from `given` into a deck and plays the deck on `taken`; `routes` as of `OutputStream`.
+    """Captures from `given` into a deck and plays the deck on `taken`.
+
+    Args:
+        reserve_s: of sound that the output holds beyond a block, for when nobody brings another in time.
+        routes: as of `OutputStream`.
 
     Attributes:
         capture: counters of the capture side.
@@ -42,20 +46,21 @@ class LiveStream:
         given: Device,
         taken: Device,
         blocksize: int = 256,
-        latency: Latency = "low",
+        reserve_s: float = RESERVE_S["standard"],
         routes: Routes = NO_ROUTES,
     ) -> None:
         self._deck = deck
         self.duplex = share_clock(given, taken)
+        held_s = blocksize / SAMPLE_RATE + reserve_s
         if self.duplex:
-            both = DuplexStream(deck, (given.index, taken.index), blocksize, latency, routes)
+            both = DuplexStream(deck, (given.index, taken.index), blocksize, ("low", held_s), routes)
             self._output: PlayingStream = both
             self._streams: list[CaptureStream | OutputStream | DuplexStream] = [both]
             self.capture = both.capture
             return
-        playing = OutputStream(deck, taken.index, blocksize, latency=latency, routes=routes)
+        playing = OutputStream(deck, taken.index, blocksize, latency=held_s, routes=routes)
         try:
-            taking = CaptureStream(deck, playing.clock, given.index, blocksize, latency)
+            taking = CaptureStream(deck, playing.clock, given.index, blocksize)
         except BaseException:
             playing.close()
             raise

@@ -218,7 +218,6 @@ class CaptureStream(DeviceStream):
         master: NDArray[np.int64],
         device_index: int | None = None,
         blocksize: int = 0,
-        latency: Latency = "low",
     ) -> None:
         super().__init__()
         channels, own_rate = self._ask(device_index, "input")
@@ -235,7 +234,7 @@ class CaptureStream(DeviceStream):
             device=device_index,
             channels=channels,
             blocksize=blocksize,
-            latency=latency,
+            latency="low",
         )
 
     @property
@@ -245,7 +244,10 @@ class CaptureStream(DeviceStream):
 
 
 class DuplexStream(PlayingStream):
-    """Captures to a deck and plays it, in one callback: for an input and an output that share a clock."""
+    """Captures to a deck and plays it, in one callback: for an input and an output that share a clock.
+
+    Arguments as of `OutputStream`, `devices` and `latency` one for each side, the input first.
+    """
 
     capture: CaptureControl
 
@@ -253,8 +255,8 @@ class DuplexStream(PlayingStream):
         self,
         deck: Deck,
         devices: tuple[int, int],
-        blocksize: int = 0,
-        latency: Latency = "low",
+        blocksize: int,
+        latency: tuple[Latency, Latency],
         routes: Routes = NO_ROUTES,
     ) -> None:
         super().__init__()

@@ -50,7 +50,8 @@ def live(
     output
         Output device, named likewise.
     latency
-        Of the synthesis: standard, medium or low; 93, 70 or 46 ms, the shorter ones at some cost in quality.
+        Of the synthesis: standard, medium or low; 93, 70 or 46 ms, the shorter ones at some cost in quality. Standard
+        also holds 10 ms in reserve for a machine that stands still for a moment, the others 2 ms.
     chunk
         Frames the network takes in one step, 1 to 32. Each beyond the first costs 23 ms of latency.
     record

@@ -13,6 +13,7 @@ from rtsep.audio.routing import Routes, check_channels
 from rtsep.cli.quiet import libraries_silenced
 from rtsep.cli.report import exit_code, live_report, summary
 from rtsep.cli.session import Session, patience, routes_notes, say
+from rtsep.dsp.grid import RESERVE_S
 from rtsep.player.device_keeper import Side
 from rtsep.player.live import LivePlayer
 from rtsep.ui.status import live_latency_text
@@ -46,7 +47,7 @@ def run_live(
         stack.enter_context(libraries_silenced())
         player = stack.enter_context(
             LivePlayer(
-                lambda deck, given, taken: LiveStream(deck, given, taken, block, routes=routes),
+                lambda deck, given, taken: LiveStream(deck, given, taken, block, RESERVE_S[latency], routes),
                 *(given_side, taken_side),
                 model=model,
                 chunk=chunk,

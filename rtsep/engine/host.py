@@ -19,7 +19,7 @@ import numpy as np
 
 import rtsep
 from rtsep.dsp.deck import Deck, DeckLayout
-from rtsep.dsp.grid import synthesis_support
+from rtsep.dsp.grid import RESERVE_S, synthesis_support
 from rtsep.dsp.words import Trouble, WorkerState
 from rtsep.engine.options import check_chunk, check_compute, check_latency, find_playable
 from rtsep.errors import RtsepError
@@ -76,6 +76,7 @@ class Engine:
         compute: where the worker computes, as it said itself; before that, what was asked for.
         lost: why the worker computes on the CPU though it began elsewhere, in one line; None otherwise.
         support: samples of the synthesis window; the engine's part of the latency follows from it.
+        reserve_s: how long the machine may stand still before live sound suffers.
 
     Raises RtsepError or UsageError for a model or option that is not there or cannot be played. Whether the worker
     can run on `compute` shows in `wait_ready`.
@@ -96,6 +97,7 @@ class Engine:
         self._compute = check_compute(compute)
         self._latency = check_latency(latency)
         self.support = synthesis_support(latency)
+        self.reserve_s = RESERVE_S[latency]
         self._model = str(Path(bundle.path).resolve())
         self._layout = DeckLayout(stems=self.stems)
         self.deck = Deck.create(self._layout)

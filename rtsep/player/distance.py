@@ -28,8 +28,6 @@ from rtsep.player.streams import TwoWayStream
 
 EPOCH = 1
 INPUT_LIMIT_S = 5.0
-SLACK_S = 0.002
-"""Of the margin: the worker wakes up to 1 ms late, and so does the system."""
 MAX_MARGIN_S = 0.25
 LATE_S = 0.5
 """Stems that are late for this long are always late. The margin grows by at most a hop (or a block) at a time: one long
@@ -112,7 +110,7 @@ class Distance:
         )
         times_us = words.recent_times()[-max(words.hops - published, 1) :]
         tail_s = chunk * float(np.percentile(times_us, 99)) / 1e6 if len(times_us) else 0.0
-        wanted = self._whole_blocks(ceil((tail_s + SLACK_S) * ENGINE_RATE)) + self._jitter
+        wanted = self._whole_blocks(ceil((tail_s + self._engine.reserve_s) * ENGINE_RATE)) + self._jitter
         self.margin = min(wanted, self._largest_margin)
         self._work = self._work_done()
 
