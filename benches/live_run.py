@@ -36,7 +36,7 @@ class LiveRun:
         muted: a stem to mute.
 
     Attributes:
-        reports: what `rtsep live --json` tells, and `seconds`, `hop_times_us`, `player_mib`, `worker_mib`.
+        reports: what `rtsep live --json` tells, and `monotonic_s`, `hop_times_us`, `player_mib`, `worker_mib`.
     """
 
     def __init__(
@@ -147,12 +147,12 @@ def main() -> None:
                 if config["muted"] is not None:
                     player.set_gain(config["muted"], float("-inf"))
                 player.open()
-                began, counted = time.monotonic(), player.deck.worker.hops
+                counted = player.deck.worker.hops
                 while True:
                     hops, times = player.deck.worker.hops, player.deck.worker.recent_times()
                     status = player.status()
                     told = live_report(status, player.engine, given, taken, status.notices) | {
-                        "seconds": time.monotonic() - began,
+                        "monotonic_s": time.monotonic(),
                         "hop_times_us": times[len(times) - min(hops - counted, len(times)) :]
                         .round()
                         .astype(int)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -30,6 +31,8 @@ BLOCK = 256
 SETTLE_S = 10.0
 """After the player's first report, before anything counts: a corrector takes that long to find its ratio."""
 POINTS = 360
+FOLLOWS_S = 1.0
+"""A fault heard so soon after the machine stood still is put down to it: a play head waits before it is put back."""
 
 
 def endless_sound(position: int, samples: int) -> NDArray[np.float32]:
@@ -91,8 +94,9 @@ def run(minutes: float, busy: bool, jack: bool, model: str | None, out: Path) ->
         if interrupted:
             raise KeyboardInterrupt  # before anything was measured
         raise RtsepError("nothing was heard of the player; there is nothing to judge")
-    _tell(report, reports, judge, jack, underruns, stalls)
-    _draw(report, out, name, reports)
+    faults_s = [listening.time_s(fault) for fault in judge.faults]
+    _tell(report, reports, judge, jack, underruns, stalls.seen, faults_s)
+    _draw(report, out, name, reports, stalls.seen or [])
     report.write(out)
     return 130 if interrupted else int(judge.wrong > 0)
 
@@ -116,15 +120,23 @@ class _Listening(threading.Thread):
         self._path, self._judge = path, judge
         self._ending = threading.Event()
         self._error: RtsepError | None = None
+        self._received = 0
+        self._begin_s = float("inf")
 
     def run(self) -> None:
         try:
             for entered, left in self._path.chunks():
                 if self._ending.is_set():
                     return
+                self._received += left.shape[1]
+                self._begin_s = min(self._begin_s, time.monotonic() - self._received / RATE)
                 self._judge.take(entered[1], left[1])
         except RtsepError as error:
             self._error = error
+
+    def time_s(self, sample: int) -> float:
+        """When it was heard, as `time.monotonic` tells the time; by the sample that was the least late to arrive."""
+        return self._begin_s + sample / RATE
 
     def check(self) -> None:
         if self._error is not None:
@@ -141,7 +153,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _tell(
-    report: Report, reports: list[dict[str, Any]], judge: Judge, jack: bool, underruns: int | None, stalls: Stalls
+    report: Report,
+    reports: list[dict[str, Any]],
+    judge: Judge,
+    jack: bool,
+    underruns: int | None,
+    stalls: list[tuple[float, float]] | None,
+    faults_s: list[float],
 ) -> None:
     first, last = reports[0], reports[-1]
 
@@ -155,7 +173,7 @@ def _tell(
         return values[1] - values[0]
 
     facts: list[dict[str, str | int | float | None]] = [
-        {"what": "minutes measured", "value": round(grown("seconds") / 60, 2)},
+        {"what": "minutes measured", "value": round(grown("monotonic_s") / 60, 2)},
         {"what": "samples judged by the capture", "value": judge.judged},
         {"what": "of them not what entered", "value": judge.wrong},
         {"what": "faults heard (runs of such samples)", "value": len(judge.faults)},
@@ -172,8 +190,7 @@ def _tell(
         {"what": "latency reported, samples", "value": last["latency_samples"]["total"]},
         {"what": "latency measured, samples, least", "value": round(float(judge.delays[0]), 1)},
         {"what": "latency measured, samples, greatest", "value": round(float(judge.delays[1]), 1)},
-        {"what": "times that the machine itself stood still, 5 ms or more", "value": stalls.count},
-        {"what": "the longest of them, ms", "value": stalls.longest_ms},
+        *_standstills(stalls, faults_s),
         *(
             {"what": f"resident memory of the {who} at the {when}, MiB", "value": told[f"{who}_mib"]}
             for who in ("player", "worker")
@@ -193,28 +210,52 @@ def _tell(
         report.add(Table("Computing a hop of 23.2 ms", [{"hops": len(times_ms)} | tail(times_ms)]))
 
 
+def _standstills(stalls: list[tuple[float, float]] | None, faults_s: list[float]) -> list[dict[str, Any]]:
+    if stalls is None:
+        return [{"what": "times that the machine itself stood still", "value": None}]
+    after = [any(0 <= fault_s - at_s + late_ms / 1000 < FOLLOWS_S for at_s, late_ms in stalls) for fault_s in faults_s]
+    return [
+        {"what": "times that the machine itself stood still, 5 ms or more", "value": len(stalls)},
+        {"what": "the longest of them, ms", "value": max((late_ms for _, late_ms in stalls), default=0.0)},
+        {"what": "faults heard within a second of one", "value": sum(after)},
+    ]
+
+
 def _hop_times(reports: list[dict[str, Any]]) -> list[float]:
     return [time_us / 1000 for told in reports[1:] for time_us in told["hop_times_us"]]
 
 
-def _draw(report: Report, out: Path, name: str, reports: list[dict[str, Any]]) -> None:
+def _draw(
+    report: Report, out: Path, name: str, reports: list[dict[str, Any]], stalls: list[tuple[float, float]]
+) -> None:
     later = reports[1:]
-    times_s = [told["seconds"] - reports[0]["seconds"] for told in later]
+    at_s = [told["monotonic_s"] for told in reports]
+    times_s = [end_s - at_s[0] for end_s in at_s[1:]]
     slowest = [max(told["hop_times_us"], default=0) / 1000 for told in later]
     median = [float(np.median(told["hop_times_us"] or [0])) / 1000 for told in later]
     late = {
         "late hops": [told["engine"]["late_hops"] - reports[0]["engine"]["late_hops"] for told in later],
         "late blocks": [told["late_blocks"] - reports[0]["late_blocks"] for told in later],
     }
+    still = [
+        max((late_ms for when_s, late_ms in stalls if begin_s <= when_s < end_s), default=0.0)
+        for begin_s, end_s in itertools.pairwise(at_s)
+    ]
     memory = {who: [told[f"{who}_mib"] or 0.0 for told in later] for who in ("player", "worker")}
     report.series = {
         "seconds": [round(at, 1) for at in times_s],
         "slowest_hop_ms": slowest,
         "median_hop_ms": [round(value, 3) for value in median],
+        "machine_stood_still_ms": still,
         **{key.replace(" ", "_"): values for key, values in late.items()},
         **{f"{who}_mib": values for who, values in memory.items()},
     }
-    lanes = {"ms a hop": {"slowest": slowest, "median": median}, "count": late, "MiB": memory}
+    lanes = {
+        "ms a hop": {"slowest": slowest, "median": median},
+        "ms": {"the machine stood still": still},
+        "count": late,
+        "MiB": memory,
+    }
     timeline(report, out, f"{name}-timeline.png", report.title, times_s, lanes)
     if times_ms := _hop_times(reports):
         histogram(report, out, f"{name}-hops.png", f"{report.title}: computing a hop", {"worker": times_ms})

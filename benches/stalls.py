@@ -1,7 +1,7 @@
 """How long the machine itself stands still: what a process of the highest rank, which nothing can push aside, waits.
 
 Run as a program, it sleeps for `PERIOD_S` over and over at SCHED_FIFO 90 on one processor, until its stdin ends, then
-prints as JSON how often and how much too late it woke up. On a virtual machine that is mostly the host, which gives the
+prints as JSON when and how much too late it woke up. On a virtual machine that is mostly the host, which gives the
 processor to somebody else; no player can do anything about it.
 """
 
@@ -25,11 +25,11 @@ class Stalls:
     """Watches every usable processor meanwhile. A context manager; nothing is watched where the rank is refused.
 
     Attributes:
-        count, longest_ms: of all processors together, once it has ended; None where nothing could be watched.
+        seen: time (as of `time.monotonic`) and milliseconds of each, of all processors together, once it has ended;
+            None where nothing could be watched.
     """
 
-    count: int | None = None
-    longest_ms: float | None = None
+    seen: list[tuple[float, float]] | None = None
 
     def __enter__(self) -> Stalls:
         processors = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
@@ -51,8 +51,7 @@ class Stalls:
         said = [watcher.communicate()[0] for watcher in self._watchers]
         found = [json.loads(text) for text in said if text.strip()]
         if found:
-            self.count = sum(one["count"] for one in found)
-            self.longest_ms = max(one["longest_ms"] for one in found)
+            self.seen = sorted((at_s, late_ms) for one in found for at_s, late_ms in one)
 
 
 def main() -> None:
@@ -61,14 +60,15 @@ def main() -> None:
     os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
     ending = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), ending.set()), daemon=True).start()
-    count, longest_s = 0, 0.0
+    seen: list[tuple[float, float]] = []
     while not ending.is_set():
-        began = time.perf_counter()
+        began = time.monotonic()
         time.sleep(PERIOD_S)
-        late_s = time.perf_counter() - began - PERIOD_S
-        count += late_s > STALL_S
-        longest_s = max(longest_s, late_s)
-    print(json.dumps({"count": count, "longest_ms": round(1000 * longest_s, 1)}))
+        now = time.monotonic()
+        late_s = now - began - PERIOD_S
+        if late_s > STALL_S:
+            seen.append((now, round(1000 * late_s, 1)))
+    print(json.dumps(seen))
 
 
 if __name__ == "__main__":

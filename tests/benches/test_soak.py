@@ -45,7 +45,7 @@ def test_a_soak_that_control_c_ends_tells_what_was_measured(tmp_path: Path) -> N
     assert facts["resident memory of the worker at the end, MiB"] > 50
     if os.geteuid() == 0:  # who may take the highest rank
         assert facts["times that the machine itself stood still, 5 ms or more"] >= 0
-        assert facts["the longest of them, ms"] > 0
+        assert facts["faults heard within a second of one"] <= facts["faults heard (runs of such samples)"]
     print(out)
     assert (tmp_path / "soak-timeline.png").exists()
     assert (tmp_path / "soak-hops.png").exists()
