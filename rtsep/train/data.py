@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from rtsep.audio.files import open_audio
 from rtsep.audio.resample import EngineReader
 from rtsep.errors import RtsepError
-from rtsep.recipe import DataSource, Recipe
+from rtsep.recipe import Recipe
+from rtsep.train_settings import DataSource
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 HEADROOM = 0.5  # of full scale: a decoded stem may exceed it

@@ -20,11 +20,12 @@ from torch import Tensor, nn
 from rtsep.bundle import Bundle, build_network
 from rtsep.errors import RtsepError
 from rtsep.nn.contract import StreamingNetwork, spread_high_band
-from rtsep.recipe import Recipe, Train, encode_network, load_recipe
+from rtsep.recipe import Recipe, encode_network, load_recipe
 from rtsep.train.crops import CropSampler
 from rtsep.train.data import load_songs
 from rtsep.train.export import export_bundle
 from rtsep.train.losses import judged_bins, separation_loss, spectra
+from rtsep.train_settings import Train
 
 CHECKPOINT = "last.pt"
 LOG = "log.jsonl"

@@ -7,9 +7,10 @@ import pytest
 from msgspec.structs import replace
 
 from rtsep.errors import RtsepError
-from rtsep.recipe import DataSource, load_recipe
+from rtsep.recipe import load_recipe
 from rtsep.train.crops import CropSampler, rms
 from rtsep.train.data import find_songs, group_stems, load_songs
+from rtsep.train_settings import DataSource
 from tests.train.material import write_material
 
 

@@ -10,7 +10,7 @@ from rtsep.engine.compute import Stepper
 from rtsep.engine.processor import Processor
 from rtsep.engine.separator import Separator
 from rtsep.nn.constant import ConstantMask
-from rtsep.recipe import DataSource, Stft
+from rtsep.recipe import Stft
 from rtsep.train.data import HEADROOM, Song
 from rtsep.train.evaluate import (
     analyse,
@@ -21,6 +21,7 @@ from rtsep.train.evaluate import (
     sdr_db,
     synthesise,
 )  # fmt: skip
+from rtsep.train_settings import DataSource
 from tests.engine.networks import Delayed
 
 STFT = Stft()
