@@ -17,5 +17,9 @@ class UsageError(RtsepError):
     exit_code = 2
 
 
+class UnsuitableDevice(RtsepError):
+    """The sound device is there and works, and yet it will not do: it has too few channels."""
+
+
 class DeviceLost(RtsepError):
     """The device that computed is gone or has failed: this process can compute nothing on it any more."""

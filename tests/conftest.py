@@ -27,6 +27,24 @@ REQUIRE_AUDIO = os.environ.get("RTSEP_REQUIRE_AUDIO") == "1"
 REPOSITORY = Path(__file__).parent.parent
 
 
+AGAINST_THE_CLOCK = (
+    "audio/test_stream.py",
+    "benches/",
+    "cli/",
+    "engine/test_host.py",
+    "player/",
+    "test_readme.py",
+    "test_virtual_audio.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what runs against the clock `realtime`: it needs the machine to itself. The rest runs side by side."""
+    for item in items:
+        if item.path.relative_to(REPOSITORY / "tests").as_posix().startswith(AGAINST_THE_CLOCK):
+            item.add_marker("realtime")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """With RTSEP_REQUIRE_AUDIO=1 a test that uses `virtual_audio` fails where it would skip."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from rtsep.errors import RtsepError, UsageError
+from rtsep.errors import UnsuitableDevice, UsageError
 
 
 class Outlet(NamedTuple):
@@ -70,11 +70,11 @@ def channels_needed(routes: Routes) -> int:
 
 
 def check_channels(routes: Routes, device: str, channels: int) -> None:
-    """RtsepError if the device of that name has fewer `channels` than a stem is sent to."""
+    """UnsuitableDevice if the device of that name has fewer `channels` than a stem is sent to."""
     for stem, outlet in routes.items():
         if outlet.right >= channels:
             count = f"{channels} channel{'s' if channels > 1 else ''}"
-            raise RtsepError(f"cannot send {stem} to {outlet}: {device} has {count}")
+            raise UnsuitableDevice(f"cannot send {stem} to {outlet}: {device} has {count}")
 
 
 def routes_text(routes: Routes) -> str:

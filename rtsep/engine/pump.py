@@ -5,7 +5,8 @@
     ahead        at most 4 s before the play head
     chunks       small ones, and the largest where a third of the lead is enough for it, which is then waited for. A
                  chunk of K frames begins at a multiple of K, so that the masks do not depend on where playing began
-    lead         enough of it to hear the full context: do so, and from then on as if play had never been interrupted
+    lead         enough of it to hear more of the past: do so; from the full context on as if play had never been
+                 interrupted
     late         a chunk that would be heard too late is not worth computing: skip to where the play head will be,
                  once it is sure that the machine keeps up
     over         nothing beyond the end of the song is separated
@@ -34,9 +35,9 @@ from rtsep.engine.processor import BrokenNetwork, Processor
 AHEAD_LIMIT = 4 * SAMPLE_RATE
 LEAST_PAST_FRAMES = 8
 """Of those of the first step, so many at least lie before what is heard first."""
-SPARE_LEAD_S = 0.15
-"""What is left of the lead, at least, when the full context has been heard or the sound for a longest chunk is
-waited for."""
+SPARE_LEAD_S = 0.1
+"""What is left of the lead, at least, when more of the past has been heard or the sound for a longest chunk is waited
+for."""
 IDLE_S = 0.002
 HUNG_S = 0.5
 """A step that takes more than this for each of its frames may be taken for one that hangs: twenty times too slow."""
@@ -231,24 +232,23 @@ class Pump:
         return True
 
     def _deepen(self, ring: RingHeader, position: int) -> bool:
-        """With time to spare, let the network hear its full context for the frames to come; True while under way.
+        """Let the network hear as much more of the past as there is time for; True while under way.
 
-        From then on its steps are those of uninterrupted play: the one that is under way on the grid begins anew, and
-        what was published of it stays.
+        From the full context on its steps are those of uninterrupted play: the one that is under way on the grid begins
+        anew, and what was published of it stays.
         """
         if self._warming is None:
             back = self._next_in // HOP % (self._chunk or MAX_CHUNK)
             begin = self._next_in - back * HOP
             earliest = max(ring.begin, 0)
             there = min((begin - earliest) // HOP - (SUPPORT_HOPS if earliest else 0), self._past_frames)
+            lead_s = (self._next_out - max(position, ring.start)) / SAMPLE_RATE
+            hop_s = max(min(self._restart_s / FIRST_FRAMES, self._hop_s), 1e-6)  # more than in longest steps
+            there = min(there, int((lead_s - SPARE_LEAD_S) / (1.2 * hop_s)) - MAX_CHUNK)
             # The past comes later than the first sound, and what was played on since then counts too.
             if there - min(self._heard, self._past_frames) < FIRST_FRAMES:
                 return False
-            lead_s = (self._next_out - max(position, ring.start)) / SAMPLE_RATE
-            hop_s = min(self._restart_s / FIRST_FRAMES, self._hop_s)  # more than a hop takes in longest steps
-            if lead_s < SPARE_LEAD_S + 1.2 * (there + MAX_CHUNK) * hop_s:
-                return False
-            past = self._read_past(ring, begin, there)  # megabytes: not before there is time to use them
+            past = self._read_past(ring, begin, there)
             if past is None:
                 return False
             self._warming = self._processor.warming(*past)

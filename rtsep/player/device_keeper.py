@@ -7,7 +7,6 @@ opened on the same ones or, where that will do, on the system's default ones.
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ from typing import Generic, TypeVar
 from rtsep.audio.devices import Device, Kind, find_again, find_device
 from rtsep.audio.portaudio import leave_behind, rescan
 from rtsep.dsp.deck import Deck
-from rtsep.errors import RtsepError
+from rtsep.errors import RtsepError, UnsuitableDevice
 from rtsep.player.streams import PlaybackStream, Stream
 
 LOOK_S = 0.05
@@ -190,9 +189,13 @@ class DeviceKeeper(Generic[StreamT]):
             if (why := self._refuse(*devices)) is not None:
                 refusal = why
                 continue
-            with contextlib.suppress(RtsepError):  # a server that is just coming back refuses many a time
+            try:
                 self._go_on_with(devices)
                 return
+            except UnsuitableDevice as error:
+                refusal = str(error)
+            except RtsepError:
+                pass  # a server that is just coming back refuses many a time
         if refusal is not None and refusal != self._refusal:
             self._refusal = refusal
             self._tell(refusal)

@@ -54,9 +54,12 @@ class Navigator:
         self._begin: Mark | None = None
         self._loop: Loop | None = None
         self._cue: Mark | None = None
-        self.delay = 0
-        """Samples between the callback and the ear: a key means what was heard when it was pressed."""
         self.jump(first, patience_s=patience_s)
+
+    @property
+    def delay(self) -> int:
+        """Samples between the callback and the ear of now: a key means what was heard when it was pressed."""
+        return 0
 
     @property
     def epoch(self) -> int:

@@ -100,7 +100,11 @@ class Player(Desk, Navigator):
         if self._open_stream is not None:
             self._stream = self._open_stream(self.deck)
             self._stream.start()
-            self.delay = round(self._stream.latency_s * ENGINE_RATE)
+
+    @property
+    def delay(self) -> int:
+        """Samples between the callback and the ear, on the device of now."""
+        return 0 if self._stream is None else round(self._stream.latency_s * ENGINE_RATE)
 
     def play(self) -> None:
         """Go on."""
@@ -146,11 +150,10 @@ class Player(Desk, Navigator):
         """
         stats = self.engine.stats()
         chunk = self.engine.chunk or 1
-        device_s = self._stream.latency_s if self._stream is not None else 0.0
         return Latency(
             algorithmic=algorithmic_latency(
                 chunk, max(block, 1), lookahead=self.engine.lookahead_frames, support=self.engine.support
             ),
             margin=ceil(chunk * stats.compute_p99_ms / 1000 * ENGINE_RATE),
-            device=round(device_s * ENGINE_RATE),
+            device=self.delay,
         )

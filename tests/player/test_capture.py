@@ -15,12 +15,11 @@ import pytest
 import soundfile
 
 import rtsep
-from benches.stalls import Stalls
 from rtsep.audio.devices import find_device
 from rtsep.audio.stream import OutputStream
 from rtsep.player.status import PlayerStatus
 from rtsep.player.transport import Player
-from tests.listening import RATE, Recorder, place_of
+from tests.listening import RATE, Recorder, excused_by_stalls, place_of
 from tests.virtual_audio import VirtualAudio
 
 CHUNK = 8
@@ -97,17 +96,12 @@ def residual(heard: np.ndarray, instrumental: np.ndarray) -> tuple[float, np.nda
 
 
 @pytest.mark.parametrize("block", [256, 1024])
+@excused_by_stalls
 def test_the_capture_is_the_separated_file(
     song: Path, default_bundle: Path, instrumental: np.ndarray, record: Callable[[], Recorder], block: int
 ) -> None:
-    tries = 0
-    while True:
-        tries += 1
-        with Stalls() as stalls:
-            status, heard = played_and_captured(song, default_bundle, record, block)
-        residual_db, got, expected = residual(heard, instrumental)
-        if residual_db <= -60 or not stalls.seen or tries == 3:
-            break  # else the machine itself stood still, and a virtual sound card with it
+    status, heard = played_and_captured(song, default_bundle, record, block)
+    residual_db, got, expected = residual(heard, instrumental)
     assert (status.dry_s, status.late_blocks, status.starved_s, status.clipped_samples) == (0.0, 0, 0.0, 0)
     assert residual_db <= -60
     # Not one sample missing, double or late: every tenth of a second by itself.
@@ -118,6 +112,7 @@ def test_the_capture_is_the_separated_file(
     print(f"block {block}: residual {residual_db:.1f} dB over {expected.shape[1]} samples")
 
 
+@excused_by_stalls
 def test_a_captured_queue_has_every_sample_of_both_songs_and_nothing_between(
     tmp_path: Path, constant_bundle: Callable[..., Path], record: Callable[[], Recorder]
 ) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from rtsep.audio.devices import Device, find_device
+from rtsep.audio.routing import Outlet, check_channels
 from rtsep.audio.stream import OutputStream
 from rtsep.dsp.deck import Deck, DeckLayout
 from rtsep.dsp.grid import FADE
@@ -39,6 +40,7 @@ class Kept:
     def __init__(self, device: Device, or_default: bool) -> None:
         self.lines: list[str] = []
         self.hidden = False
+        self.routes: dict[str, Outlet] = {}
         self.deck = Deck.create(DeckLayout(("one", "two")))
         self.deck.mixture.restart(1, 0, 0)
         self.deck.mixture.write(SONG)
@@ -55,6 +57,7 @@ class Kept:
     def _open_on(self, device: Device) -> OutputStream:
         if self.hidden:
             raise RtsepError("the test is not ready for it")
+        check_channels(self.routes, f'"{device.name}"', 2)
         return OutputStream(self.deck, device.index, latency=0.1)
 
     @property
@@ -142,6 +145,19 @@ def test_a_device_that_is_removed(keep: Callable[..., Kept], asked_for: bool) ->
     assert back_s <= 3.0
     assert kept.lines == [LOST.format("rt_out"), BACK.format("rt_out" if asked_for else "default")]
     assert stands <= kept.position
+
+
+def test_another_device_that_has_too_few_channels_is_told_once(keep: Callable[..., Kept]) -> None:
+    kept = keep("rt_out", or_default=True)
+    kept.routes = {"one": Outlet(2, 3)}
+    pactl("unload-module", "module-null-sink")
+    wait_until(lambda: bool(kept.lines))
+    pactl("load-module", "module-null-sink", "sink_name=spare", "norewinds=1")
+    wait_until(lambda: len(kept.lines) == 2)
+    time.sleep(2.5)  # tries
+    assert kept.lines == [LOST.format("rt_out"), 'cannot send one to channels 3-4: "default" has 2 channels']
+    kept.routes = {}
+    wait_until(lambda: kept.lines[2:] == [BACK.format("default")])
 
 
 def test_a_stream_that_was_given_up_moves_nothing_any_more(keep: Callable[..., Kept]) -> None:

@@ -145,9 +145,9 @@ def test_a_cue_brings_its_stems_along(playing: Callable[..., tuple[Player, FakeS
 
 
 def test_a_key_means_what_was_heard_then(playing: Callable[..., tuple[Player, FakeStream]]) -> None:
-    player, _ = playing(start_s=2.0)
+    player, stream = playing(start_s=2.0)
     wait_until(lambda: player.position > 3 * RATE)
-    player.delay = 4410
+    stream.latency_s = 0.1  # a device that took the place of the first one
     player.pause()
     wait_until(lambda: player.deck.callback.read().kind == Kind.SILENT)
     player.set_cue()
