@@ -112,6 +112,22 @@ def peers(*, install: Annotated[tuple[str, ...], Parameter(negative="")] = (), s
     return _bench("peers").run(install, seconds, model, out)
 
 
+def runtimes(*, install: Flag = False, frames: int = 640, model: Model = None, out: Path = OUT) -> int:
+    """Other runtimes for a network's step, in fp32, bf16 and int8, against the ways that rtsep has.
+
+    Parameters
+    ----------
+    install
+        First install them with pip into a folder of their own, OUT/peers/runtimes.
+    frames
+        Of the bundled song, for each number of frames a step.
+    out
+        Folder for JSON, Markdown and pictures.
+    """
+    _check("--frames", frames, 320)
+    return _bench("runtimes").run(install, frames, model, out)
+
+
 def corrector(*, seconds: int = 120, out: Path = OUT) -> int:
     """What the clock corrector costs, and how near it comes on simulated clocks that are off by 200 ppm.
 

@@ -45,6 +45,7 @@ _GROUPS = {
             "latency": ("rtsep.cli.bench:latency", "Latency told against latency measured; jumps."),
             "soak": ("rtsep.cli.bench:soak", "Live for a long time, every sample judged."),
             "throughput": ("rtsep.cli.bench:throughput", "Hops stage by stage, and whole songs."),
+            "runtimes": ("rtsep.cli.bench:runtimes", "Other runtimes for a network's step."),
             "peers": ("rtsep.cli.bench:peers", "Other separators on the same sound."),
             "corrector": ("rtsep.cli.bench:corrector", "The clock corrector: cost and precision."),
         },

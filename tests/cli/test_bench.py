@@ -21,8 +21,9 @@ from rtsep.cli.main import main
         (["soak", "--minutes", "nan"], 2, "--minutes nan"),
         (["throughput", "--hops", "1"], 2, "--hops 1"),
         (["throughput", "--model", "nothing-like-it"], 1, "nothing-like-it"),
+        (["runtimes", "--frames", "31"], 2, "--frames 31"),
         (["peers", "--install", "winamp"], 2, "--install winamp: expected hs-tasnet, demucs, spleeter"),
-        (["zzz"], 2, "there is latency, soak, throughput, peers"),
+        (["zzz"], 2, "there is latency, soak, throughput, runtimes, peers"),
     ],
 )
 def test_what_cannot_be_measured_is_one_line(

@@ -1,0 +1,214 @@
+"""A network's step in several runtimes, in turns (benches.runtimes): `python runtimes.py BUNDLE SONG FRAMES CHUNK...`
+
+Runs in an environment of its own, with rtsep on its path.
+"""
+
+import dataclasses
+import importlib.metadata
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor, nn
+
+from rtsep.bundle import Bundle, find_bundle
+from rtsep.engine.compute import Stepper, choose_compute
+from rtsep.nn.contract import State, StreamingNetwork
+from rtsep.recipe import Stft
+
+WARM_UP = 5
+Step = Callable[[np.ndarray], np.ndarray]
+"""Magnitudes (C, F, K) to masks (S, C, F + 1, K)."""
+
+
+def rebuilt(state: State, tensors: Iterator[Tensor]) -> State:
+    """The same tree with other tensors."""
+    changed: dict[str, object] = {}
+    for field in dataclasses.fields(state):
+        value = getattr(state, field.name)
+        if isinstance(value, Tensor):
+            changed[field.name] = next(tensors)
+        elif isinstance(value, State):
+            changed[field.name] = rebuilt(value, tensors)
+        elif isinstance(value, list):
+            changed[field.name] = [rebuilt(item, tensors) if isinstance(item, State) else item for item in value]
+    return dataclasses.replace(state, **changed)
+
+
+class ExplicitStep(nn.Module):
+    """A step that gives its state back instead of writing it in place."""
+
+    def __init__(self, network: StreamingNetwork, chunk: int) -> None:
+        super().__init__()
+        self.network = network
+        self.state = network.init_state(1, chunk)
+
+    def forward(self, magnitudes: Tensor, *before: Tensor) -> tuple[Tensor, ...]:
+        state = rebuilt(self.state, iter([tensor.clone() for tensor in before]))
+        masks = self.network.step(magnitudes, state)
+        return (masks, *state.tensors())
+
+
+def compiled(bundle: Bundle, chunk: int) -> Step:
+    return Stepper(bundle.load_network(), choose_compute("cpu"), chunk).step
+
+
+def eager(bundle: Bundle, chunk: int, dtype: torch.dtype) -> Step:
+    network = bundle.load_network().eval().requires_grad_(False).to(dtype)
+    state = network.init_state(1, chunk)
+
+    def step(magnitudes: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return network.step(torch.from_numpy(magnitudes)[None].to(dtype), state)[0].float().numpy()
+
+    return step
+
+
+def exported(bundle: Bundle, chunk: int, folder: Path) -> Path:
+    """The step as ONNX, with the state explicit."""
+    module = ExplicitStep(bundle.load_network().eval().requires_grad_(False), chunk)
+    before = [tensor.clone() for tensor in module.state.tensors()]
+    path = folder / f"step{chunk}.onnx"
+    magnitudes = torch.rand(1, module.network.channels, module.network.bins, chunk)
+    names = [f"state{number}" for number in range(len(before))]
+    with torch.no_grad():
+        torch.onnx.export(
+            module,
+            (magnitudes, *before),
+            path,
+            input_names=["magnitudes", *names],
+            output_names=["masks", *(f"{name}_after" for name in names)],
+            dynamo=True,
+        )
+    return path
+
+
+def zeros(bundle: Bundle, chunk: int) -> list[np.ndarray]:
+    return [tensor.numpy().copy() for tensor in bundle.load_network().init_state(1, chunk).tensors()]
+
+
+def onnx_runtime(path: Path, state: list[np.ndarray]) -> Step:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    names = [given.name for given in session.get_inputs()]
+
+    def step(magnitudes: np.ndarray) -> np.ndarray:
+        masks, *state[:] = session.run(None, dict(zip(names, [magnitudes[None], *state], strict=True)))
+        return masks[0]
+
+    return step
+
+
+def with_int8_weights(path: Path) -> Path:
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    smaller = path.with_suffix(".int8.onnx")
+    quantize_dynamic(path, smaller, weight_type=QuantType.QInt8)
+    return smaller
+
+
+def open_vino(path: Path, state: list[np.ndarray], precision: str) -> Step:
+    import openvino
+
+    settings = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": precision}
+    request = openvino.compile_model(openvino.Core().read_model(path), "CPU", settings).create_infer_request()
+
+    def step(magnitudes: np.ndarray) -> np.ndarray:
+        result = request.infer([magnitudes[None], *state], share_inputs=True)
+        masks, *state[:] = (np.array(result[place]) for place in range(len(result)))
+        return masks[0]
+
+    return step
+
+
+def ways(bundle: Bundle, chunk: int, folder: Path, problems: list[str]) -> dict[str, Step]:
+    """All that can be made here."""
+    made: dict[str, Step] = {}
+
+    def offer(name: str, make: Callable[[], Step]) -> None:
+        try:
+            made[name] = make()
+        except Exception as error:  # theirs, of every kind
+            line = (str(error).strip() or type(error).__name__).splitlines()[0]
+            problems.append(f"{name}, K = {chunk}: {line[:200]}")
+
+    offer("PyTorch fp32", lambda: eager(bundle, chunk, torch.float32))
+    offer("rtsep compiled", lambda: compiled(bundle, chunk))
+    offer("PyTorch bf16", lambda: eager(bundle, chunk, torch.bfloat16))
+    try:
+        path = exported(bundle, chunk, folder)
+    except Exception as error:
+        problems.append(f"no ONNX, K = {chunk}: {str(error).strip().splitlines()[0][:200]}")
+        return made
+    offer("ONNX Runtime fp32", lambda: onnx_runtime(path, zeros(bundle, chunk)))
+    offer("ONNX Runtime int8", lambda: onnx_runtime(with_int8_weights(path), zeros(bundle, chunk)))
+    offer("OpenVINO fp32", lambda: open_vino(path, zeros(bundle, chunk), "f32"))
+    offer("OpenVINO bf16", lambda: open_vino(path, zeros(bundle, chunk), "bf16"))
+    return made
+
+
+def magnitudes_of(song: Path, frames: int, stft: Stft) -> np.ndarray:
+    """(C, F, frames) from the middle of the song."""
+    info = soundfile.info(song)
+    samples = (frames - 1) * stft.hop + stft.n_fft
+    sound = soundfile.read(song, samples, max(0, (info.frames - samples) // 2), dtype="float32")[0].T
+    window = torch.hann_window(stft.n_fft)
+    spectrum = torch.stft(torch.from_numpy(sound.copy()), stft.n_fft, stft.hop, window=window, center=False,
+                          return_complex=True)  # fmt: skip
+    return spectrum.abs().numpy()[:, : stft.bins]
+
+
+def measured(steps: dict[str, Step], magnitudes: np.ndarray, chunk: int) -> list[dict[str, object]]:
+    times_ms: dict[str, list[float]] = {name: [] for name in steps}
+    power = dict.fromkeys(steps, 0.0)
+    off = dict.fromkeys(steps, 0.0)
+    order = list(steps)
+    for number, first in enumerate(range(0, magnitudes.shape[2] - chunk + 1, chunk)):
+        frames = np.ascontiguousarray(magnitudes[:, :, first : first + chunk])
+        masked: dict[str, np.ndarray] = {}
+        for name in order:
+            began = time.perf_counter()
+            masks = steps[name](frames)
+            spent_ms = 1000 * (time.perf_counter() - began) / chunk
+            if number >= WARM_UP:
+                times_ms[name].append(spent_ms)
+            masked[name] = masks[:, :, :-1] * frames
+        for name in steps:
+            power[name] += float(np.sum(np.square(masked["PyTorch fp32"], dtype=np.float64)))
+            off[name] += float(np.sum(np.square(masked[name] - masked["PyTorch fp32"], dtype=np.float64)))
+        order.append(order.pop(0))
+    return [
+        {
+            "chunk": chunk,
+            "way": name,
+            "times_ms": times_ms[name],
+            "parity_db": None if not off[name] else round(10 * float(np.log10(power[name] / off[name])), 1),
+        }
+        for name in steps
+    ]
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    bundle, song, frames = find_bundle(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+    magnitudes = magnitudes_of(song, frames, bundle.recipe.stft)
+    rows: list[dict[str, object]] = []
+    problems: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for chunk in map(int, sys.argv[4:]):
+            rows += measured(ways(bundle, chunk, Path(folder), problems), magnitudes, chunk)
+    versions = {name: importlib.metadata.version(name) for name in ("onnxruntime", "openvino")}
+    print(json.dumps({"rows": rows, "problems": problems, "versions": versions}))
+
+
+if __name__ == "__main__":
+    main()
