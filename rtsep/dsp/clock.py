@@ -6,8 +6,8 @@ device knows that, else when the callback was called.
 
 A callback is never early, but often late, and several may come at once. So a stamp later than the ones before it let
 expect is put where it was expected, and what is expected gives way by `GIVING` of the time that has passed: more than
-clocks drift. When none has been in time for `LOST_NS`, the stream has stood still, or its first stamps were wrong: what is
-expected then gives way by as much as the least late one was.
+clocks drift. When none has been in time for `LOST_NS`, the stream has stood still, or its first stamps were wrong: then
+what is expected gives way by as much as the least late one was.
 """
 
 import numpy as np
