@@ -22,7 +22,7 @@ from rtsep.errors import RtsepError
 from rtsep.player.device_keeper import Side
 from rtsep.player.live import LivePlayer
 from tests.player.fake_stream import PacedStream
-from tests.player.test_transport import wait_until
+from tests.waiting import wait_until
 
 RATE = 44100
 SONG = np.random.default_rng(7).uniform(-0.4, 0.4, (2 * RATE + 13, 2)).astype(np.float32)
