@@ -131,20 +131,20 @@ class CropSampler:
             if song.kind in wanted and song.source.labels == "true" and (song.known is None or song.known[stem])
         )
 
-    def _draw(self, song: Song, random: np.random.Generator) -> Crop:
-        """A place of the song that sounds, at a speed of its own."""
+    def _draw(self, song: Song, random: np.random.Generator, stems: slice = slice(None)) -> Crop:
+        """Some stems, or all, of a place of the song that sounds, at a speed of its own."""
         stft, speed_range = self.recipe.stft, self.recipe.train.speed_range
         speed = random.uniform(1 - speed_range, 1 + speed_range)
         length = longest_crop(self.samples, speed)
         for _ in range(TRIES):
-            stems = song.segment(int(random.integers(song.samples - length + 1)), length)
-            if rms(stems.sum(axis=0)) > SILENCE_RMS:
+            place = song.segment(int(random.integers(song.samples - length + 1)), length)
+            if rms(place.sum(axis=0)) > SILENCE_RMS:
                 break
         bandwidth_hz = min((song.source.bandwidth_hz or stft.sample_rate / 2) * speed, stft.sample_rate / 2)
         return Crop(
             song,
-            change_speed(stems, speed, self.samples),
-            np.ones(len(stems), bool) if song.known is None else np.array(song.known),
+            change_speed(place[stems], speed, self.samples),
+            np.array(song.known or [True] * len(place))[stems],
             int(bandwidth_hz / stft.sample_rate * stft.n_fft) + 1,
             song.peak,
         )
@@ -159,8 +159,8 @@ class CropSampler:
         share = self._added_share(crop.song)
         if self.vocals is None or not share or random.random() >= share:
             return
-        other = self._draw(self.vocals_pool.draw(random), random)
-        vocals = other.stems[self.vocals]
+        other = self._draw(self.vocals_pool.draw(random), random, slice(self.vocals, self.vocals + 1))
+        vocals = other.stems[0]
         if crop.song.source.level == "random":
             match_level(crop.stems.sum(axis=0), vocals, random)
         if crop.song.kind == "song":
@@ -181,9 +181,9 @@ class CropSampler:
         for index in range(1 if whole else 0, len(crop.stems)):
             pool = self.stem_pools[index]
             if crop.known[index] and pool:
-                other = self._draw(pool.draw(random), random)
-                match_level(reference, other.stems[index], random)
-                crop.stems[index] = other.stems[index]
+                other = self._draw(pool.draw(random), random, slice(index, index + 1))
+                match_level(reference, other.stems[0], random)
+                crop.stems[index] = other.stems[0]
                 self._note(crop, other)
 
     @staticmethod
