@@ -33,7 +33,9 @@ def evaluate(
     model: Model = None,
     /,
     *,
-    data: Annotated[Path, Parameter(help="folder that holds the recipe's folders")],
+    data: Annotated[
+        list[Path], Parameter(consume_multiple=True, help="folders in which the recipe's folders are looked for")
+    ],
     chunk: Annotated[str, Parameter(help="frames a step; 'all' is the whole song")] = "1,32",
     latency: Annotated[str, Parameter(help="standard, medium, low: modes of the synthesis")] = "standard",
     context: Annotated[int | None, Parameter(help="cut the attention's context to so many frames")] = None,
@@ -59,9 +61,11 @@ def evaluate(
             )
         network.context_frames = context
     rows: list[Row] = []
-    songs = load_songs(bundle.recipe, data, cache, held_out=True)
+    songs, report = load_songs(bundle.recipe, data, cache, held_out=True)
     if not songs:
         raise RtsepError(f"the recipe of {bundle.name} holds no songs out: name some in holdout of its [[train.data]]")
+    if any(of.skipped for of in report.sources):
+        print(report, file=sys.stderr)
     for song in songs:
         for row in evaluate_song(network, song, bundle.recipe.stft, chunks, latencies):
             rows.append(row)
