@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
+from msgspec.structs import astuple
+
+Count = Annotated[int, Meta(ge=1)]
+Share = Annotated[float, Meta(ge=0, le=1)]
 
 Layout = Literal["stems", "stem.mp4", "pairs", "instrumental", "vocals", "npz", "spleeter"]
 
@@ -46,20 +51,45 @@ class DataSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError(f"add_vocals {self.add_vocals} must lie between 0 and 1")
 
 
+class Losses(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Weights of the losses that are added up, formulas in `rtsep.train.losses` and `rtsep.train.waveforms`.
+
+    What the table does not name is not computed.
+    """
+
+    separation: float = 0.0
+    """Distance in the complex plane and difference of square-root magnitudes."""
+    log_energy: float = 0.0
+    """Logarithm of the error's share of the mixture: the signal-to-distortion ratio itself; one less is 10 dB."""
+    magnitude: float = 0.0
+    compressed: float = 0.0
+    complex: float = 0.0
+    waveform: float = 0.0
+    multi_resolution: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not all(0 <= weight < math.inf for weight in astuple(self)) or not any(astuple(self)):
+            raise ValueError("losses must have weights of 0 or more, one of them above 0")
+
+
 class Train(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the weights are found: sizes in frames, optimiser steps; see rtsep.train."""
 
     data: tuple[DataSource, ...] = ()
     licence: str = "unknown"
     """Licence of weights that are trained on this data."""
-    seed: int = 1
-    steps: int = 1000
-    batch: int = 4
-    frames: int = 224
+    seed: Annotated[int, Meta(ge=0)] = 1
+    steps: Count = 1000
+    batch: Count = 4
+    """Crops of an optimiser step, over all processes and passes."""
+    frames: Count = 224
     warmup_frames: int = 24
+    """Frames at the start of a crop in which nothing is judged: there the network has no past yet."""
     learning_rate: float = 1.2e-3
     warmup_steps: int = 100
-    decay_share: float = 0.3
+    """Steps over which the rate rises, in a straight line."""
+    decay_share: Share = 0.3
+    """Of the steps: over the last of them the rate falls to `final_rate`."""
     weight_decay: float = 0.01
     clip_norm: float = 1.0
     ema: float = 0.998
@@ -71,9 +101,27 @@ class Train(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Every stem goes through a random equaliser of up to this much."""
     silence_share: float = 0.0
     """Of the crops, how many have one stem silenced for a random span."""
-    energy_weight: float = 0.0
-    """Of the error's energy in the loss, see `rtsep.train.losses.separation_loss`."""
     chunks: tuple[int, ...] = (1,)
+    """Frames the network takes at once, drawn anew each step; 0 is the whole crop."""
+    accumulate: Count = 1
+    """Passes in which a process takes its share of the batch: more need less memory and change nothing else."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Of the network's products and activations; weights, masks and losses are always fp32."""
+    decay: Literal["polynomial", "cosine"] = "polynomial"
+    decay_power: Annotated[float, Meta(gt=0)] = 1.0
+    """Of the polynomial; 1 is a straight line."""
+    final_rate: float = 0.0
+    losses: Losses = Losses(separation=1.0)
+    auditory: bool = False
+    """Let every auditory filter count the same in the losses on spectra, rather than every bin."""
+    band_weights: tuple[tuple[float, float], ...] = ()
+    """Pairs (from_hz, weight), rising: bins from there up to the next pair count so much in the losses on spectra."""
+    latencies: tuple[Literal["standard", "medium", "low"], ...] = ("standard",)
+    """Modes of synthesis for the losses on waveforms, drawn anew each step."""
+    validate_steps: Annotated[int, Meta(ge=0)] = 500
+    """The held-out songs are scored after every so many; 0 is never."""
+    validate_s: Annotated[float, Meta(gt=0)] = 30.0
+    """How much of each held-out song is scored then, from its beginning."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.warmup_frames < self.frames:
@@ -81,3 +129,12 @@ class Train(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         for name in ("remix_share", "speed_range", "silence_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} {getattr(self, name)} must lie between 0 and 1")
+        if not self.chunks or min(self.chunks) < 0:
+            raise ValueError(f"chunks {list(self.chunks)} must be frame counts, or 0 for the whole crop")
+        if not self.latencies:
+            raise ValueError("latencies must name one mode of synthesis or more")
+        if not 0 <= self.final_rate <= self.learning_rate:
+            raise ValueError(f"final_rate {self.final_rate} must lie between 0 and learning_rate {self.learning_rate}")
+        edges_hz = [from_hz for from_hz, _ in self.band_weights]
+        if edges_hz != sorted(set(edges_hz)) or any(not 0 < weight < math.inf for _, weight in self.band_weights):
+            raise ValueError("band_weights must be pairs of Hz, rising, and a weight above 0")

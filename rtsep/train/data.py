@@ -21,7 +21,7 @@ from rtsep.recipe import Recipe
 from rtsep.train.decode import Decoder
 from rtsep.train.layouts import EXPECTED, Found, Kind, find
 from rtsep.train.parts import Unusable, plan_stems
-from rtsep.train.report import Report, Skipped, SourceReport
+from rtsep.train.report import DataReport, Skipped, SourceReport
 from rtsep.train.spleeter_table import find_spleeter
 from rtsep.train.store import INT16_PER_UNIT, CacheError, Store, StoredAudio
 from rtsep.train_settings import DataSource
@@ -71,7 +71,7 @@ def load_songs(
     held_out: bool,
     shortest: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> tuple[list[Song], Report]:
+) -> tuple[list[Song], DataReport]:
     """All training songs, or all held-out ones: for these, sources that hold none out need not be there.
 
     Args:
@@ -85,7 +85,7 @@ def load_songs(
     for root in roots:
         if not root.is_dir():
             raise UsageError(f"--data {root} is not a folder")
-    report, jobs = Report(), list[tuple[SourceReport, Found]]()
+    report, jobs = DataReport(), list[tuple[SourceReport, Found]]()
     for source in recipe.train.data:
         if held_out and not (source.holdout or source.layout == "spleeter"):
             continue

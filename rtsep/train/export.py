@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 import safetensors.torch
@@ -12,23 +11,13 @@ from torch import Tensor
 
 from rtsep.bundle import RECIPE_FILE, WEIGHTS_FILE
 from rtsep.recipe import Recipe, encode_network
+from rtsep.train.files import write_atomically
 
 WEIGHTS_TABLE = "\n[weights]    # written by the trainer, always last\n"
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write under a temporary name, then rename: the final name never holds half a file."""
-    partial = path.with_name(path.name + ".part")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-
-
 def export_bundle(recipe: Recipe, recipe_text: str, parameters: dict[str, Tensor], folder: Path) -> Path:
     """Write `recipe.toml` (the text, with its comments) and `weights.safetensors`; returns the folder, a bundle."""
-    folder.mkdir(parents=True, exist_ok=True)
     halves = {name: tensor.detach().to(torch.float16).contiguous() for name, tensor in parameters.items()}
     content = safetensors.torch.save(halves, {"rtsep": encode_network(recipe), "licence": recipe.train.licence})
     text = recipe_text.partition(WEIGHTS_TABLE)[0].rstrip()

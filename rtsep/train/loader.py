@@ -7,7 +7,6 @@ copied between them.
 from __future__ import annotations
 
 import os
-import time
 from collections import deque
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,10 +17,13 @@ AHEAD_STEPS = 3
 MOST_WORKERS = 8
 
 
-def default_workers() -> int:
-    """One thread for each processor that this process may use but one, at least 1 and at most MOST_WORKERS."""
+def default_workers(processes: int = 1) -> int:
+    """One thread for each processor of this process's share but one, at least 1 and at most MOST_WORKERS.
+
+    `processes`: how many share the machine.
+    """
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(MOST_WORKERS, max(1, usable - 1))
+    return min(MOST_WORKERS, max(1, usable // processes - 1))
 
 
 class CropLoader:
@@ -29,16 +31,12 @@ class CropLoader:
 
     Args:
         places: places in the batch that this process draws; all if left out. Process r of R takes `range(r, batch, R)`.
-
-    Attributes:
-        wait_s: how long whoever iterates has waited for batches so far.
     """
 
     def __init__(self, sampler: CropSampler, workers: int | None = None, places: range | None = None) -> None:
         self.sampler = sampler
         self.workers = workers or default_workers()
         self.places = range(sampler.recipe.train.batch) if places is None else places
-        self.wait_s = 0.0
 
     def batches(self, first_step: int) -> Generator[Batch]:
         """Without end; the threads stop when the iterator is closed. Raises what `Song.segment` raises."""
@@ -47,12 +45,9 @@ class CropLoader:
         step = first_step
         try:
             while True:
-                began = time.perf_counter()
                 while len(ahead) < AHEAD_STEPS:
                     ahead.append([executor.submit(self.sampler.crop, step, place) for place in self.places])
                     step += 1
-                batch = collate([future.result() for future in ahead.popleft()])
-                self.wait_s += time.perf_counter() - began
-                yield batch
+                yield collate([future.result() for future in ahead.popleft()])
         finally:
             executor.shutdown(cancel_futures=True)

@@ -35,7 +35,7 @@ class SourceReport:
 
 
 @dataclass
-class Report:
+class DataReport:
     """All sources of a recipe. Its text is a table, with a line below it for everything that was skipped."""
 
     sources: list[SourceReport] = field(default_factory=list)

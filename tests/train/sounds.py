@@ -11,7 +11,7 @@ import soundfile
 
 from rtsep.recipe import Recipe
 from rtsep.train.data import Song, load_songs
-from rtsep.train.report import Report
+from rtsep.train.report import DataReport
 from rtsep.train_settings import DataSource, Train
 
 RATE = 44100
@@ -74,7 +74,7 @@ def make_recipe(*sources: DataSource, stems: tuple[str, ...] = TWO, **train: Any
     )
 
 
-def load(recipe: Recipe, root: Path, held_out: bool = False, **options: Any) -> tuple[dict[str, Song], Report]:
+def load(recipe: Recipe, root: Path, held_out: bool = False, **options: Any) -> tuple[dict[str, Song], DataReport]:
     """The songs by name. Decoded into a folder beside `root`."""
     songs, report = load_songs(recipe, [root], root.with_name("cache"), held_out, **options)
     return {song.name: song for song in songs}, report

@@ -87,12 +87,3 @@ def test_an_error_of_a_worker_ends_the_run_where_its_batch_is_due(sampler: CropS
     with pytest.raises(CacheError, match="the disk is gone"):
         next(batches)
     assert loader_threads() == []
-
-
-def test_the_time_spent_waiting_is_told(sampler: CropSampler) -> None:
-    loader = CropLoader(sampler, 1)
-    take(loader, 0, 2)
-    first = loader.wait_s
-    assert first > 0
-    take(loader, 0, 1)
-    assert loader.wait_s > first
