@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
+
+Share = Annotated[float, Meta(ge=0, le=1)]
 
 
 class DataSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -20,6 +22,39 @@ class DataSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     weight: float = 1.0
     holdout: tuple[str, ...] = ()
     bandwidth_hz: float | None = None
+
+
+class Augment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How crops are varied, in this order (rtsep.train.augment). Shares are of crops or of stems; 0 leaves it out."""
+
+    speed_range: Annotated[float, Meta(ge=0, le=0.5)] = 0.0
+    """Every crop is played up to this share faster or slower, in pitch and tempo."""
+    remix_share: Share = 0.5
+    """Of the crops, how many are put together from stems of different songs."""
+    vocal_blend_share: Share = 0.0
+    """Of the crops, how many have another singer blended into the vocals, at any proportion."""
+    reverb_share: Share = 0.0
+    """Of the stems, how many are put into a room."""
+    equalizer_db: Annotated[float, Meta(ge=0, le=40)] = 0.0
+    """Every stem goes through a random equaliser of up to this much."""
+    gain_db: Annotated[float, Meta(ge=0, le=40)] = 4.0
+    """Every stem is made up to this much louder or softer."""
+    polarity_share: Share = 0.5
+    """Of the stems, how many are turned upside down."""
+    swap_share: Share = 0.5
+    """Of the stems, how many have left and right exchanged."""
+    drop_channel_share: Share = 0.0
+    """Of the stems, how many lose their left or their right."""
+    silence_share: Share = 0.0
+    """Of the crops, how many have one stem silenced for a random span."""
+    leave_out_share: Share = 0.0
+    """Of the crops, how many lose one stem, or all but one: with two stems, the mixture is one of them (identity)."""
+    mono_share: Share = 0.0
+    """Of the crops, how many are mono."""
+    mixup_share: Share = 0.0
+    """Of the crops, how many are laid over a second one, stem by stem, the weight drawn from Beta(0.4, 0.4)."""
+    codec_share: Share = 0.0
+    """Of the crops, how many have been MP3 or Vorbis."""
 
 
 class Train(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,21 +74,11 @@ class Train(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     weight_decay: float = 0.01
     clip_norm: float = 1.0
     ema: float = 0.998
-    remix_share: float = 0.5
-    """Of the crops, how many are put together from stems of different songs."""
-    speed_range: float = 0.0
-    """Crops are played up to this share faster or slower, in pitch and tempo."""
-    equalizer_db: float = 0.0
-    """Every stem goes through a random equaliser of up to this much."""
-    silence_share: float = 0.0
-    """Of the crops, how many have one stem silenced for a random span."""
     energy_weight: float = 0.0
     """Of the error's energy in the loss, see `rtsep.train.losses.separation_loss`."""
     chunks: tuple[int, ...] = (1,)
+    augment: Augment = Augment()
 
     def __post_init__(self) -> None:
         if not 0 <= self.warmup_frames < self.frames:
             raise ValueError(f"warmup_frames {self.warmup_frames} must be fewer than frames {self.frames}")
-        for name in ("remix_share", "speed_range", "silence_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} {getattr(self, name)} must lie between 0 and 1")

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from rtsep.errors import RtsepError
 from rtsep.recipe import Recipe
-from rtsep.train.augment import change_speed, equalize, longest_crop, silence_span
+from rtsep.train import augment
 from rtsep.train.data import Song
 
 SILENCE_RMS = 1e-4
+MIXUP = (0.4, 0.4)
+"""Of the beta distribution that a mixup's weight comes from: mostly one song, the other faint."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class CropSampler:
         self.random = np.random.default_rng(seed)
         train, stft = recipe.train, recipe.stft
         self.samples = stft.n_fft + stft.hop * (train.frames - 1)
-        needed = longest_crop(self.samples, 1 + train.speed_range)
+        needed = augment.longest_crop(self.samples, 1 + train.augment.speed_range)
         self.songs = [song for song in songs if song.samples >= needed]
         if not self.songs:
             raise RtsepError(f"no song is as long as a crop of {needed} samples; lower frames in the recipe")
@@ -52,40 +54,52 @@ class CropSampler:
 
     def _crop(self) -> tuple[NDArray[np.float32], int]:
         """(S, 2, N) of a place that sounds, and the first bin that its material does not reach."""
-        stft, speed_range = self.recipe.stft, self.recipe.train.speed_range
+        stft, speed_range = self.recipe.stft, self.recipe.train.augment.speed_range
         while True:
             song = self.songs[self.random.choice(len(self.songs), p=self.shares)]
             speed = self.random.uniform(1 - speed_range, 1 + speed_range)
-            length = longest_crop(self.samples, speed)
+            length = augment.longest_crop(self.samples, speed)
             crop = song.segment(int(self.random.integers(song.samples - length + 1)), length)
             if rms(crop.sum(axis=0)) > SILENCE_RMS:
                 bandwidth_hz = min((song.source.bandwidth_hz or stft.sample_rate / 2) * speed, stft.sample_rate / 2)
-                return change_speed(crop, speed, self.samples), int(bandwidth_hz / stft.sample_rate * stft.n_fft) + 1
+                top = int(bandwidth_hz / stft.sample_rate * stft.n_fft) + 1
+                return augment.change_speed(crop, speed, self.samples), top
 
     def _item(self) -> tuple[NDArray[np.float32], int]:
-        train, rate = self.recipe.train, self.recipe.stft.sample_rate
-        stems, top = self._crop()
-        if self.random.random() < train.remix_share:
-            for index in range(1, len(stems)):
-                other, other_top = self._crop()
-                self._match_level(stems[0], other[index])
-                stems[index] = other[index]
-                top = min(top, other_top)
-        if train.silence_share and self.random.random() < train.silence_share:
-            silence_span(stems[self.random.integers(len(stems))], self.random, rate)
-        for stem in stems:
-            if train.equalizer_db:
-                stem[:] = equalize(stem, self.random, train.equalizer_db, rate)
-            stem *= 10 ** (self.random.uniform(-4, 4) / 20) * self.random.choice((-1, 1))
-            if self.random.random() < 0.5:
-                stem[:] = stem[::-1].copy()
+        """Stems of a mixture, after all augmentations, at a random level; see `rtsep.train.augment` for their order."""
+        settings, random, rate = self.recipe.train.augment, self.random, self.recipe.stft.sample_rate
+        stems, top = self._stems()
+        stems = augment.record_and_mix(stems, settings, random, rate)
+        if random.random() < settings.mixup_share:
+            other, other_top = self._stems()
+            other = augment.record_and_mix(other, settings, random, rate)
+            other *= _level_ratio(stems.sum(axis=0), other.sum(axis=0))
+            stems, top = augment.blend(stems, other, random.beta(*MIXUP)), min(top, other_top)
+        stems = augment.publish(stems, settings, random, rate)
         level = rms(stems.sum(axis=0))
         if level > SILENCE_RMS:
-            stems *= 10 ** (self.random.uniform(-36, -12) / 20) / level
+            stems *= 10 ** (random.uniform(-36, -12) / 20) / level
         return stems, top
 
-    def _match_level(self, reference: NDArray[np.float32], stem: NDArray[np.float32]) -> None:
-        """Bring a stranger's stem near the reference: songs come at any level, mixes do not."""
-        reference_rms, stem_rms = rms(reference), rms(stem)
-        if reference_rms > SILENCE_RMS and stem_rms > SILENCE_RMS:
-            stem *= 10 ** (self.random.uniform(-4, 8) / 20) * reference_rms / stem_rms
+    def _stems(self) -> tuple[NDArray[np.float32], int]:
+        """Of one song or of several."""
+        settings, random = self.recipe.train.augment, self.random
+        stems, top = self._crop()
+        if random.random() < settings.remix_share:
+            for index in range(1, len(stems)):
+                other, other_top = self._crop()
+                # Songs come at any level, mixes do not.
+                level = 10 ** (random.uniform(-4, 8) / 20) * _level_ratio(stems[0], other[index])
+                stems[index], top = other[index] * level, min(top, other_top)
+        if "vocals" in self.recipe.stems and random.random() < settings.vocal_blend_share:
+            vocals = self.recipe.stems.index("vocals")
+            other, other_top = self._crop()
+            second = other[vocals] * _level_ratio(stems[vocals], other[vocals])
+            stems[vocals], top = augment.blend(stems[vocals], second, random.random()), min(top, other_top)
+        return stems, top
+
+
+def _level_ratio(reference: NDArray[np.float32], sound: NDArray[np.float32]) -> float:
+    """What brings a sound to the level of the reference; 1 if one of them is silent."""
+    reference_rms, sound_rms = rms(reference), rms(sound)
+    return reference_rms / sound_rms if min(reference_rms, sound_rms) > SILENCE_RMS else 1.0

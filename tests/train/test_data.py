@@ -10,7 +10,7 @@ from rtsep.errors import RtsepError
 from rtsep.recipe import load_recipe
 from rtsep.train.crops import CropSampler, rms
 from rtsep.train.data import find_songs, group_stems, load_songs
-from rtsep.train_settings import DataSource
+from rtsep.train_settings import Augment, DataSource
 from tests.train.material import write_material
 
 
@@ -79,6 +79,45 @@ def test_crops_are_long_enough_sound_and_repeat_with_the_seed(recipe_path: Path,
         assert all(-36.1 < level < -11.9 for level in levels)
         tops |= set(batch.top_bin.tolist())
     assert tops == {2049, int(900 / 44100 * 4096) + 1}  # narrow material limits what is judged, wide does not
+
+
+def test_crops_are_as_good_with_every_augmentation_at_once(recipe_path: Path, tmp_path: Path) -> None:
+    recipe, data = load_recipe(recipe_path), recipe_path.parent.parent
+    songs = load_songs(recipe, data, tmp_path, held_out=False)
+    shares = {name: 0.5 for name in Augment.__struct_fields__ if name.endswith("_share")}
+    everything = Augment(speed_range=0.1, equalizer_db=6.0, gain_db=6.0, **shares)
+    recipe = replace(recipe, train=replace(recipe.train, augment=everything))
+    sampler, again = CropSampler(recipe, songs, 9), CropSampler(recipe, songs, 9)
+    silent = 0
+    for _ in range(12):
+        stems = sampler.draw().stems
+        assert stems.shape == (2, 2, 2, 4096 + 19 * 1024) and stems.dtype == np.float32
+        assert np.isfinite(stems).all() and np.abs(stems).max() < 8
+        assert np.array_equal(stems, again.draw().stems)
+        silent += int((~stems.any(axis=(2, 3))).sum())
+    assert silent > 2
+
+
+def test_a_second_voice_joins_the_first_and_the_rest_stays(recipe_path: Path, tmp_path: Path) -> None:
+    recipe, data = load_recipe(recipe_path), recipe_path.parent.parent
+    songs = load_songs(recipe, data, tmp_path, held_out=False)
+    plain = Augment(remix_share=0.0, vocal_blend_share=1.0)
+    sampler = CropSampler(replace(recipe, train=replace(recipe.train, augment=plain)), songs, 9)
+    drawn: list[np.ndarray] = []
+    crop = sampler._crop
+
+    def remember() -> tuple[np.ndarray, int]:
+        stems, top = crop()
+        drawn.append(stems.copy())
+        return stems, top
+
+    sampler._crop = remember  # type: ignore[method-assign]
+    stems, _ = sampler._stems()
+    first, second = drawn
+    np.testing.assert_array_equal(stems[1], first[1])
+    shares, *_ = np.linalg.lstsq(np.stack([first[0].ravel(), second[0].ravel()], axis=1), stems[0].ravel(), rcond=None)
+    np.testing.assert_allclose(shares @ [first[0].ravel(), second[0].ravel()], stems[0].ravel(), atol=1e-5)
+    assert (shares > -1e-5).all()
 
 
 def test_songs_shorter_than_a_crop_are_a_clear_error(recipe_path: Path, tmp_path: Path) -> None:
