@@ -1,0 +1,25 @@
+"""Which songs a model is judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from rtsep.recipe import Recipe
+from rtsep.train.data import Song, decode_song, find_songs, load_songs
+from rtsep.train_settings import DataSource
+
+TEST = DataSource(folder="test", layout="stems")
+"""Where MUSDB18 and its like keep the songs that nobody may train on."""
+
+
+def songs_to_judge(recipe: Recipe, folders: Iterable[Path], cache: Path) -> list[Song]:
+    """Of each folder all songs in `test`; where it has none such, those that the recipe holds out."""
+    songs = []
+    for folder in folders:
+        if (folder / TEST.folder).is_dir():
+            found = find_songs(folder, TEST)
+            songs += [decode_song(name, files, TEST, recipe.stems, cache) for name, files in found.items()]
+        else:
+            songs += load_songs(recipe, folder, cache, held_out=True)
+    return songs
