@@ -20,20 +20,17 @@ if TYPE_CHECKING:
 
 def parse_chunks(text: str) -> list[int]:
     """`1,32,all` -> [1, 32, 0]. Raises UsageError."""
-    try:
-        chunks = [0 if part == "all" else int(part) for part in text.split(",")]
-    except ValueError:
-        chunks = [-1]
-    if "0" in text.split(",") or any(chunk < 0 for chunk in chunks):
+    parts = text.split(",")
+    if not all(part == "all" or (part.isdecimal() and int(part)) for part in parts):
         raise UsageError(f"--chunk {text}: expected frame counts and 'all' with commas between, such as 1,32,all")
-    return chunks
+    return [0 if part == "all" else int(part) for part in parts]
 
 
 def evaluate(
     model: Model = None,
     /,
     *,
-    data: Annotated[tuple[Path, ...], Parameter(negative="", help="Folder of songs. May be given several times.")],
+    data: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative="", help="Folders of songs.")],
     chunk: Annotated[str, Parameter(help="Frames a step; 'all' is the whole song.")] = "1,32",
     latency: Annotated[str, Parameter(help="standard, medium, low: modes of the synthesis.")] = "standard",
     context: Annotated[int | None, Parameter(help="Cut the attention's context to so many frames.")] = None,
@@ -50,6 +47,8 @@ def evaluate(
     latencies = list(dict.fromkeys(check_latency(mode) for mode in latency.split(",")))
     if card and context is not None:
         raise UsageError("--card tells of the model as it is: leave --context out")
+    if not data:
+        raise UsageError("--data: expected a folder or several")
     import torch
 
     from rtsep.bundle import find_bundle
