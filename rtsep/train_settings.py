@@ -8,20 +8,44 @@ from msgspec import Meta, Struct
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 
+Layout = Literal["stems", "stem.mp4", "pairs", "instrumental", "vocals", "npz", "spleeter"]
+
 
 class DataSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One folder of training material, relative to a `--data` directory.
+    """One folder of training material, relative to the `--data` directories; docs/training-data.md tells each layout.
 
-    `stems`: a folder a song with vocals, drums, bass, other (.ogg, .flac, .wav, ...); `pairs`: NAME.vocals.* beside
-    NAME.accompaniment.*. Songs whose name begins with a word of `holdout` are kept for evaluation. Above
-    `bandwidth_hz` the material is empty and nothing is learnt from it.
+    `stems`: a folder a song with vocals, drums, bass, other, mixture (.wav, .flac, .ogg, ...), as MUSDB18-HQ has them;
+    `stem.mp4`: MUSDB18's files of five streams; `pairs`: two parts of a song, told apart by their names or folders;
+    `instrumental`: songs without vocals, to which vocals of other songs are added; `vocals`: voices alone, for that;
+    `npz`: the frame transformer's crops; `spleeter`: what Spleeter's `table` (CSV or JSON) names.
     """
 
     folder: str
-    layout: Literal["stems", "pairs"]
+    layout: Layout
+    table: str | None = None
+    """Spleeter's CSV or JSON, relative to a `--data` directory."""
     weight: float = 1.0
+    """How often crops are drawn from here, against the other sources."""
     holdout: tuple[str, ...] = ()
+    """Songs whose name begins with one of these words are kept for evaluation."""
     bandwidth_hz: float | None = None
+    """Above it the material is empty, and nothing is learnt from it there."""
+    labels: Literal["true", "teacher"] = "true"
+    """Who told the stems. Those that another separator told are learnt in their own mixture only: put together with
+    other songs, what it left in them would be taught as right."""
+    level: Literal["random", "peak"] = "random"
+    """Of a crop: drawn at random; or, as the frame transformer was trained, its spectrum divided by the largest
+    magnitude of the instrumental song, of the vocals' song and of the crop itself."""
+    add_vocals: float | None = None
+    """Of the crops, how many get vocals of another song; left out: 0.98 of an instrumental song's, no others."""
+
+    def __post_init__(self) -> None:
+        if (self.layout == "spleeter") != (self.table is not None):
+            raise ValueError(f"layout {self.layout!r}: table is for layout 'spleeter', which needs it")
+        if not 0 <= self.weight < float("inf"):
+            raise ValueError(f"weight {self.weight} must not be negative")
+        if self.add_vocals is not None and not 0 <= self.add_vocals <= 1:
+            raise ValueError(f"add_vocals {self.add_vocals} must lie between 0 and 1")
 
 
 class Augment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

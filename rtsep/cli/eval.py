@@ -68,7 +68,9 @@ def evaluate(
                 f"--context {context}: {bundle.name} was trained with 1 to {network.context_frames} frames"
             )
         network.context_frames = context
-    songs = songs_to_judge(bundle.recipe, data, cache)
+    songs, report = songs_to_judge(bundle.recipe, data, cache, progress=lambda done, total: None)
+    if any(of.skipped for of in report.sources):
+        print(report, file=sys.stderr)
     if not songs:
         raise RtsepError(
             f"nothing to judge {bundle.name} by: {', '.join(map(str, data))} has no folder test of songs, and the "

@@ -14,7 +14,10 @@ from rtsep.errors import UsageError
 def train(
     recipe: Path,
     *,
-    data: Annotated[Path, Parameter(help="folder that holds the recipe's training folders")],
+    data: Annotated[
+        list[Path],
+        Parameter(consume_multiple=True, help="folders in which the recipe's training folders are looked for"),
+    ],
     out: Annotated[Path | None, Parameter(help="folder of the run, default runs/NAME")] = None,
     init: Annotated[str | None, Parameter(help="bundle whose weights a new run starts from")] = None,
     threads: Annotated[int, Parameter(help="CPU threads")] = 1,
@@ -36,6 +39,7 @@ def train(
     torch.set_num_threads(threads)
     folder = out or Path("runs") / recipe.resolve().parent.name
     trainer = Trainer(recipe, data, folder, find_bundle(init) if init else None)
+    print(trainer.report, file=sys.stderr)
     last = trainer.recipe.train.steps
     for report in trainer.run():
         left_minutes = (last - report["step"]) * report["step_s"] / 60

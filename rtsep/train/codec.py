@@ -14,6 +14,7 @@ FORMATS = ("MP3", "OGG")  # constant bit rate; Vorbis
 COMPRESSION = (0.6, 0.9)
 """As libsndfile counts, 0 for the best: 147 to 61 kbit/s of MP3, quality 4 to 1 (128 to 80 kbit/s) of Vorbis."""
 PEAK = 0.7  # far enough from full scale for what coding adds
+WRITE_SAMPLES = 4096  # at once: libsndfile puts what is to become Vorbis on the stack, all of it
 
 
 def code_and_decode(crop: Float32, random: np.random.Generator, share: float, sample_rate: int) -> Float32:
@@ -41,9 +42,8 @@ def _round_trip(stem: Float32, file_format: str, compression: float, sample_rate
     with soundfile.SoundFile(
         buffer, "w", sample_rate, 2, format=file_format, compression_level=compression, bitrate_mode=mode
     ) as file:
-        # Second by second: libsndfile overflows its stack on long pieces of Vorbis.
-        for start in range(0, stem.shape[1], sample_rate):
-            file.write(np.ascontiguousarray(stem[:, start : start + sample_rate].T))
+        for start in range(0, stem.shape[1], WRITE_SAMPLES):
+            file.write(np.ascontiguousarray(stem[:, start : start + WRITE_SAMPLES].T))
     buffer.seek(0)
     decoded, _ = soundfile.read(buffer, frames=stem.shape[1], dtype="float32", always_2d=True, fill_value=0.0)
     return np.ascontiguousarray(decoded.T)

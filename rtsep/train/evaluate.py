@@ -118,16 +118,22 @@ class SongJudge:
         self.song, self.names, self.second = song, tuple(names), sample_rate
         self.stems = song.segment(0, song.samples)
         self.mixture = self.stems.sum(axis=0)
-        self._sounding = [index for index, stem in enumerate(self.stems) if not is_silent(stem)]
+        self._known = song.known or (True,) * len(self.stems)
+        self._sounding = [index for index, stem in enumerate(self.stems) if self._known[index] and not is_silent(stem)]
         self._bss = BssEval(self.stems[self._sounding], self.second) if self._sounding else None
 
     def rows(self, system: str, latency: str | None, estimates: Float32) -> Iterator[Row]:
-        """A row for each stem; `estimates` (S, C, N)."""
+        """A row for each stem that is known; `estimates` (S, C, N).
+
+        Where one is not, nobody can tell interference from artifacts: such rows have neither ratio.
+        """
         medians: dict[int, list[float | None]] = {}
         if self._bss is not None:
             frames = self._bss.judge(estimates[self._sounding])
             medians = {index: [_median(x) for x in frames[:, at]] for at, index in enumerate(self._sounding)}
         for index, stem in enumerate(self.names):
+            if not self._known[index]:
+                continue
             reference, estimate = self.stems[index], estimates[index]
             sounds = index in medians
             sdr, isr, sir, sar = medians.get(index, [None] * 4)
@@ -136,8 +142,8 @@ class SongJudge:
                 sdr_db=sdr_db(reference, estimate) if sounds else None,
                 median_sdr_db=sdr,
                 median_isr_db=isr,
-                median_sir_db=sir,
-                median_sar_db=sar,
+                median_sir_db=sir if all(self._known) else None,
+                median_sar_db=sar if all(self._known) else None,
                 pause_db=pause_level_db(self.mixture, reference, estimate, self.second),
             )
 

@@ -1,6 +1,6 @@
 """The training loop: one process, resumable at any moment, no engine and no player.
 
-A run is a folder: `last.pt` (network, average, optimiser, random state, step), `log.jsonl` with a line for every
+A run is a folder: `last.pt` (network, average, optimiser, step), `log.jsonl` with a line for every
 report, and `bundle/`, the averaged weights so far, which the player plays. Each is written under another name first.
 """
 
@@ -10,7 +10,8 @@ import copy
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,10 @@ from rtsep.bundle import Bundle, build_network
 from rtsep.errors import RtsepError
 from rtsep.nn.contract import StreamingNetwork, spread_high_band
 from rtsep.recipe import Recipe, encode_network, load_recipe
-from rtsep.train.crops import CropSampler
+from rtsep.train.crops import Batch, CropSampler, generator, shortest_song
 from rtsep.train.data import load_songs
 from rtsep.train.export import export_bundle
+from rtsep.train.loader import CropLoader
 from rtsep.train.losses import judged_bins, separation_loss, spectra
 from rtsep.train_settings import Train
 
@@ -55,18 +57,22 @@ class Trainer:
     """Everything that a run remembers. `run` goes on from the folder's checkpoint if there is one.
 
     A new run starts from the weights of `init` if given. Raises RtsepError if they belong to another network.
+
+    Attributes:
+        report: what was found in the folders `data`.
     """
 
-    def __init__(self, recipe_path: Path, data: Path, folder: Path, init: Bundle | None = None) -> None:
+    def __init__(self, recipe_path: Path, data: Sequence[Path], folder: Path, init: Bundle | None = None) -> None:
         self.recipe: Recipe = load_recipe(recipe_path)
         self.recipe_text = recipe_path.read_text()  # as it is now: it may be edited while the run goes on
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(self.recipe.train.seed)
         self.network: StreamingNetwork = build_network(self.recipe)
-        self.sampler = CropSampler(
-            self.recipe, load_songs(self.recipe, data, folder.parent / "cache", held_out=False), self.recipe.train.seed
+        songs, self.report = load_songs(
+            self.recipe, data, folder.parent / "cache", held_out=False, shortest=shortest_song(self.recipe)
         )
+        self.sampler = CropSampler(self.recipe, songs, self.recipe.train.seed)
         self.bins = judged_bins(self.recipe.stft, torch.device("cpu"))
         self.optimizer = torch.optim.AdamW(
             parameter_groups(self.network, self.recipe.train.weight_decay), lr=0.0, betas=(0.9, 0.98), fused=True
@@ -82,28 +88,34 @@ class Trainer:
 
     def run(self) -> Iterator[dict[str, float]]:
         """Train to the recipe's last step, yielding each report that is also logged. Raises RtsepError on NaN."""
-        train = self.recipe.train
+        train, loader = self.recipe.train, CropLoader(self.sampler)
         losses: list[float] = []
-        began = time.monotonic()
-        while self.step < train.steps:
-            rate = learning_rate(self.step, train)
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate
-            losses.append(self._step())
-            self.step += 1
-            if self.step % REPORT_STEPS == 0 or self.step == train.steps:
-                seconds = (time.monotonic() - began) / len(losses)
-                report = {"step": self.step, "loss": sum(losses) / len(losses), "rate": rate, "step_s": seconds}
-                with (self.folder / LOG).open("a") as log:
-                    log.write(json.dumps(report) + "\n")
-                yield report
-                losses, began = [], time.monotonic()
-            if self.step % CHECKPOINT_STEPS == 0 or self.step == train.steps:
-                self._save()
+        began, waited_s = time.monotonic(), 0.0
+        with closing(loader.batches(self.step)) as batches:
+            while self.step < train.steps:
+                rate = learning_rate(self.step, train)
+                for group in self.optimizer.param_groups:
+                    group["lr"] = rate
+                losses.append(self._step(next(batches)))
+                self.step += 1
+                if self.step % REPORT_STEPS == 0 or self.step == train.steps:
+                    report = {
+                        "step": self.step,
+                        "loss": sum(losses) / len(losses),
+                        "rate": rate,
+                        "step_s": (time.monotonic() - began) / len(losses),
+                        "data_s": (loader.wait_s - waited_s) / len(losses),
+                    }
+                    with (self.folder / LOG).open("a") as log:
+                        log.write(json.dumps(report) + "\n")
+                    yield report
+                    losses, began, waited_s = [], time.monotonic(), loader.wait_s
+                if self.step % CHECKPOINT_STEPS == 0 or self.step == train.steps:
+                    self._save()
 
-    def _batch(self) -> tuple[Tensor, Tensor, Tensor]:
+    def _batch(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Mixture (B, T, F, C) and stems (B, S, T, F, C) of the judged bins at unit level, and weights (B, T, F)."""
-        stft, batch = self.recipe.stft, self.sampler.draw()
+        stft = self.recipe.stft
         waves = torch.from_numpy(batch.stems)
         size, stems = waves.shape[:2]
         stem_spectra = spectra(waves.flatten(0, 1), stft, self.bins).unflatten(0, (size, stems))
@@ -114,10 +126,10 @@ class Trainer:
         weight[:, : self.recipe.train.warmup_frames] = 0.0
         return mixture / level[:, None, None, None], stem_spectra / level[:, None, None, None, None], weight
 
-    def _step(self) -> float:
+    def _step(self, batch: Batch) -> float:
         train, bins = self.recipe.train, self.recipe.stft.bins
-        mixture, stems, weight = self._batch()
-        choice = int(self.sampler.random.integers(len(train.chunks)))
+        mixture, stems, weight = self._batch(batch)
+        choice = int(generator(train.seed, self.step).integers(len(train.chunks)))
         masks = self.network(mixture[:, :, :bins].abs().permute(0, 3, 2, 1), chunk=train.chunks[choice] or None)
         masks = spread_high_band(masks.permute(0, 4, 1, 3, 2), len(self.bins))
         loss = separation_loss(masks, mixture, stems, weight, train.energy_weight)
@@ -143,7 +155,8 @@ class Trainer:
         if features is None:
             return
         bins = self.recipe.stft.bins
-        drawn = [features(self._batch()[0][:, :, :bins].abs().permute(0, 3, 2, 1)) for _ in range(CALIBRATION_BATCHES)]
+        mixtures = (self._batch(self.sampler.batch(step))[0] for step in range(CALIBRATION_BATCHES))
+        drawn = [features(mixture[:, :, :bins].abs().permute(0, 3, 2, 1)) for mixture in mixtures]
         logs = torch.cat([x.flatten(0, 1) for x in drawn])  # (frames, bins, channels)
         for network in (self.network, self.average):
             network.get_buffer("input_mean").copy_(logs.mean(dim=(0, 2)))
@@ -156,7 +169,6 @@ class Trainer:
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "random": json.dumps(self.sampler.random.bit_generator.state),
         }
         partial = self.folder / (CHECKPOINT + ".part")
         torch.save(state, partial)
@@ -180,4 +192,3 @@ class Trainer:
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.sampler.random.bit_generator.state = json.loads(state["random"])

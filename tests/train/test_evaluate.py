@@ -12,7 +12,7 @@ from rtsep.engine.processor import Processor
 from rtsep.engine.separator import Separator
 from rtsep.nn.constant import ConstantMask
 from rtsep.recipe import Stft
-from rtsep.train.data import HEADROOM, Song
+from rtsep.train.data import Song
 from rtsep.train.evaluate import (
     analyse,
     best_gain,
@@ -23,6 +23,7 @@ from rtsep.train.evaluate import (
     synthesise,
 )  # fmt: skip
 from rtsep.train.scores import Row
+from rtsep.train.store import INT16_PER_UNIT
 from rtsep.train_settings import DataSource
 from tests.engine.networks import Delayed
 
@@ -107,7 +108,7 @@ def rows_by_system(rows: Iterable[Row]) -> dict[tuple[str, str, str | None], Row
 
 def test_rows_of_a_network_that_only_turns_the_volume_down() -> None:
     stems = np.stack([noise(1, 50000), 3 * noise(2, 50000)])
-    audio = np.rint(stems * HEADROOM * 32767).astype(np.int16)
+    audio = np.rint(stems * INT16_PER_UNIT).astype(np.int16)
     song = Song("noise", audio, DataSource(folder="here", layout="stems"))
     network = ConstantMask(("vocals", "instrumental"), [0.1, 0.9])
     told = list(evaluate_song(network, song, STFT, [1, 0], ["standard", "low"]))
@@ -135,7 +136,7 @@ def test_rows_of_a_network_that_only_turns_the_volume_down() -> None:
 
 def test_of_a_silent_stem_only_the_level_is_told_and_the_others_are_judged_without_it() -> None:
     stems = np.stack([np.zeros((2, 90000), np.float32), noise(2, 90000)])
-    song = Song("quiet", np.rint(stems * HEADROOM * 32767).astype(np.int16), DataSource(folder="x", layout="stems"))
+    song = Song("quiet", np.rint(stems * INT16_PER_UNIT).astype(np.int16), DataSource(folder="x", layout="stems"))
     network = ConstantMask(("vocals", "instrumental"), [0.1, 0.9])
     rows = rows_by_system(evaluate_song(network, song, STFT, [1]))
     vocals, instrumental = rows["vocals", "K=1", "standard"], rows["instrumental", "K=1", "standard"]

@@ -22,7 +22,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def trainer(recipe: Path, run: Path) -> Trainer:
-    return Trainer(recipe, recipe.parent.parent, run)
+    return Trainer(recipe, [recipe.parent.parent], run)
 
 
 def test_a_toy_learns_and_its_run_holds_a_playable_bundle(recipe: Path, tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_batch(recipe: Path, tmp
 
 def test_the_network_learns_the_level_of_its_input_before_the_first_step(recipe: Path, tmp_path: Path) -> None:
     run = trainer(recipe, tmp_path / "run")
-    mixture = torch.cat([run._batch()[0] for _ in range(10)])
+    mixture = torch.cat([run._batch(run.sampler.batch(step))[0] for step in range(10)])
     features = run.network.features(mixture[:, :, :128].abs().permute(0, 3, 2, 1))  # type: ignore[operator]
     assert abs(features.mean().item()) < 0.5
     assert 0.5 < features.std().item() < 2.0
