@@ -204,14 +204,15 @@ class CropSampler:
                 self._note(crop, other)
 
     def _blend_vocals(self, crop: Crop, random: np.random.Generator) -> None:
-        """Make the vocals those of two singers, at any proportion, where they are known and true."""
+        """Make vocals that sound, are known and true those of two singers, at any proportion."""
         share = self.recipe.train.augment.vocal_blend_share
         if self.vocals is None or not self.vocals_pool or random.random() >= share:
             return
-        if crop.known[self.vocals] and crop.song.source.labels == "true":
+        first, true = crop.stems[self.vocals], crop.known[self.vocals] and crop.song.source.labels == "true"
+        if true and rms(first) > SILENCE_RMS:
             other = self._draw(self.vocals_pool.draw(random), random, slice(self.vocals, self.vocals + 1))
-            match_level(crop.stems[self.vocals], other.stems[0], random)
-            crop.stems[self.vocals] = augment.blend(crop.stems[self.vocals], other.stems[0], random.random())
+            match_level(first, other.stems[0], random)
+            crop.stems[self.vocals] = augment.blend(first, other.stems[0], random.random())
             self._note(crop, other)
 
     @staticmethod
