@@ -51,6 +51,39 @@ class DataSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError(f"add_vocals {self.add_vocals} must lie between 0 and 1")
 
 
+class Augment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How crops are varied, in this order (rtsep.train.augment). Shares are of crops or of stems; 0 leaves it out."""
+
+    speed_range: Annotated[float, Meta(ge=0, le=0.5)] = 0.0
+    """Every crop is played up to this share faster or slower, in pitch and tempo."""
+    remix_share: Share = 0.5
+    """Of the crops, how many are put together from stems of different songs."""
+    vocal_blend_share: Share = 0.0
+    """Of the crops, how many have another singer blended into the vocals, at any proportion."""
+    reverb_share: Share = 0.0
+    """Of the stems, how many are put into a room."""
+    equalizer_db: Annotated[float, Meta(ge=0, le=40)] = 0.0
+    """Every stem goes through a random equaliser of up to this much."""
+    gain_db: Annotated[float, Meta(ge=0, le=40)] = 4.0
+    """Every stem is made up to this much louder or softer."""
+    polarity_share: Share = 0.5
+    """Of the stems, how many are turned upside down."""
+    swap_share: Share = 0.5
+    """Of the stems, how many have left and right exchanged."""
+    drop_channel_share: Share = 0.0
+    """Of the stems, how many lose their left or their right."""
+    silence_share: Share = 0.0
+    """Of the crops, how many have one stem silenced for a random span."""
+    leave_out_share: Share = 0.0
+    """Of the crops, how many lose one stem, or all but one: with two stems, the mixture is one of them (identity)."""
+    mono_share: Share = 0.0
+    """Of the crops, how many are mono."""
+    mixup_share: Share = 0.0
+    """Of the crops, how many are laid over a second one, stem by stem, the weight drawn from Beta(0.4, 0.4)."""
+    codec_share: Share = 0.0
+    """Of the crops, how many have been MP3 or Vorbis."""
+
+
 class Losses(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Weights of the losses that are added up, formulas in `rtsep.train.losses` and `rtsep.train.waveforms`.
 
@@ -93,14 +126,6 @@ class Train(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     weight_decay: float = 0.01
     clip_norm: float = 1.0
     ema: float = 0.998
-    remix_share: float = 0.5
-    """Of the crops, how many are put together from stems of different songs."""
-    speed_range: float = 0.0
-    """Crops are played up to this share faster or slower, in pitch and tempo."""
-    equalizer_db: float = 0.0
-    """Every stem goes through a random equaliser of up to this much."""
-    silence_share: float = 0.0
-    """Of the crops, how many have one stem silenced for a random span."""
     chunks: tuple[int, ...] = (1,)
     """Frames the network takes at once, drawn anew each step; 0 is the whole crop."""
     accumulate: Count = 1
@@ -111,6 +136,7 @@ class Train(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     decay_power: Annotated[float, Meta(gt=0)] = 1.0
     """Of the polynomial; 1 is a straight line."""
     final_rate: float = 0.0
+    augment: Augment = Augment()
     losses: Losses = Losses(separation=1.0)
     auditory: bool = False
     """Let every auditory filter count the same in the losses on spectra, rather than every bin."""
@@ -126,9 +152,6 @@ class Train(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if not 0 <= self.warmup_frames < self.frames:
             raise ValueError(f"warmup_frames {self.warmup_frames} must be fewer than frames {self.frames}")
-        for name in ("remix_share", "speed_range", "silence_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} {getattr(self, name)} must lie between 0 and 1")
         if not self.chunks or min(self.chunks) < 0:
             raise ValueError(f"chunks {list(self.chunks)} must be frame counts, or 0 for the whole crop")
         if not self.latencies:

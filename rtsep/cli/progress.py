@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import Self
 
 TERMINAL_S = 0.2
 
 
 class ProgressLine:
-    """Share done and time left; on a terminal written over, a few times a second.
+    """Share done and time left; on a terminal written over, a few times a second, and gone at the end of `with`.
 
     Args:
         before: how much was done before it began, of what goes on.
@@ -19,6 +20,12 @@ class ProgressLine:
     def __init__(self, before: int = 0, lines_s: float | None = None) -> None:
         self._before, self._lines_s = before, lines_s
         self._began = self._last = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.clear()
 
     def show(self, said: str, done: int, total: int | None) -> None:
         """Tell it, unless that was done just now. `total`: None while it is not known."""

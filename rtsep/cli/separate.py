@@ -50,17 +50,15 @@ def separate(
     for number, (file, track) in enumerate(zip(files, track_names(files), strict=True), start=1):
         said = f"[{number}/{len(files)}] {track}" if len(files) > 1 else track
         began = time.perf_counter()
-        line = ProgressLine()
         try:
-            result = split_file(file, out / track, separator, partial(line.show, said))
+            with ProgressLine() as line:
+                result = split_file(file, out / track, separator, partial(line.show, said))
         except RtsepError as error:
             failed += 1
-            line.clear()
             print(f"rtsep: {error}", file=sys.stderr)
             if json:
                 _print_json({"file": str(file), "error": str(error)})
             continue
-        line.clear()
         for note in result.notes:
             print(f"rtsep: {note}", file=sys.stderr)
         if json:

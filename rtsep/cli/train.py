@@ -18,8 +18,10 @@ from rtsep.errors import RtsepError, UsageError
 if TYPE_CHECKING:
     import torch
 
+    from rtsep.train.log import Report
     from rtsep.train.loop import Trainer
 
+SCORE = "over_gain_db/"
 LINES_S = 60.0
 """Where nobody watches a terminal, a line so often."""
 
@@ -67,25 +69,16 @@ def train(
     torch.set_num_threads(threads)
     folder = out or Path("runs") / recipe.resolve().parent.name
     bundle = find_bundle(init) if init else None
-    line = ProgressLine(lines_s=LINES_S)
-    trainer = Trainer(
-        *(recipe, data, folder),
-        resume=resume,
-        init=bundle,
-        device=device,
-        tensorboard=tensorboard,
-        progress=partial(line.show, "decoding songs"),
-    )
-    line.clear()
+    with ProgressLine(lines_s=LINES_S) as line:
+        trainer = Trainer(
+            *(recipe, data, folder),
+            resume=resume,
+            init=bundle,
+            device=device,
+            tensorboard=tensorboard,
+            progress=partial(line.show, "decoding songs"),
+        )
     _follow(trainer, folder, device)
-
-
-def _tell_data(trainer: Trainer) -> None:
-    training, *held_out = trainer.found
-    print(training, file=sys.stderr)
-    for report in held_out:
-        if any(of.skipped for of in report.sources):
-            print(f"held out:\n{report}", file=sys.stderr)
 
 
 def _device(compute: str) -> torch.device:
@@ -103,35 +96,43 @@ def _device(compute: str) -> torch.device:
 
 def _follow(trainer: Trainer, folder: Path, device: torch.device) -> None:
     """Train to the end; process 0 tells how it goes."""
-    last, tells = trainer.recipe.train.steps, trainer.processes.first
-    if tells:
-        _tell_data(trainer)
-        place = f"step {trainer.step} of {last}" if trainer.step else f"{last} steps"
-        share = f", {trainer.processes.count} processes" if trainer.processes.count > 1 else ""
-        print(f"rtsep: {place} into {folder} on {device}{share}", file=sys.stderr, flush=True)
-    line = ProgressLine(trainer.step, LINES_S)
-    for report in trainer.run():
-        step = int(report["step"])
-        if not tells:
-            continue
-        if "loss" in report:
-            said = (
-                f"step {step}/{last}  loss {report['loss']:.4f}  rate {report['rate']:.2e}  "
-                f"{report['step_s']:.2f} s a step, {report['data_s'] / report['step_s']:.0%} of it for data"
-            )
-            line.show(said, step, last)
-        else:
-            line.clear()
-            scores = (
-                f"{name.partition('/')[2]} {value:.2f}"
-                for name, value in report.items()
-                if name.startswith("over_gain_db/")
-            )
-            print(
-                f"step {step}: dB over the best gain: {', '.join(scores) or 'nothing sounds'}",
-                file=sys.stderr,
-                flush=True,
-            )
-    if tells:
-        line.clear()
-        print(folder / "bundle")
+    last = trainer.recipe.train.steps
+    if not trainer.processes.first:
+        for _ in trainer.run():
+            pass
+        return
+    _tell_data(trainer)
+    place = f"step {trainer.step} of {last}" if trainer.step else f"{last} steps"
+    share = f", {trainer.processes.count} processes" if trainer.processes.count > 1 else ""
+    _tell(f"rtsep: {place} into {folder} on {device}{share}")
+    with ProgressLine(trainer.step, LINES_S) as line:
+        for report in trainer.run():
+            step = int(report["step"])
+            if "loss" in report:
+                said = (
+                    f"step {step}/{last}  loss {report['loss']:.4f}  rate {report['rate']:.2e}  "
+                    f"{report['step_s']:.2f} s a step, {report['data_s'] / report['step_s']:.0%} of it for data"
+                )
+                line.show(said, step, last)
+            else:
+                line.clear()
+                _tell(f"step {step}: dB over the best gain: {_scores(report) or 'nothing sounds'}")
+    print(folder / "bundle")
+
+
+def _tell_data(trainer: Trainer) -> None:
+    training, *held_out = trainer.found
+    _tell(str(training))
+    for report in held_out:
+        if any(of.skipped for of in report.sources):
+            _tell(f"held out:\n{report}")
+
+
+def _scores(report: Report) -> str:
+    """`vocals 5.21, instrumental 3.30`."""
+    scores = {name.removeprefix(SCORE): value for name, value in report.items() if name.startswith(SCORE)}
+    return ", ".join(f"{stem} {value:.2f}" for stem, value in scores.items())
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

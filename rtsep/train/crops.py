@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from rtsep.errors import RtsepError
 from rtsep.recipe import Recipe
-from rtsep.train.augment import change_speed, equalize, longest_crop, silence_span
+from rtsep.train import augment
+from rtsep.train.augment import longest_crop
 from rtsep.train.data import SILENCE_RMS, Song
 from rtsep.train.magnitudes import largest_magnitude
 
@@ -24,6 +25,8 @@ Float32 = NDArray[np.float32]
 
 ADD_VOCALS = 0.98  # of the crops of instrumentals, as the frame transformer was trained
 TRIES = 50  # for a place of a song that sounds
+MIXUP = (0.4, 0.4)
+"""Of the beta distribution that the weights of two mixes laid over each other come from: mostly one is faint."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ def crop_samples(recipe: Recipe) -> int:
 
 def shortest_song(recipe: Recipe) -> int:
     """Samples that a song must have, so that a crop can be drawn of it at every speed."""
-    return longest_crop(crop_samples(recipe), 1 + recipe.train.speed_range)
+    return longest_crop(crop_samples(recipe), 1 + recipe.train.augment.speed_range)
 
 
 def generator(seed: int, step: int, *place: int) -> np.random.Generator:
@@ -114,12 +117,25 @@ class CropSampler:
 
     def crop(self, step: int, index: int) -> Crop:
         """The crop at place `index` of the batch of a step."""
-        random = generator(self.seed, step, index)
+        random, settings = generator(self.seed, step, index), self.recipe.train.augment
+        crop = self._mix(random)
+        if random.random() < settings.mixup_share:
+            other = self._mix(random)
+            match_level(crop.stems, other.stems, random)
+            crop.stems = augment.blend(crop.stems, other.stems, random.beta(*MIXUP))
+            crop.known &= other.known
+            self._note(crop, other)
+        crop.stems = augment.publish(crop.stems, settings, random, self.recipe.stft.sample_rate)
+        self._set_level(crop, random)
+        return crop
+
+    def _mix(self, random: np.random.Generator) -> Crop:
+        """What is played together, recorded and mixed; see `rtsep.train.augment` for the order."""
         crop = self._draw(self.pool.draw(random), random)
         self._add_vocals(crop, random)
         self._remix(crop, random)
+        self._blend_vocals(crop, random)
         self._augment(crop, random)
-        self._set_level(crop, random)
         return crop
 
     def _donors(self, songs: list[Song], stem: int) -> Pool:
@@ -133,7 +149,7 @@ class CropSampler:
 
     def _draw(self, song: Song, random: np.random.Generator, stems: slice = slice(None)) -> Crop:
         """Some stems, or all, of a place of the song that sounds, at a speed of its own."""
-        stft, speed_range = self.recipe.stft, self.recipe.train.speed_range
+        stft, speed_range = self.recipe.stft, self.recipe.train.augment.speed_range
         speed = random.uniform(1 - speed_range, 1 + speed_range)
         length = longest_crop(self.samples, speed)
         for _ in range(TRIES):
@@ -143,7 +159,7 @@ class CropSampler:
         bandwidth_hz = min((song.source.bandwidth_hz or stft.sample_rate / 2) * speed, stft.sample_rate / 2)
         return Crop(
             song,
-            change_speed(place[stems], speed, self.samples),
+            augment.change_speed(place[stems], speed, self.samples),
             np.array(song.known or [True] * len(place))[stems],
             int(bandwidth_hz / stft.sample_rate * stft.n_fft) + 1,
             song.peak,
@@ -174,7 +190,8 @@ class CropSampler:
         An instrumental has been put together already, and a teacher's stems are learnt in their own mixture.
         """
         source, kind = crop.song.source, crop.song.kind
-        if kind == "instrumental" or source.labels == "teacher" or random.random() >= self.recipe.train.remix_share:
+        share = self.recipe.train.augment.remix_share
+        if kind == "instrumental" or source.labels == "teacher" or random.random() >= share:
             return
         whole = bool(crop.known.all())
         reference = crop.stems[0] if whole else crop.stems[~crop.known].sum(axis=0)
@@ -186,20 +203,25 @@ class CropSampler:
                 crop.stems[index] = other.stems[0]
                 self._note(crop, other)
 
+    def _blend_vocals(self, crop: Crop, random: np.random.Generator) -> None:
+        """Make vocals that sound, are known and true those of two singers, at any proportion."""
+        share = self.recipe.train.augment.vocal_blend_share
+        if self.vocals is None or not self.vocals_pool or random.random() >= share:
+            return
+        first, true = crop.stems[self.vocals], crop.known[self.vocals] and crop.song.source.labels == "true"
+        if true and rms(first) > SILENCE_RMS:
+            other = self._draw(self.vocals_pool.draw(random), random, slice(self.vocals, self.vocals + 1))
+            match_level(first, other.stems[0], random)
+            crop.stems[self.vocals] = augment.blend(first, other.stems[0], random.random())
+            self._note(crop, other)
+
     @staticmethod
     def _note(crop: Crop, other: Crop) -> None:
         crop.top_bin, crop.peak = min(crop.top_bin, other.top_bin), max(crop.peak, other.peak)
 
     def _augment(self, crop: Crop, random: np.random.Generator) -> None:
-        train, rate, stems = self.recipe.train, self.recipe.stft.sample_rate, crop.stems
-        if train.silence_share and random.random() < train.silence_share:
-            silence_span(stems[random.integers(len(stems))], random, rate)
-        for stem in stems:
-            if train.equalizer_db:
-                stem[:] = equalize(stem, random, train.equalizer_db, rate)
-            stem *= 10 ** (random.uniform(-4, 4) / 20) * random.choice((-1, 1))
-            if random.random() < 0.5:
-                stem[:] = stem[::-1].copy()
+        settings, rate = self.recipe.train.augment, self.recipe.stft.sample_rate
+        crop.stems = augment.record_and_mix(crop.stems, settings, random, rate)
 
     def _set_level(self, crop: Crop, random: np.random.Generator) -> None:
         mixture, stft = crop.stems.sum(axis=0), self.recipe.stft

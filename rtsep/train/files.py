@@ -16,14 +16,14 @@ from rtsep.errors import RtsepError
 
 
 @contextmanager
-def refusals_told(path: Path) -> Iterator[None]:
-    """RtsepError, naming the path, in place of an OSError."""
+def refusals_told(path: Path, error_type: type[RtsepError] = RtsepError) -> Iterator[None]:
+    """One line that names the path in place of an OSError."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise RtsepError(f"no room left to write {path}: free some space, then go on with --resume") from error
-        raise RtsepError(f"cannot write {path}: {error.strerror or error}") from error
+            raise error_type(f"no room left to write {path}: free some space or choose another folder") from error
+        raise error_type(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def write_atomically(path: Path, content: bytes | memoryview) -> None:

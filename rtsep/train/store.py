@@ -7,7 +7,6 @@ agree, a song is decoded anew. No file stays open between two readings, so that 
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import re
@@ -26,6 +25,7 @@ from numpy.typing import NDArray
 
 from rtsep.errors import RtsepError
 from rtsep.train.decode import Decoder
+from rtsep.train.files import refusals_told
 from rtsep.train.magnitudes import PeakMeter
 
 HEADROOM = 0.5  # of full scale: a decoded stem may exceed it
@@ -84,7 +84,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        with _told(folder):
+        with refusals_told(folder, CacheError):
             folder.mkdir(parents=True, exist_ok=True)
             for part in folder.glob(".*.part"):
                 with suppress(FileNotFoundError):  # finished meanwhile
@@ -110,7 +110,7 @@ class Store:
         self, samples: Path, manifest: Path, identity: tuple[str, ...], stems: tuple[str, ...], decoder: Decoder
     ) -> Manifest:
         length, energy, crc, meter = 0, 0.0, 0, PeakMeter()
-        with _unfinished(samples) as part, _told(samples):
+        with _unfinished(samples) as part, refusals_told(samples, CacheError):
             manifest.unlink(missing_ok=True)
             with part.open("xb") as file:
                 for block in decoder.blocks():
@@ -157,7 +157,7 @@ def _read_manifest(manifest: Path, samples: Path, stems: tuple[str, ...]) -> Man
 
 
 def _write_manifest(path: Path, manifest: Manifest) -> None:
-    with _unfinished(path) as part, _told(path):
+    with _unfinished(path) as part, refusals_told(path, CacheError):
         with part.open("xb") as file:
             file.write(msgspec.json.encode(manifest))
             file.flush()
@@ -181,16 +181,3 @@ def _unfinished(path: Path) -> Iterator[Path]:
         yield part
     finally:
         part.unlink(missing_ok=True)
-
-
-@contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """What the disk refuses, as one line."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise CacheError(
-                f"no room left to decode songs into {path.parent}: free some space or choose another folder"
-            ) from error
-        raise CacheError(f"cannot write {path}: {error.strerror or error}") from error

@@ -12,14 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-import torch
 from numpy.typing import NDArray
 
 from rtsep.dsp.spectrogram import BandEnergies, draw
 from rtsep.nn.contract import StreamingNetwork
 from rtsep.recipe import Stft
 from rtsep.train.data import Song
-from rtsep.train.evaluate import SILENT_RMS, analyse, best_gain, energy, sdr_db, synthesise
+from rtsep.train.evaluate import analyse, best_gain, is_silent, network_masks, sdr_db, synthesise
 from rtsep.train.files import refusals_told, write_atomically
 from rtsep.train.processes import Processes
 
@@ -45,17 +44,19 @@ class Validation:
         return len(self._songs) > 0
 
     def run(self, network: StreamingNetwork, step: int) -> dict[str, float]:
-        """SDR over that of the best constant gain, in dB: means over the songs in which a stem sounds, one a stem, and
-        the mean of these as `over_gain_db`. Empty if nothing sounds."""
+        """SDR over that of the best constant gain, in dB: means over the songs in which a stem is known and sounds, one
+        a stem, and the mean of these as `over_gain_db`. Empty if nothing sounds."""
         found: list[tuple[str, float]] = []
         for index in self._processes.share(len(self._songs)):
             song = self._songs[index]
             stems = song.segment(0, min(song.samples, self._samples))
             mixture = stems.sum(axis=0)
             frames = analyse(mixture, self._stft)
-            estimates = synthesise(frames, self._masks(network, frames), mixture.shape[1], self._stft)
-            for stem, reference, estimate in zip(network.stems, stems, estimates, strict=True):
-                if energy(reference) / reference.size >= SILENT_RMS**2:
+            masks = network_masks(network, frames, CHUNK, self._processes.device)
+            estimates = synthesise(frames, masks, mixture.shape[1], self._stft)
+            known = song.known or (True,) * len(stems)
+            for stem, told, reference, estimate in zip(network.stems, known, stems, estimates, strict=True):
+                if told and not is_silent(reference):
                     gained = best_gain(mixture, reference) * mixture
                     found.append((stem, sdr_db(reference, estimate) - sdr_db(reference, gained)))
             if index == 0:
@@ -65,12 +66,6 @@ class Validation:
             by_stem.setdefault(stem, []).append(score_db)
         means = {f"over_gain_db/{stem}": statistics.fmean(scores) for stem, scores in by_stem.items()}
         return {"over_gain_db": statistics.fmean(means.values())} | means if means else {}
-
-    def _masks(self, network: StreamingNetwork, frames: NDArray[np.complex64]) -> Float32:
-        """(T, C, bins) -> (S, C, F + 1, T), computed where the network is."""
-        magnitudes = torch.from_numpy(np.abs(frames[:, :, : network.bins]).transpose(1, 2, 0))
-        with torch.inference_mode():
-            return network(magnitudes[None].to(self._processes.device), chunk=CHUNK)[0].cpu().numpy()
 
     def _keep_clip(self, step: int, stem: str, mixture: Float32, reference: Float32, estimate: Float32) -> None:
         rate = self._stft.sample_rate

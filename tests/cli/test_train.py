@@ -31,7 +31,11 @@ def test_a_run_tells_where_it_goes_what_it_scores_and_where_it_lies(
     said = capsys.readouterr()
     assert said.err.count("\n") == 1 and "--resume" in said.err
     assert main([*words, "--compute", "cpu", "--resume"]) == 0
-    assert capsys.readouterr().err == f"rtsep: step 2 of 2 into {tmp_path / 'run'} on cpu\n"
+    *found, last = capsys.readouterr().err.splitlines()
+    assert last == f"rtsep: step 2 of 2 into {tmp_path / 'run'} on cpu"
+    assert [line.split()[:3] for line in found] == [
+        ["source", "layout", "songs"], ["songs", "stems", "1"], ["duets", "pairs", "1"]
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import soundfile
 from rtsep.recipe import Recipe
 from rtsep.train.data import Song, load_songs
 from rtsep.train.report import DataReport
-from rtsep.train_settings import DataSource, Train
+from rtsep.train_settings import Augment, DataSource, Train
 
 RATE = 44100
 TWO = ("vocals", "instrumental")
@@ -67,11 +67,10 @@ def spectrum(sound: np.ndarray, n_fft: int = 2048, hop: int = 1024) -> np.ndarra
 
 
 def make_recipe(*sources: DataSource, stems: tuple[str, ...] = TWO, **train: Any) -> Recipe:
-    """Crops of 8192 samples, two a step."""
-    settings = {"frames": 5, "warmup_frames": 0, "batch": 2, "seed": 5} | train
-    return Recipe(
-        name="test", network="rtsep.nn.constant:ConstantMask", stems=stems, train=Train(data=sources, **settings)
-    )
+    """Crops of 8192 samples, two a step. `train`: keys of [train] and of [train.augment]."""
+    augment = Augment(**{name: train.pop(name) for name in Augment.__struct_fields__ if name in train})
+    settings = Train(data=sources, augment=augment, **{"frames": 5, "warmup_frames": 0, "batch": 2, "seed": 5} | train)
+    return Recipe(name="test", network="rtsep.nn.constant:ConstantMask", stems=stems, train=settings)
 
 
 def load(recipe: Recipe, root: Path, held_out: bool = False, **options: Any) -> tuple[dict[str, Song], DataReport]:

@@ -11,11 +11,12 @@ from rtsep.train.crops import Crop, CropSampler, Pool, generator, rms, shortest_
 from rtsep.train.data import Song
 from rtsep.train.magnitudes import PeakMeter, largest_magnitude
 from rtsep.train.store import INT16_PER_UNIT
-from rtsep.train_settings import DataSource
+from rtsep.train_settings import Augment, DataSource
 from tests.train.sounds import FOUR, make_recipe, noise, tone
 
 STEMS = DataSource(folder="a", layout="stems")
 SAMPLES = 30_011
+PLACES = ((300, 900), (350, 950))
 
 
 def song(source: DataSource, stems: Sequence[np.ndarray], **settings: object) -> Song:
@@ -100,6 +101,46 @@ def test_remixes_keep_the_first_stem_and_change_the_others() -> None:
         first, second = (max((300, 350, 900, 950), key=lambda hz: level_at(stem, hz)) for stem in crop.stems)
         pairs.add((first, second))
     assert pairs == {(300, 350), (300, 950), (900, 350), (900, 950)}
+
+
+def test_crops_are_as_good_with_every_augmentation_at_once() -> None:
+    shares = {name: 0.5 for name in Augment.__struct_fields__ if name.endswith("_share")}
+    recipe = make_recipe(STEMS, speed_range=0.1, equalizer_db=6.0, gain_db=6.0, **shares)
+    songs = [song(STEMS, [noise(1), noise(2)]), song(STEMS, [noise(3), noise(4)])]
+    drawn, again = (crops(CropSampler(recipe, songs, 9)) for _ in range(2))
+    for crop, other in zip(drawn, again, strict=True):
+        assert crop.stems.shape == (2, 2, 8192) and crop.stems.dtype == np.float32
+        assert np.isfinite(crop.stems).all() and np.abs(crop.stems).max() < 8
+        np.testing.assert_array_equal(crop.stems, other.stems)
+    assert sum(bool((~crop.stems.any(axis=(1, 2))).any()) for crop in drawn) > 2
+    assert sum(np.array_equal(crop.stems[:, 0], crop.stems[:, 1]) for crop in drawn) > 2
+
+
+def test_a_second_voice_joins_the_first_and_the_rest_stays() -> None:
+    songs = [song(STEMS, [tone(hz), tone(hz + 50)]) for hz in (300, 900)]
+    sampler = plain(CropSampler(make_recipe(STEMS, remix_share=0.0, vocal_blend_share=1.0), songs, 1))
+    duets = 0
+    for crop in crops(sampler):
+        own = 300 if crop.song is songs[0] else 900
+        assert level_at(crop.stems[1], own + 50) == pytest.approx(0.2, abs=0.01)
+        first, second = level_at(crop.stems[0], own), level_at(crop.stems[0], 1200 - own)
+        assert first < 0.21 or second < 0.01
+        duets += min(first, second) > 0.02
+    assert duets > 4
+
+
+def test_two_mixes_are_laid_over_each_other_stem_by_stem() -> None:
+    partial = song(STEMS, [tone(300), tone(350)], known=(True, False))
+    whole = song(STEMS, [tone(900), tone(950)])
+    sampler = plain(CropSampler(make_recipe(STEMS, remix_share=0.0, mixup_share=1.0), [partial, whole], 1))
+    both = 0
+    for crop in crops(sampler):
+        vocals, rest = ([level_at(stem, hz) for hz in hertz] for stem, hertz in zip(crop.stems, PLACES, strict=True))
+        assert rest == pytest.approx(vocals, abs=0.01)
+        if min(vocals) > 0.02:
+            both += 1
+            assert crop.known.tolist() == [True, False]
+    assert both > 2
 
 
 def test_the_rest_of_a_song_that_tells_vocals_only_stays_whole() -> None:
