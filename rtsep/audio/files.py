@@ -124,8 +124,8 @@ def open_audio(path: Path | str, stream: int = 0) -> AudioReader:
             raise RtsepError(f"{path} is a folder; name the audio files in it")
         if path.exists() and not path.is_file():
             raise RtsepError(f"{path} is not a regular file")
-        with path.open("rb") as stream:
-            head = stream.read(16)
+        with path.open("rb") as file:
+            head = file.read(16)
     except FileNotFoundError:
         raise RtsepError(f"{path} does not exist") from None
     except OSError as error:

@@ -106,8 +106,9 @@ class CropSampler:
             raise RtsepError("the recipe's sources hold nothing to begin a crop with: name some in [[train.data]]")
         self.stem_pools = [self._donors(songs, stem) for stem in range(len(recipe.stems))]
         self.vocals_pool = Pool(song for song in songs if song.kind == "vocals")
-        if self.vocals is not None and not self.vocals_pool:
-            self.vocals_pool = self.stem_pools[self.vocals]
+        if self.vocals is None:
+            return
+        self.vocals_pool = self.vocals_pool or self.stem_pools[self.vocals]
         if not self.vocals_pool and any(self._added_share(song) for song in songs):
             raise RtsepError("there are no vocals to add to the instrumentals: name a source with layout 'vocals'")
 

@@ -26,6 +26,7 @@ BLOCK_SAMPLES = 5 * ENGINE_RATE
 ALIGNMENT_SAMPLES = 20 * ENGINE_RATE
 """So much of both is compared to find how a mixture and its instrumental lie to each other."""
 LARGEST_DELAY_SAMPLES = 5 * ENGINE_RATE
+LEAST_LIKENESS = 0.1  # of the correlation: below it a delay is chance
 
 
 @dataclass(frozen=True)
@@ -134,12 +135,19 @@ class Decoder:
 
 
 def delay_samples(first: Float32, second: Float32) -> int:
-    """By how many samples the sound of `second` (2, n) comes later than that of `first`, from their correlation."""
+    """By how many samples the sound of `second` (2, n) comes later than that of `first`, from their correlation.
+
+    0 where they have nothing in common: one of them may be silent as yet.
+    """
     longest = max(first.shape[1], second.shape[1])
     if not longest:
         return 0
     size = 1 << (2 * longest).bit_length()
-    spectra = [np.fft.rfft(x.sum(axis=0), size) for x in (first, second)]
+    mono = [x.sum(axis=0, dtype=np.float64) for x in (first, second)]
+    spectra = [np.fft.rfft(x, size) for x in mono]
     correlation = np.fft.irfft(spectra[0].conj() * spectra[1], size)
     limit = min(LARGEST_DELAY_SAMPLES, longest)
-    return int(np.argmax(np.concatenate([correlation[size - limit :], correlation[: limit + 1]]))) - limit
+    delays = np.concatenate([correlation[size - limit :], correlation[: limit + 1]])
+    best = int(np.argmax(delays))
+    least = LEAST_LIKENESS * np.sqrt(np.vdot(mono[0], mono[0]) * np.vdot(mono[1], mono[1]))
+    return best - limit if delays[best] > least else 0
