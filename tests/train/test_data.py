@@ -1,6 +1,5 @@
 """Training material: what is found, what is skipped and why, how it is decoded."""
 
-import re
 import tracemalloc
 from pathlib import Path
 
@@ -27,7 +26,6 @@ from tests.train.sounds import (
     write_stem_mp4,
 )  # fmt: skip
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "training-data.md"
 STEMS = DataSource(folder="songs", layout="stems")
 
 
@@ -214,12 +212,3 @@ def test_a_segment_takes_the_memory_of_a_segment_however_long_the_song_is(tmp_pa
         assert tracemalloc.get_traced_memory()[1] < 3 * 2 * 2 * 44100 * 4
     finally:
         tracemalloc.stop()
-
-
-def test_the_sources_in_the_document_are_valid(tmp_path: Path) -> None:
-    blocks = re.findall(r"^```toml\n(.*?)^```", DOCUMENT.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 2
-    for block in blocks:
-        path = tmp_path / "recipe.toml"
-        path.write_text('name = "x"\nnetwork = "a:b"\nstems = ["vocals", "instrumental"]\n' + block)
-        assert len(load_recipe(path).train.data) >= 2
