@@ -10,6 +10,8 @@ from msgspec.structs import astuple
 
 Count = Annotated[int, Meta(ge=1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
+Positive = Annotated[float, Meta(gt=0)]
+NotNegative = Annotated[float, Meta(ge=0)]
 
 Layout = Literal["stems", "stem.mp4", "pairs", "instrumental", "vocals", "npz", "spleeter"]
 
@@ -27,11 +29,11 @@ class DataSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     layout: Layout
     table: str | None = None
     """Spleeter's CSV or JSON, relative to a `--data` directory."""
-    weight: float = 1.0
+    weight: NotNegative = 1.0
     """How often crops are drawn from here, against the other sources."""
     holdout: tuple[str, ...] = ()
     """Songs whose name begins with one of these words are kept for evaluation."""
-    bandwidth_hz: float | None = None
+    bandwidth_hz: Positive | None = None
     """Above it the material is empty, and nothing is learnt from it there."""
     labels: Literal["true", "teacher"] = "true"
     """Who told the stems. Those that another separator told are learnt in their own mixture only: put together with
@@ -39,16 +41,12 @@ class DataSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     level: Literal["random", "peak"] = "random"
     """Of a crop: drawn at random; or, as the frame transformer was trained, its spectrum divided by the largest
     magnitude of the instrumental song, of the vocals' song and of the crop itself."""
-    add_vocals: float | None = None
+    add_vocals: Share | None = None
     """Of the crops, how many get vocals of another song; left out: 0.98 of an instrumental song's, no others."""
 
     def __post_init__(self) -> None:
         if (self.layout == "spleeter") != (self.table is not None):
             raise ValueError(f"layout {self.layout!r}: table is for layout 'spleeter', which needs it")
-        if not 0 <= self.weight < float("inf"):
-            raise ValueError(f"weight {self.weight} must not be negative")
-        if self.add_vocals is not None and not 0 <= self.add_vocals <= 1:
-            raise ValueError(f"add_vocals {self.add_vocals} must lie between 0 and 1")
 
 
 class Augment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -118,14 +116,15 @@ class Train(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     frames: Count = 224
     warmup_frames: int = 24
     """Frames at the start of a crop in which nothing is judged: there the network has no past yet."""
-    learning_rate: float = 1.2e-3
-    warmup_steps: int = 100
+    learning_rate: Positive = 1.2e-3
+    warmup_steps: Annotated[int, Meta(ge=0)] = 100
     """Steps over which the rate rises, in a straight line."""
     decay_share: Share = 0.3
     """Of the steps: over the last of them the rate falls to `final_rate`."""
-    weight_decay: float = 0.01
-    clip_norm: float = 1.0
-    ema: float = 0.998
+    weight_decay: NotNegative = 0.01
+    clip_norm: Positive = 1.0
+    ema: Share = 0.998
+    """Of the averaged weights, how much stays at every step."""
     chunks: tuple[int, ...] = (1,)
     """Frames the network takes at once, drawn anew each step; 0 is the whole crop."""
     accumulate: Count = 1
@@ -133,9 +132,9 @@ class Train(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Of the network's products and activations; weights, masks and losses are always fp32."""
     decay: Literal["polynomial", "cosine"] = "polynomial"
-    decay_power: Annotated[float, Meta(gt=0)] = 1.0
+    decay_power: Positive = 1.0
     """Of the polynomial; 1 is a straight line."""
-    final_rate: float = 0.0
+    final_rate: NotNegative = 0.0
     augment: Augment = Augment()
     losses: Losses = Losses(separation=1.0)
     auditory: bool = False
@@ -146,7 +145,7 @@ class Train(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Modes of synthesis for the losses on waveforms, drawn anew each step."""
     validate_steps: Annotated[int, Meta(ge=0)] = 500
     """The held-out songs are scored after every so many; 0 is never."""
-    validate_s: Annotated[float, Meta(gt=0)] = 30.0
+    validate_s: Positive = 30.0
     """How much of each held-out song is scored then, from its beginning."""
 
     def __post_init__(self) -> None:
@@ -156,8 +155,8 @@ class Train(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError(f"chunks {list(self.chunks)} must be frame counts, or 0 for the whole crop")
         if not self.latencies:
             raise ValueError("latencies must name one mode of synthesis or more")
-        if not 0 <= self.final_rate <= self.learning_rate:
-            raise ValueError(f"final_rate {self.final_rate} must lie between 0 and learning_rate {self.learning_rate}")
+        if self.final_rate > self.learning_rate:
+            raise ValueError(f"final_rate {self.final_rate} must not exceed learning_rate {self.learning_rate}")
         edges_hz = [from_hz for from_hz, _ in self.band_weights]
         if edges_hz != sorted(set(edges_hz)) or any(not 0 < weight < math.inf for _, weight in self.band_weights):
             raise ValueError("band_weights must be pairs of Hz, rising, and a weight above 0")
