@@ -70,7 +70,7 @@ def change_speed(crop: Float32, speed: float, samples: int) -> Float32:
 
 def blend(first: Float32, second: Float32, share: float) -> Float32:
     """`share` of the first and the rest of the second."""
-    return share * first + (1 - share) * second
+    return (share * first + (1 - share) * second).astype(np.float32, copy=False)
 
 
 def reverberate(crop: Float32, random: np.random.Generator, share: float, sample_rate: int) -> Float32:

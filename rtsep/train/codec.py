@@ -46,4 +46,4 @@ def _round_trip(stem: Float32, file_format: str, compression: float, sample_rate
             file.write(np.ascontiguousarray(stem[:, start : start + WRITE_SAMPLES].T))
     buffer.seek(0)
     decoded, _ = soundfile.read(buffer, frames=stem.shape[1], dtype="float32", always_2d=True, fill_value=0.0)
-    return np.ascontiguousarray(decoded.T)
+    return np.ascontiguousarray(decoded.T, np.float32)

@@ -153,9 +153,11 @@ class CropSampler:
         stft, speed_range = self.recipe.stft, self.recipe.train.augment.speed_range
         speed = random.uniform(1 - speed_range, 1 + speed_range)
         length = longest_crop(self.samples, speed)
-        for _ in range(TRIES):
+        tries_left = TRIES
+        while True:
             place = song.segment(int(random.integers(song.samples - length + 1)), length)
-            if rms(place.sum(axis=0)) > SILENCE_RMS:
+            tries_left -= 1
+            if rms(place.sum(axis=0)) > SILENCE_RMS or not tries_left:
                 break
         bandwidth_hz = min((song.source.bandwidth_hz or stft.sample_rate / 2) * speed, stft.sample_rate / 2)
         return Crop(

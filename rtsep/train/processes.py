@@ -85,9 +85,10 @@ class Processes:
             except RtsepError as error:
                 found[0] = error
         distributed.broadcast_object_list(found)
-        if isinstance(found[0], RtsepError):
-            raise found[0]
-        return found[0]
+        (result,) = found
+        if isinstance(result, RtsepError):
+            raise result
+        return result
 
     @contextmanager
     def one_ahead(self) -> Iterator[None]:

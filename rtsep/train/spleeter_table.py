@@ -91,17 +91,19 @@ def _rows(table: Path, folders: Sequence[Path], settings: Settings, held_out: bo
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, strict=True)
-            rows, columns = list(reader), [column for column in reader.fieldnames or () if column.endswith(PATH)]
+            names, rows = list(reader.fieldnames or ()), list(reader)
     except OSError as error:
         raise RtsepError(f"cannot read {table}: {error.strerror}") from error
     except (csv.Error, UnicodeDecodeError) as error:
         raise RtsepError(f"{table} is no CSV: {error}") from error
     mix = settings.mix_name + PATH
-    if settings.instrument_list is not None:
+    if settings.instrument_list is None:
+        columns = [name for name in names if name.endswith(PATH)]
+    else:
         columns = [mix, *(instrument + PATH for instrument in settings.instrument_list)]
-    missing = {mix, *columns} - set(reader.fieldnames or ())
+    missing = {mix, *columns} - set(names)
     if missing:
-        raise RtsepError(f"{table} has no column {min(missing)}; it has {', '.join(reader.fieldnames or ()) or 'none'}")
+        raise RtsepError(f"{table} has no column {min(missing)}; it has {', '.join(names) or 'none'}")
     cache = settings.validation_cache if held_out else settings.training_cache
     for number, row in enumerate(rows, start=2):
         if not row[mix]:

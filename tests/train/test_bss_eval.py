@@ -30,7 +30,13 @@ def wrong_estimates(stems: np.ndarray) -> np.ndarray:
 
 # museval 0.4.1: museval.metrics.bss_eval(stems, estimates, window=FRAME, hop=FRAME, filters_len=512,
 # framewise_filters=False, bsseval_sources_version=False) of the sounds above, 20 011 samples.
-MUSEVAL = np.zeros((4, 2, 5))
+NONE = np.nan
+MUSEVAL = [
+    [[11.153373, 11.298966, NONE, 11.328597, 11.314554], [11.44989, 11.293785, NONE, 11.392172, 11.410579]],
+    [[12.868891, 12.922246, NONE, 12.929167, 12.938583], [13.059315, 12.961393, NONE, 13.00475, 12.94516]],
+    [[15.951397, 16.083728, NONE, 16.097255, 16.02072], [16.243028, 16.058526, NONE, 16.097007, 16.170448]],
+    [[24.128233, 24.359196, NONE, 25.033334, 24.660566], [24.256273, 23.979617, NONE, 24.586417, 24.462417]],
+]
 
 
 def test_the_figures_are_those_of_museval() -> None:

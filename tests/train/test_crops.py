@@ -136,9 +136,9 @@ def test_two_mixes_are_laid_over_each_other_stem_by_stem() -> None:
     both = 0
     for crop in crops(sampler):
         vocals, rest = ([level_at(stem, hz) for hz in hertz] for stem, hertz in zip(crop.stems, PLACES, strict=True))
-        assert rest == pytest.approx(vocals, abs=0.01)
         if min(vocals) > 0.02:
             both += 1
+            assert rest == pytest.approx(vocals, abs=0.01)
             assert crop.known.tolist() == [True, False]
     assert both > 2
 

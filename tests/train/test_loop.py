@@ -97,6 +97,7 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_batch(recipe: Path, tmp
     assert saved["stems"].shape == (2, 2, 2, 4096 + 19 * 1024)
 
 
+@pytest.mark.filterwarnings("ignore:Full backward hook is firing")
 def test_a_gradient_that_is_not_a_number_never_reaches_the_weights(recipe: Path, tmp_path: Path) -> None:
     run = trainer(recipe, tmp_path / "run")
     run.network.register_full_backward_pre_hook(lambda _module, gradients: (gradients[0] * float("nan"),))
