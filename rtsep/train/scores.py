@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -43,7 +44,10 @@ class Row:
 
 
 def overall(rows: Iterable[Row]) -> list[Row]:
-    """A row for all songs of each folder, by stem, system and latency; songs in which the stem is silent left out."""
+    """A row for all songs of each folder, by stem, system and latency.
+
+    Left out are songs in which the stem is silent, and ratios without end, as of a mixture that is one stem.
+    """
     groups: dict[tuple[str, str, str, str | None], list[Row]] = {}
     for row in rows:
         groups.setdefault((row.folder, row.stem, row.system, row.latency), []).append(row)
@@ -52,7 +56,8 @@ def overall(rows: Iterable[Row]) -> list[Row]:
         sounding = [row for row in group if row.songs]
 
         def over(of: Callable[[list[float]], float], name: str, sounding: list[Row] = sounding) -> float | None:
-            values = [value for row in sounding if (value := getattr(row, name)) is not None]
+            told = [getattr(row, name) for row in sounding]
+            values = [value for value in told if value is not None and math.isfinite(value)]
             return of(values) if values else None
 
         mean, median = statistics.fmean, statistics.median

@@ -44,8 +44,8 @@ class Validation:
         return len(self._songs) > 0
 
     def run(self, network: StreamingNetwork, step: int) -> dict[str, float]:
-        """SDR over that of the best constant gain, in dB: means over the songs in which a stem is known and sounds, one
-        a stem, and the mean of these as `over_gain_db`. Empty if nothing sounds."""
+        """SDR over that of the best constant gain, in dB: means over the songs where a stem is known, sounds and does
+        not sound alone, one a stem, and the mean of these as `over_gain_db`. Empty if there are none."""
         found: list[tuple[str, float]] = []
         for index in self._processes.share(len(self._songs)):
             song = self._songs[index]
@@ -56,7 +56,7 @@ class Validation:
             estimates = synthesise(frames, masks, mixture.shape[1], self._stft)
             known = song.known or (True,) * len(stems)
             for stem, told, reference, estimate in zip(network.stems, known, stems, estimates, strict=True):
-                if told and not is_silent(reference):
+                if told and not is_silent(reference) and not is_silent(mixture - reference):
                     gained = best_gain(mixture, reference) * mixture
                     found.append((stem, sdr_db(reference, estimate) - sdr_db(reference, gained)))
             if index == 0:

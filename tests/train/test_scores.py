@@ -1,5 +1,6 @@
 """Means, medians and tables of rows that are known; and the card that they land in."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,6 +37,7 @@ def test_songs_are_averaged_and_their_frames_medians_too() -> None:
     assert (mean.folder, mean.song, mean.stem, mean.system, mean.latency) == ("here", None, "vocals", "K=1", "standard")
     assert mean.songs == 3
     assert (mean.sdr_db, mean.median_sdr_db, mean.median_isr_db, mean.pause_db) == (5.0, 5.5, 9.0, -25.0)
+    assert overall([*rows, replace(ROW, song="d", sdr_db=math.inf)])[0].sdr_db == 5.0
 
 
 def test_folders_stems_systems_and_latencies_are_kept_apart() -> None:
