@@ -31,7 +31,7 @@ MAY_USE = {
     "train": {"nn", "dsp", "audio", "recipe", "train_settings", "bundle"},
     "ui": {"player", "engine", "audio", "dsp"},
     "cli": {"ui", "player", "engine", "audio", "dsp", "nn", "train", "recipe", "bundle"},
-    "": {"engine", "bundle", "cli"},  # rtsep itself and `python -m rtsep`
+    "": {"engine", "bundle", "cli"},  # rtsep itself, `python -m rtsep` and `python -m rtsep.train`
 }
 FOR_ALL = {"errors", ""}
 
@@ -61,9 +61,9 @@ def dotted(path: Path) -> str:
 
 
 def room(module: str) -> str:
-    """`engine` of `rtsep.engine.worker`; empty for the package itself."""
+    """`engine` of `rtsep.engine.worker`; empty for the package itself and for what `python -m` starts."""
     parts = module.split(".")
-    return parts[1] if len(parts) > 1 and parts[1] != "__main__" else ""
+    return parts[1] if len(parts) > 1 and parts[-1] != "__main__" else ""
 
 
 def imports(path: Path) -> Iterator[tuple[str, bool, int]]:

@@ -113,23 +113,26 @@ class AudioReader:
         self.close()
 
 
-def open_audio(path: Path | str) -> AudioReader:
-    """Open an audio file for reading. Raises RtsepError (one line) for whatever is no readable audio file."""
+def open_audio(path: Path | str, stream: int = 0) -> AudioReader:
+    """Open an audio file for reading. Raises RtsepError (one line) for whatever is no readable audio file.
+
+    `stream` counts the sound streams of the file from 0; only containers such as MP4 hold more than one.
+    """
     path = Path(path)
     try:
         if path.is_dir():
             raise RtsepError(f"{path} is a folder; name the audio files in it")
         if path.exists() and not path.is_file():
             raise RtsepError(f"{path} is not a regular file")
-        with path.open("rb") as stream:
-            head = stream.read(16)
+        with path.open("rb") as file:
+            head = file.read(16)
     except FileNotFoundError:
         raise RtsepError(f"{path} does not exist") from None
     except OSError as error:
         raise RtsepError(f"{path} cannot be opened: {error.strerror or error}") from error
     if not head:
         raise RtsepError(f"{path} is empty (0 bytes)")
-    decoder = _decoder_for(path, head)
+    decoder = _decoder_for(path, head, stream)
     try:
         if decoder.sample_rate not in _RATES:
             raise RtsepError(f"{path}: its header says {decoder.sample_rate} Hz, which cannot be")
@@ -143,11 +146,13 @@ def open_audio(path: Path | str) -> AudioReader:
         raise
 
 
-def _decoder_for(path: Path, head: bytes) -> Decoder:
+def _decoder_for(path: Path, head: bytes, stream: int) -> Decoder:
     from rtsep.audio.pyav import AvDecoder, is_for_pyav
 
     if is_for_pyav(head):
-        return AvDecoder(path)
+        return AvDecoder(path, stream)
+    if stream:
+        raise RtsepError(f"{path} holds one sound stream, number {stream + 1} is not there")
     import soundfile
 
     from rtsep.audio.sndfile import SndfileDecoder, unreadable

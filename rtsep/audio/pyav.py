@@ -23,12 +23,13 @@ def is_for_pyav(head: bytes) -> bool:
 class AvDecoder:
     """One open file; the same interface as `SndfileDecoder`.
 
-    `frames` is what the container says until the end is met: exact for M4A, a guess for bare AAC.
+    `frames` is what the container says until the end is met: exact for M4A, a guess for bare AAC. `stream` counts the
+    sound streams of the file from 0: a stem file holds several.
     """
 
     ogg_order = False  # FFmpeg puts channels into WAV's order
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, stream: int = 0):
         try:
             import av
             from av.error import FFmpegError
@@ -46,18 +47,23 @@ class AvDecoder:
         if not self._container.streams.audio:
             self._container.close()
             raise RtsepError(f"{path} holds no sound")
-        stream = self._container.streams.audio[0]
-        self.sample_rate = int(stream.codec_context.sample_rate)
-        self.channels = int(stream.codec_context.channels)
+        there = len(self._container.streams.audio)
+        if stream >= there:
+            self._container.close()
+            raise RtsepError(f"{path} holds {there} sound streams, number {stream + 1} is not there")
+        self._stream = stream
+        sound = self._container.streams.audio[stream]
+        self.sample_rate = int(sound.codec_context.sample_rate)
+        self.channels = int(sound.codec_context.channels)
         # Bare AAC has no index and no times of its own: places in it are found by decoding from the start.
         self._indexed = self._container.format.name != "aac"
         self.frames: int | None = None
         self._limit: int | None = None
-        if stream.duration and stream.time_base:
-            self.frames = round(stream.duration * stream.time_base * self.sample_rate)
+        if sound.duration and sound.time_base:
+            self.frames = round(sound.duration * sound.time_base * self.sample_rate)
             if self._indexed:
                 self._limit = self.frames
-        self._origin = int((stream.start_time or 0) * (stream.time_base or 0) * self.sample_rate)
+        self._origin = int((sound.start_time or 0) * (sound.time_base or 0) * self.sample_rate)
         self._position = 0
         self._pending = np.empty((0, self.channels), dtype=np.float32)
         self._blocks = self._decode(0)
@@ -106,7 +112,7 @@ class AvDecoder:
                 self._container.close()
                 self._container = self._open_container()
             at: int | None = None if land > 0 else 0
-            for frame in self._container.decode(audio=0):
+            for frame in self._container.decode(audio=self._stream):
                 samples = self._samples(frame)
                 if at is None:
                     # Times of packets may be rounded to milliseconds (Matroska); one is enough, then count.

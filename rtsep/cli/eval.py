@@ -2,55 +2,66 @@
 
 from __future__ import annotations
 
-import json
-import statistics
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 from cyclopts import Parameter
 
 from rtsep.cli.arguments import Flag, Model
+from rtsep.cli.progress import ProgressLine
 from rtsep.engine.options import check_latency
 from rtsep.errors import RtsepError, UsageError
 
 if TYPE_CHECKING:
-    from rtsep.train.evaluate import Row
+    from rtsep.train.scores import Row
 
 
 def parse_chunks(text: str) -> list[int]:
     """`1,32,all` -> [1, 32, 0]. Raises UsageError."""
-    try:
-        chunks = [0 if part == "all" else int(part) for part in text.split(",")]
-    except ValueError:
-        chunks = [-1]
-    if "0" in text.split(",") or any(chunk < 0 for chunk in chunks):
+    parts = text.split(",")
+    if not all(part == "all" or (part.isdecimal() and int(part)) for part in parts):
         raise UsageError(f"--chunk {text}: expected frame counts and 'all' with commas between, such as 1,32,all")
-    return chunks
+    return [0 if part == "all" else int(part) for part in parts]
 
 
 def evaluate(
     model: Model = None,
     /,
     *,
-    data: Annotated[Path, Parameter(help="folder that holds the recipe's folders")],
-    chunk: Annotated[str, Parameter(help="frames a step; 'all' is the whole song")] = "1,32",
-    latency: Annotated[str, Parameter(help="standard, medium, low: modes of the synthesis")] = "standard",
-    context: Annotated[int | None, Parameter(help="cut the attention's context to so many frames")] = None,
-    cache: Annotated[Path, Parameter(help="where decoded songs are kept")] = Path("runs/cache"),
-    json_output: Annotated[Flag, Parameter(name="--json")] = False,
+    data: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative="", help="Folders of songs.")],
+    chunk: Annotated[str, Parameter(help="Frames a step; 'all' is the whole song.")] = "1,32",
+    latency: Annotated[str, Parameter(help="standard, medium, low: modes of the synthesis.")] = "standard",
+    context: Annotated[int | None, Parameter(help="Cut the attention's context to so many frames.")] = None,
+    card: Annotated[Flag, Parameter(help="Write the scores into the model's CARD.md too.")] = False,
+    cache: Annotated[Path, Parameter(help="Where decoded songs are kept.")] = Path("runs/cache"),
+    json_output: Annotated[Flag, Parameter(name="--json", help="A JSON object a row instead of tables.")] = False,
 ) -> None:
-    """Score a model on the held-out songs of its recipe: whole-song SDR of every stem, in dB."""
+    """Score a model on songs whose true stems are known: whole-song SDR and BSSEval v4 (museval), in dB.
+
+    A folder with songs in `test`, such as MUSDB18, gives all of these; any other gives the songs that the model's
+    recipe holds out. Beside the model stand the mixture, the best constant gain and the ideal ratio mask.
+    """
     chunks = parse_chunks(chunk)
-    latencies = [check_latency(mode) for mode in latency.split(",")]
+    latencies = list(dict.fromkeys(check_latency(mode) for mode in latency.split(",")))
+    if card and context is not None:
+        raise UsageError("--card tells of the model as it is: leave --context out")
+    if not data:
+        raise UsageError("--data: expected a folder or several")
     import torch
 
     from rtsep.bundle import find_bundle
-    from rtsep.train.data import load_songs
+    from rtsep.train.card import CARD_FILE, read_card, write_scores
     from rtsep.train.evaluate import evaluate_song
+    from rtsep.train.judged import songs_to_judge
+    from rtsep.train.scores import markdown, overall
 
     torch.set_num_threads(1)
     bundle = find_bundle(model)
+    if card:
+        read_card(bundle.path)  # what is wrong with it is said before hours of work
     network = bundle.load_network()
     if context is not None:
         if not 1 <= context <= network.context_frames:
@@ -58,43 +69,36 @@ def evaluate(
                 f"--context {context}: {bundle.name} was trained with 1 to {network.context_frames} frames"
             )
         network.context_frames = context
-    rows: list[Row] = []
-    songs = load_songs(bundle.recipe, data, cache, held_out=True)
+    with ProgressLine() as line:
+        songs, report = songs_to_judge(bundle.recipe, data, cache, partial(line.show, "decoding songs"))
+    if any(of.skipped for of in report.sources):
+        print(report, file=sys.stderr)
     if not songs:
-        raise RtsepError(f"the recipe of {bundle.name} holds no songs out: name some in holdout of its [[train.data]]")
-    for song in songs:
-        for row in evaluate_song(network, song, bundle.recipe.stft, chunks, latencies):
-            rows.append(row)
-            if json_output:
-                print(json.dumps({field: getattr(row, field) for field in row.__dataclass_fields__}), flush=True)
-            elif sys.stderr.isatty():
-                print(f"\r{song.name}: {row.stem}\033[K", end="", file=sys.stderr, flush=True)
-    if sys.stderr.isatty():
-        print("\r\033[K", end="", file=sys.stderr)
-    if not json_output:
-        print(table(rows, chunks))
+        raise RtsepError(
+            f"nothing to judge {bundle.name} by: {', '.join(map(str, data))} has no folder test of songs, and the "
+            "recipe holds no songs out (holdout of its [[train.data]])"
+        )
+    rows: list[Row] = []
+    done, total = 0, sum(song.samples for song in songs)
+    with ProgressLine() as line:
+        for number, song in enumerate(songs, start=1):
+            for row in evaluate_song(network, song, bundle.recipe.stft, chunks, latencies):
+                rows.append(row)
+                if json_output:
+                    line.clear()
+                    _print_json(row)
+                line.show(f"[{number}/{len(songs)}] {song.name}  {row.system}", done, total if done else None)
+            done += song.samples
+    if json_output:
+        for row in overall(rows):
+            _print_json(row)
+    else:
+        print(markdown(rows))
+    if card:
+        write_scores(bundle.path, markdown(rows))
+        print(f"rtsep: the scores are in {bundle.path / CARD_FILE}", file=sys.stderr)
 
 
-def table(rows: list[Row], chunks: list[int]) -> str:
-    """Markdown: a line for each song, stem and latency mode, then the means of each folder."""
-    names = ["all" if chunk == 0 else str(chunk) for chunk in chunks]
-    head = ["song", "stem", "latency", "mixture", "constant gain", "ideal mask", *(f"K={name}" for name in names)]
-    head += [f"K={names[0]} over gain", "in pauses"]
-    lines = [head, ["---"] * 3 + ["---:"] * (len(head) - 3)]
-
-    def figures(group: list[Row]) -> list[str]:
-        columns = [[row.mixture_db for row in group], [row.gain_db for row in group], [row.ideal_db for row in group]]
-        columns += [[row.network_db[chunk] for row in group] for chunk in chunks]
-        columns += [[row.over_gain_db(chunks[0]) for row in group]]
-        pauses = [level for row in group if (level := row.pause_db[chunks[0]]) is not None]
-        return [f"{statistics.fmean(column):.2f}" for column in columns] + [
-            f"{statistics.fmean(pauses):.1f}" if pauses else "–"
-        ]
-
-    lines += [[row.song, row.stem, row.latency, *figures([row])] for row in rows]
-    for folder, stem in dict.fromkeys((row.folder, row.stem) for row in rows):
-        for latency in dict.fromkeys(row.latency for row in rows):
-            group = [row for row in rows if (row.folder, row.stem, row.latency) == (folder, stem, latency)]
-            if group:
-                lines.append([f"**mean of {folder}**", stem, latency, *figures(group)])
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+def _print_json(row: Row) -> None:
+    """On a line; ratios without end are null."""
+    print(msgspec.json.encode(row).decode(), flush=True)

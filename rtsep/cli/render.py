@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from rtsep.audio.files import AudioReader, open_audio
 from rtsep.audio.resample import ENGINE_RATE, EngineReader
 from rtsep.audio.wav import AtomicWav
-from rtsep.cli.spectrogram import BandEnergies, draw
 from rtsep.cli.split import split_file
+from rtsep.dsp.spectrogram import BandEnergies, draw
 from rtsep.engine.options import MAX_CHUNK
 from rtsep.engine.separator import load
 from rtsep.errors import RtsepError, UsageError

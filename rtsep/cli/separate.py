@@ -3,17 +3,17 @@
 import json as json_format
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from rtsep.cli.arguments import Chunk, Compute, Files, Flag, Model
+from rtsep.cli.progress import ProgressLine
 from rtsep.engine.options import MAX_CHUNK
 from rtsep.errors import RtsepError
-
-PROGRESS_S = 0.2
 
 
 def separate(
@@ -51,15 +51,14 @@ def separate(
         said = f"[{number}/{len(files)}] {track}" if len(files) > 1 else track
         began = time.perf_counter()
         try:
-            result = split_file(file, out / track, separator, _progress(said))
+            with ProgressLine() as line:
+                result = split_file(file, out / track, separator, partial(line.show, said))
         except RtsepError as error:
             failed += 1
-            _clear_progress()
             print(f"rtsep: {error}", file=sys.stderr)
             if json:
                 _print_json({"file": str(file), "error": str(error)})
             continue
-        _clear_progress()
         for note in result.notes:
             print(f"rtsep: {note}", file=sys.stderr)
         if json:
@@ -101,25 +100,3 @@ def track_names(files: Sequence[Path]) -> list[str]:
 
 def _print_json(entry: dict[str, object]) -> None:
     print(json_format.dumps(entry), flush=True)
-
-
-def _progress(said: str) -> Callable[[int, int | None], None]:
-    """A line on stderr that is written over, a few times a second; nothing unless stderr is a terminal."""
-    began = last = time.monotonic()
-
-    def show(done: int, total: int | None) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if not sys.stderr.isatty() or now - last < PROGRESS_S:
-            return
-        last = now
-        share = f"{done / total:4.0%}" if total else "   ?"
-        left = f"{(now - began) * (total - done) / done:.0f} s left" if total else ""
-        print(f"\r\x1b[K{said}  {share}  {left}", end="", file=sys.stderr, flush=True)
-
-    return show
-
-
-def _clear_progress() -> None:
-    if sys.stderr.isatty():
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""How well a network separates songs whose true stems are known: whole-song signal-to-distortion ratios.
+"""How well a network separates songs whose true stems are known: whole songs, seconds, and pauses.
 
 Beside the network stand three rows that tell what its figure is worth: the mixture itself, the mixture at the best
 constant gain <m, s>/<m, m> (a volume knob that knows the answer), and the ideal ratio mask (a mask that knows it).
@@ -7,8 +7,8 @@ constant gain <m, s>/<m, m> (a volume knob that knows the answer), and the ideal
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import numpy as np
 import torch
@@ -19,11 +19,16 @@ from rtsep.dsp.kernels import apply_masks
 from rtsep.dsp.stft import StreamingISTFT, StreamingSTFT
 from rtsep.nn.contract import StreamingNetwork
 from rtsep.recipe import Stft
+from rtsep.train.bss_eval import BssEval
 from rtsep.train.data import Song
+from rtsep.train.scores import Row
 
 Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
 Complex64 = NDArray[np.complex64]
+CPU = torch.device("cpu")
 SILENT_RMS = 10 ** (-60 / 20)
+LEAST_PAUSE_DB = -120.0  # what is told of an estimate that is silent, or nearly so
 
 
 def decibels(ratio: float) -> float:
@@ -72,11 +77,12 @@ def synthesise(frames: Complex64, masks: Float32, samples: int, stft: Stft, late
     return whole[:, :, before : before + samples]
 
 
-def network_masks(network: StreamingNetwork, frames: Complex64, chunk: int) -> Float32:
-    """(S, C, F + 1, T) for chunks of `chunk` frames, 0 for one chunk of the whole song."""
+def network_masks(network: StreamingNetwork, frames: Complex64, chunk: int, device: torch.device = CPU) -> Float32:
+    """(S, C, F + 1, T) for chunks of `chunk` frames, 0 for one chunk of the whole song. `device`: the network's."""
     magnitudes = np.abs(frames[:, :, : network.bins]).transpose(1, 2, 0)
     with torch.inference_mode():
-        return network.forward(torch.from_numpy(magnitudes)[None], chunk=chunk or None)[0].numpy()
+        masks = network.forward(torch.from_numpy(magnitudes)[None].to(device), chunk=chunk or None)
+    return masks[0].cpu().numpy()
 
 
 def ideal_ratio_masks(stems: Float32, stft: Stft) -> Float32:
@@ -87,65 +93,82 @@ def ideal_ratio_masks(stems: Float32, stft: Stft) -> Float32:
     return np.ascontiguousarray((rows / np.maximum(rows.sum(axis=0), 1e-12)).transpose(0, 2, 3, 1))
 
 
+def is_silent(x: Float32) -> bool:
+    """Whether a signal (C, N) is below -60 dBFS."""
+    return energy(x) <= SILENT_RMS**2 * x.size
+
+
 def pause_level_db(mixture: Float32, reference: Float32, estimate: Float32, second: int) -> float | None:
-    """Level of the estimate against the mixture, over the seconds in which the reference is silent."""
+    """Level of the estimate against the mixture over the seconds in which the reference is silent; None without any."""
     left = right = 0.0
     for start in range(0, mixture.shape[1] - second + 1, second):
         part = slice(start, start + second)
-        quiet = energy(reference[:, part]) / reference[:, part].size < SILENT_RMS**2
-        if quiet and energy(mixture[:, part]) / mixture[:, part].size > SILENT_RMS**2:
+        if is_silent(reference[:, part]) and not is_silent(mixture[:, part]):
             left += energy(estimate[:, part])
             right += energy(mixture[:, part])
-    return decibels(left / right) if right else None
+    return max(LEAST_PAUSE_DB, decibels(left / right)) if right else None
 
 
-@dataclass(frozen=True)
-class Row:
-    """One stem of one song in one latency mode; `network_db` and `pause_db` by chunk, None where the reference never
-    pauses."""
+class SongJudge:
+    """A song whose true stems are known, ready to judge separations of it.
 
-    song: str
-    folder: str
-    stem: str
-    latency: str
-    mixture_db: float
-    gain_db: float
-    ideal_db: float
-    network_db: dict[int, float]
-    pause_db: dict[int, float | None]
+    Attributes:
+        stems: (S, C, N); mixture: (C, N), their sum.
+    """
 
-    def over_gain_db(self, chunk: int) -> float:
-        """How far the network stands above a volume knob that knows the answer."""
-        return self.network_db[chunk] - self.gain_db
+    def __init__(self, song: Song, names: Iterable[str], sample_rate: int) -> None:
+        self.song, self.names, self.second = song, tuple(names), sample_rate
+        self.stems = song.segment(0, song.samples)
+        self.mixture = self.stems.sum(axis=0)
+        self._known = song.known or (True,) * len(self.stems)
+        self._sounding = [index for index, stem in enumerate(self.stems) if self._known[index] and not is_silent(stem)]
+        self._bss = BssEval(self.stems[self._sounding], self.second) if self._sounding else None
+
+    def rows(self, system: str, latency: str | None, estimates: Float32) -> Iterator[Row]:
+        """A row for each stem that is known; `estimates` (S, C, N).
+
+        Where one is not, nobody can tell interference from artifacts: such rows have neither ratio.
+        """
+        medians: dict[int, list[float | None]] = {}
+        if self._bss is not None:
+            frames = self._bss.judge(estimates[self._sounding])
+            medians = {index: [_median(x) for x in frames[:, at]] for at, index in enumerate(self._sounding)}
+        for index, stem in enumerate(self.names):
+            if not self._known[index]:
+                continue
+            reference, estimate = self.stems[index], estimates[index]
+            sounds = index in medians
+            sdr, isr, sir, sar = medians.get(index, [None] * 4)
+            yield Row(
+                *(self.song.source.folder, self.song.name, stem, system, latency, int(sounds)),
+                sdr_db=sdr_db(reference, estimate) if sounds else None,
+                median_sdr_db=sdr,
+                median_isr_db=isr,
+                median_sir_db=sir if all(self._known) else None,
+                median_sar_db=sar if all(self._known) else None,
+                pause_db=pause_level_db(self.mixture, reference, estimate, self.second),
+            )
+
+
+def _median(values: Float64) -> float | None:
+    """Of the frames that are judged."""
+    judged = values[~np.isnan(values)]
+    return float(np.median(judged)) if len(judged) else None
 
 
 def evaluate_song(
     network: StreamingNetwork, song: Song, stft: Stft, chunks: Iterable[int], latencies: Iterable[str] = ("standard",)
 ) -> Iterator[Row]:
-    """A row for each latency mode and each stem that sounds in the song."""
-    stems = song.segment(0, song.samples)
-    mixture = stems.sum(axis=0)
+    """A row for each stem: of the mixture, the best constant gain, the ideal mask, and the network at each chunk size
+    (0: the whole song is one chunk); of the masks, in each latency mode."""
+    judge = SongJudge(song, network.stems, stft.sample_rate)
+    mixture, stems = judge.mixture, judge.stems
+    yield from judge.rows("mixture", None, np.broadcast_to(mixture, stems.shape))
+    yield from judge.rows("constant gain", None, np.stack([best_gain(mixture, stem) * mixture for stem in stems]))
     frames = analyse(mixture, stft)
-    ideal_masks = ideal_ratio_masks(stems, stft)
-    masks = {chunk: network_masks(network, frames, chunk) for chunk in chunks}
-    for latency in latencies:
-        ideal = synthesise(frames, ideal_masks, song.samples, stft, latency)
-        estimates = {chunk: synthesise(frames, masks[chunk], song.samples, stft, latency) for chunk in masks}
-        for index, stem in enumerate(network.stems):
-            reference = stems[index]
-            if energy(reference) / reference.size < SILENT_RMS**2:
-                continue
-            yield Row(
-                song.name,
-                song.source.folder,
-                stem,
-                latency,
-                sdr_db(reference, mixture),
-                sdr_db(reference, best_gain(mixture, reference) * mixture),
-                sdr_db(reference, ideal[index]),
-                {chunk: sdr_db(reference, estimate[index]) for chunk, estimate in estimates.items()},
-                {
-                    chunk: pause_level_db(mixture, reference, estimate[index], stft.sample_rate)
-                    for chunk, estimate in estimates.items()
-                },
-            )
+    systems: dict[str, Callable[[], Float32]] = {"ideal mask": partial(ideal_ratio_masks, stems, stft)}
+    systems |= {f"K={chunk or 'all'}": partial(network_masks, network, frames, chunk) for chunk in chunks}
+    for system, find_masks in systems.items():
+        masks = find_masks()
+        for latency in latencies:
+            yield from judge.rows(system, latency, synthesise(frames, masks, song.samples, stft, latency))

@@ -1,16 +1,18 @@
-"""The training loop: one process, resumable at any moment, no engine and no player.
+"""The training loop: one process or several, resumable at any moment, no engine and no player.
 
-A run is a folder: `last.pt` (network, average, optimiser, random state, step), `log.jsonl` with a line for every
-report, and `bundle/`, the averaged weights so far, which the player plays. Each is written under another name first.
+A step depends on the recipe, its seed and its own number alone: so do the crops, the chunk size, the latency mode. A
+run that was killed repeats what it had lost since its checkpoint, and several processes that share every batch walk the
+same path as one. What a run leaves behind: see `rtsep.train.checkpoints`.
 """
 
 from __future__ import annotations
 
 import copy
-import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,28 +21,24 @@ from torch import Tensor, nn
 
 from rtsep.bundle import Bundle, build_network
 from rtsep.errors import RtsepError
-from rtsep.nn.contract import StreamingNetwork, spread_high_band
+from rtsep.nn.contract import StreamingNetwork
 from rtsep.recipe import Recipe, encode_network, load_recipe
-from rtsep.train.crops import CropSampler
-from rtsep.train.data import load_songs
-from rtsep.train.export import export_bundle
-from rtsep.train.losses import judged_bins, separation_loss, spectra
-from rtsep.train_settings import Train
+from rtsep.train.checkpoints import LAST, SAMPLES, RunFolder, State
+from rtsep.train.criterion import Criterion, Crops
+from rtsep.train.crops import Batch, CropSampler, generator, shortest_song
+from rtsep.train.data import Song, load_songs
+from rtsep.train.files import write_tensors
+from rtsep.train.loader import CropLoader, default_workers
+from rtsep.train.log import Report, RunLog
+from rtsep.train.processes import Processes
+from rtsep.train.report import DataReport
+from rtsep.train.schedule import learning_rate
+from rtsep.train.validation import Validation
 
-CHECKPOINT = "last.pt"
-LOG = "log.jsonl"
-BUNDLE = "bundle"
-REPORT_STEPS = 20
-CHECKPOINT_STEPS = 100
-CALIBRATION_BATCHES = 12
-
-
-def learning_rate(step: int, train: Train) -> float:
-    """Linear warm-up, level, then linear decay to zero over the last `decay_share` of the steps."""
-    decay_steps = max(1, round(train.steps * train.decay_share))
-    rise = (step + 1) / max(1, train.warmup_steps)
-    fall = (train.steps - step) / decay_steps
-    return train.learning_rate * max(0.0, min(1.0, rise, fall))
+CHECKPOINT_S = 120.0
+"""No more than this and a step is lost to a kill, validations apart."""
+CALIBRATION_STEPS = 12
+CPU = torch.device("cpu")
 
 
 def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -52,89 +50,193 @@ def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, 
 
 
 class Trainer:
-    """Everything that a run remembers. `run` goes on from the folder's checkpoint if there is one.
+    """A run of a recipe in a folder: begun, or with `resume` gone on with where the folder holds a checkpoint.
 
-    A new run starts from the weights of `init` if given. Raises RtsepError if they belong to another network.
+    Args:
+        data: folders in each of which the recipe's are looked for.
+        init: the bundle whose weights a new run starts from, rather than random ones.
+        device: where to compute; each process of several its own.
+        tensorboard: write TensorBoard's files too.
+        progress: called with how many songs are decoded, of how many, after each.
+
+    Attributes:
+        step: optimiser steps done.
+        processes: this one and the others.
+        found: what was found in `data`: to train on, then to validate with.
+
+    Raises UsageError for a folder that holds a run and no `resume`, RtsepError for a bad recipe, data or bundle.
     """
 
-    def __init__(self, recipe_path: Path, data: Path, folder: Path, init: Bundle | None = None) -> None:
+    def __init__(
+        self,
+        recipe_path: Path,
+        data: Sequence[Path],
+        folder: Path,
+        *,
+        resume: bool = False,
+        init: Bundle | None = None,
+        device: torch.device = CPU,
+        tensorboard: bool = False,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> None:
         self.recipe: Recipe = load_recipe(recipe_path)
-        self.recipe_text = recipe_path.read_text()  # as it is now: it may be edited while the run goes on
-        self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-        torch.manual_seed(self.recipe.train.seed)
-        self.network: StreamingNetwork = build_network(self.recipe)
-        self.sampler = CropSampler(
-            self.recipe, load_songs(self.recipe, data, folder.parent / "cache", held_out=False), self.recipe.train.seed
+        recipe_text = recipe_path.read_text()  # as it is now: it may be edited while the run goes on
+        train = self.recipe.train
+        self.processes = Processes(device)
+        if train.batch < self.processes.count * train.accumulate:
+            raise RtsepError(
+                f"{recipe_path}: a batch of {train.batch} crops is too small for {self.processes.count} process(es) "
+                f"with accumulate = {train.accumulate}"
+            )
+        self._folder = RunFolder(folder, self.recipe, recipe_text)
+        state = self.processes.from_first(lambda: self._folder.open(resume))
+        self.found: list[DataReport] = []
+        with self.processes.one_ahead():
+            songs = self._songs(data, progress, held_out=False)
+            validated = self._songs(data, progress, held_out=True) if train.validate_steps else []
+        self._loader = CropLoader(
+            CropSampler(self.recipe, songs, train.seed),
+            default_workers(self.processes.on_machine),
+            self.processes.share(train.batch),
         )
-        self.bins = judged_bins(self.recipe.stft, torch.device("cpu"))
-        self.optimizer = torch.optim.AdamW(
-            parameter_groups(self.network, self.recipe.train.weight_decay), lr=0.0, betas=(0.9, 0.98), fused=True
+        self._validation = Validation(validated, self.recipe.stft, train.validate_s, folder / SAMPLES, self.processes)
+        torch.manual_seed(train.seed)
+        self.network: StreamingNetwork = build_network(self.recipe).to(device)
+        self.average = copy.deepcopy(self.network).requires_grad_(False).eval()
+        self._criterion = Criterion(self.recipe, device)
+        self._optimizer = torch.optim.AdamW(
+            parameter_groups(self.network, train.weight_decay), lr=0.0, betas=(0.9, 0.98), fused=True
         )
-        self.step = 0
-        self.average = copy.deepcopy(self.network).requires_grad_(False)
-        if (folder / CHECKPOINT).exists():
-            self._restore()
+        self._scaler = torch.amp.GradScaler(device.type, enabled=train.precision == "fp16")
+        self.step, self._best_db = 0, -math.inf
+        self._saved_step: int | None = None
+        if state is not None:
+            self._restore(state)
         elif init is not None:
             self._start_from(init)
         else:
             self._calibrate()
+        self._parallel = self.processes.parallel(self.network)
+        self._log = RunLog(folder, self._saved_step, tensorboard) if self.processes.first else None
 
-    def run(self) -> Iterator[dict[str, float]]:
-        """Train to the recipe's last step, yielding each report that is also logged. Raises RtsepError on NaN."""
+    def run(self) -> Iterator[Report]:
+        """Train to the recipe's last step, yielding each report that is also logged: of a step, which has a `loss`, or
+        of a validation, which has none. Raises RtsepError when a loss is not a number or the disk is full."""
+        try:
+            with closing(self._loader.batches(self.step)) as batches:
+                yield from self._train(batches)
+        finally:
+            if self._log is not None:
+                self._log.close()
+            self.processes.close()
+
+    def _train(self, batches: Iterator[Batch]) -> Iterator[Report]:
         train = self.recipe.train
-        losses: list[float] = []
-        began = time.monotonic()
-        while self.step < train.steps:
-            rate = learning_rate(self.step, train)
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate
-            losses.append(self._step())
+        saved_s = time.monotonic()
+        while True:
+            ended = self.step >= train.steps
+            if self.step != self._saved_step:  # of a run that goes on, this was done before it stopped
+                validates = bool(self._validation) and (ended or self.step % train.validate_steps == 0)
+                if validates:
+                    yield self._validate()
+                if validates or ended or self.step == 0 or time.monotonic() - saved_s > CHECKPOINT_S:
+                    self._save()
+                    saved_s = time.monotonic()
+            if ended:
+                return
+            began = time.monotonic()
+            batch = next(batches)
+            data_s = time.monotonic() - began
+            report = self._step(batch)
             self.step += 1
-            if self.step % REPORT_STEPS == 0 or self.step == train.steps:
-                seconds = (time.monotonic() - began) / len(losses)
-                report = {"step": self.step, "loss": sum(losses) / len(losses), "rate": rate, "step_s": seconds}
-                with (self.folder / LOG).open("a") as log:
-                    log.write(json.dumps(report) + "\n")
-                yield report
-                losses, began = [], time.monotonic()
-            if self.step % CHECKPOINT_STEPS == 0 or self.step == train.steps:
-                self._save()
+            yield self._told({"step": self.step, **report, "data_s": data_s, "step_s": time.monotonic() - began})
 
-    def _batch(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Mixture (B, T, F, C) and stems (B, S, T, F, C) of the judged bins at unit level, and weights (B, T, F)."""
-        stft, batch = self.recipe.stft, self.sampler.draw()
-        waves = torch.from_numpy(batch.stems)
-        size, stems = waves.shape[:2]
-        stem_spectra = spectra(waves.flatten(0, 1), stft, self.bins).unflatten(0, (size, stems))
-        mixture = stem_spectra.sum(dim=1)
-        level = mixture[:, :, : stft.bins].abs().square().mean(dim=(1, 2, 3)).sqrt().clamp(min=1e-6)
-        weight = (self.bins[None] < torch.from_numpy(batch.top_bin)[:, None]).float()
-        weight = weight[:, None].expand(-1, mixture.shape[1], -1).clone()
-        weight[:, : self.recipe.train.warmup_frames] = 0.0
-        return mixture / level[:, None, None, None], stem_spectra / level[:, None, None, None, None], weight
+    def _crops(self, batch: Batch) -> Crops:
+        """A batch on the device."""
+        device = self.processes.device
+        stems = torch.from_numpy(batch.stems).to(device, non_blocking=True)
+        return Crops(stems, torch.from_numpy(batch.top_bin).to(device), torch.from_numpy(batch.known).to(device))
 
-    def _step(self) -> float:
-        train, bins = self.recipe.train, self.recipe.stft.bins
-        mixture, stems, weight = self._batch()
-        choice = int(self.sampler.random.integers(len(train.chunks)))
-        masks = self.network(mixture[:, :, :bins].abs().permute(0, 3, 2, 1), chunk=train.chunks[choice] or None)
-        masks = spread_high_band(masks.permute(0, 4, 1, 3, 2), len(self.bins))
-        loss = separation_loss(masks, mixture, stems, weight, train.energy_weight)
-        if not math.isfinite(loss.item()):
-            torch.save({"mixture": mixture, "stems": stems}, self.folder / "nan_batch.pt")
-            raise RtsepError(
-                f"the loss is not a number at step {self.step}; the batch is in {self.folder}/nan_batch.pt"
-            )
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), train.clip_norm)
-        self.optimizer.step()
-        momentum = min(train.ema, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            for mean, value in zip(self.average.parameters(), self.network.parameters(), strict=True):
-                mean.lerp_(value, 1 - momentum)
-        return loss.item()
+    def _masks(self, magnitudes: Tensor, chunk: int | None) -> Tensor:
+        """(B, C, F, T) -> (B, S, C, F + 1, T), float32 whatever the recipe's precision."""
+        precision = self.recipe.train.precision
+        dtype = torch.float16 if precision == "fp16" else torch.bfloat16
+        with torch.autocast(magnitudes.device.type, dtype, enabled=precision != "fp32"):
+            return self._parallel(magnitudes, chunk=chunk).float()
+
+    def _step(self, batch: Batch) -> Report:
+        """One step of the optimiser and of the average."""
+        train, processes = self.recipe.train, self.processes
+        random = generator(train.seed, self.step)
+        chunk = train.chunks[random.integers(len(train.chunks))] or None
+        latency = train.latencies[random.integers(len(train.latencies))]
+        torch.manual_seed(int(random.integers(1 << 62)) + processes.rank)  # for networks with dropout
+        rate = learning_rate(self.step, train)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+
+        crops = self._crops(batch)
+        totals = processes.total(self._criterion.counts(crops).sum(dim=(1, 2)))
+        losses = torch.zeros_like(totals)
+        self._optimizer.zero_grad(set_to_none=True)
+        parts = list(crops.split(train.accumulate))
+        for part in parts[:-1]:
+            with processes.gradients_kept(self._parallel):
+                losses += self._backward(part, totals, chunk, latency)
+        losses += self._backward(parts[-1], totals, chunk, latency)
+        processes.total(losses)
+
+        self._scaler.unscale_(self._optimizer)
+        norm = float(nn.utils.clip_grad_norm_(self.network.parameters(), train.clip_norm))
+        loss = float((losses * self._criterion.weights).sum())
+        # In half precision a gradient may overflow: the scaler then leaves the step out and halves its scale.
+        if not math.isfinite(loss) or (not math.isfinite(norm) and self._scaler.get_scale() <= 1):
+            self._stop_at(crops, "gradient" if math.isfinite(loss) else "loss")
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        self._update_average()
+        report = {"loss": loss}
+        report |= {f"loss/{name}": share for name, share in zip(self._criterion.names, losses.tolist(), strict=True)}
+        return report | {"rate": rate} | ({"gradient_norm": norm} if math.isfinite(norm) else {})
+
+    def _backward(self, crops: Crops, totals: Tensor, chunk: int | None, latency: str) -> Tensor:
+        """Add the gradient of some crops; returns their share in each loss, (L,)."""
+        shares = self._criterion(lambda magnitudes: self._masks(magnitudes, chunk), crops, totals, latency)
+        # Processes end with the mean of their gradients, and shares are meant to add up.
+        loss = (shares * self._criterion.weights).sum() * self.processes.count
+        self._scaler.scale(loss).backward()
+        return shares.detach()
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        momentum = min(self.recipe.train.ema, (1 + self.step) / (10 + self.step))
+        for mean, value in zip(self.average.parameters(), self.network.parameters(), strict=True):
+            mean.lerp_(value, 1 - momentum)
+        for kept, value in zip(self.average.buffers(), self.network.buffers(), strict=True):
+            kept.copy_(value)
+
+    def _stop_at(self, crops: Crops, what: str) -> None:
+        """Every process keeps its own part of the batch."""
+        path = self._folder.path / f"nan_batch.{self.processes.rank}.pt"
+        write_tensors(path, {"stems": crops.stems, "top_bin": crops.top_bin, "known": crops.known})
+        raise RtsepError(f"the {what} is not a number at step {self.step}; the batch is in {path}")
+
+    def _validate(self) -> Report:
+        """Score the averaged weights; keep them if none were better."""
+        began = time.monotonic()
+        scores = self._validation.run(self.average, self.step)
+        score_db = scores.get("over_gain_db", -math.inf)
+        if score_db > self._best_db:
+            self._best_db = score_db
+            if self.processes.first:
+                best = {"step": self.step, "over_gain_db": score_db, "average": self.average.state_dict()}
+                self._folder.save_best(best)
+        return self._told({"step": self.step, **scores, "validation_s": time.monotonic() - began})
+
+    def _told(self, report: Report) -> Report:
+        if self._log is not None:
+            self._log.write(report)
+        return report
 
     @torch.no_grad()
     def _calibrate(self) -> None:
@@ -142,26 +244,57 @@ class Trainer:
         features = getattr(self.network, "features", None)
         if features is None:
             return
-        bins = self.recipe.stft.bins
-        drawn = [features(self._batch()[0][:, :, :bins].abs().permute(0, 3, 2, 1)) for _ in range(CALIBRATION_BATCHES)]
-        logs = torch.cat([x.flatten(0, 1) for x in drawn])  # (frames, bins, channels)
+        sums = torch.zeros(3, self.recipe.stft.bins, dtype=torch.float64, device=self.processes.device)
+        with closing(self._loader.batches(0)) as batches:
+            for batch in islice(batches, CALIBRATION_STEPS):
+                mixture, _ = self._criterion.normalised(self._crops(batch))
+                x = features(self._criterion.magnitudes(mixture)).double()  # (B, T, F, C)
+                sums[0] += x.numel() / x.shape[2]
+                sums[1] += x.sum(dim=(0, 1, 3))
+                sums[2] += x.square().sum(dim=(0, 1, 3))
+        number, total, squares = self.processes.total(sums)
+        mean = total / number
+        deviation = ((squares - total * mean) / (number - 1)).clamp(min=0).sqrt()
         for network in (self.network, self.average):
-            network.get_buffer("input_mean").copy_(logs.mean(dim=(0, 2)))
-            network.get_buffer("input_deviation").copy_(logs.std(dim=(0, 2)).clamp(min=0.1))
+            network.get_buffer("input_mean").copy_(mean)
+            network.get_buffer("input_deviation").copy_(deviation.clamp(min=0.1))
+
+    def _songs(self, data: Sequence[Path], progress: Callable[[int, int], None], held_out: bool) -> list[Song]:
+        cache = self._folder.path.parent / "cache"
+        shortest = 1 if held_out else shortest_song(self.recipe)
+        songs, report = load_songs(self.recipe, data, cache, held_out, shortest, progress)
+        self.found.append(report)
+        return songs
 
     def _save(self) -> None:
-        state = {
+        if self.processes.first:
+            self._folder.save_last(self._state())
+        self._saved_step = self.step
+
+    def _state(self) -> State:
+        return {
             "step": self.step,
-            "recipe": encode_network(self.recipe),
+            "best_db": self._best_db,
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "random": json.dumps(self.sampler.random.bit_generator.state),
+            "optimizer": self._optimizer.state_dict(),
+            "scaler": self._scaler.state_dict(),
         }
-        partial = self.folder / (CHECKPOINT + ".part")
-        torch.save(state, partial)
-        partial.replace(self.folder / CHECKPOINT)
-        export_bundle(self.recipe, self.recipe_text, self.average.state_dict(), self.folder / BUNDLE)
+
+    def _restore(self, state: State) -> None:
+        try:
+            self.step = self._saved_step = state["step"]
+            self._best_db = state["best_db"]
+            self.network.load_state_dict(state["network"])
+            self.average.load_state_dict(state["average"])
+            self._optimizer.load_state_dict(state["optimizer"])
+            if state["scaler"]:  # empty where the precision was another
+                self._scaler.load_state_dict(state["scaler"])
+        except (KeyError, ValueError, RuntimeError) as error:
+            path = self._folder.path / LAST
+            raise RtsepError(
+                f"{path} was written by another version of the trainer ({type(error).__name__})"
+            ) from error
 
     def _start_from(self, init: Bundle) -> None:
         if encode_network(init.recipe) != encode_network(self.recipe):
@@ -169,15 +302,3 @@ class Trainer:
         parameters = init.load_network().state_dict()
         self.network.load_state_dict(parameters)
         self.average.load_state_dict(parameters)
-
-    def _restore(self) -> None:
-        state = torch.load(self.folder / CHECKPOINT, weights_only=True)
-        if state["recipe"] != encode_network(self.recipe):
-            raise RtsepError(
-                f"{self.folder} holds a run of another network than this recipe's; give --out a new folder"
-            )
-        self.step = state["step"]
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.sampler.random.bit_generator.state = json.loads(state["random"])

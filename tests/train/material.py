@@ -1,5 +1,7 @@
 """Songs made of noise and tones, which a network can learn to part within seconds."""
 
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +29,7 @@ learning_rate = 4e-3
 warmup_steps = 5
 ema = 0.9
 chunks = [1, 4, 0]
+validate_steps = 0
 [[train.data]]
 folder = "songs"
 layout = "stems"
@@ -64,3 +67,22 @@ def write_material(folder: Path) -> Path:
     recipe.parent.mkdir()
     recipe.write_text(RECIPE)
     return recipe
+
+
+def variant(recipe: Path, name: str, **settings: object) -> Path:
+    """The recipe under another file name, with some of its [train] changed."""
+    text = recipe.read_text()
+    for key, value in settings.items():
+        text = re.sub(rf"^{key} = .*\n", "", text, flags=re.MULTILINE)
+        text = text.replace("[train]\n", f"[train]\n{key} = {json.dumps(value)}\n")
+    changed = recipe.with_name(f"{name}.toml")
+    changed.write_text(text)
+    return changed
+
+
+def logged_losses(run: Path) -> dict[int, float]:
+    """The losses in a run's log by step; no step may be told twice."""
+    reports = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    losses = [(report["step"], report["loss"]) for report in reports if "loss" in report]
+    assert len(dict(losses)) == len(losses)
+    return dict(losses)

@@ -1,6 +1,7 @@
 """The yardstick itself: known errors give known figures."""
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from rtsep.engine.processor import Processor
 from rtsep.engine.separator import Separator
 from rtsep.nn.constant import ConstantMask
 from rtsep.recipe import Stft
-from rtsep.train.data import HEADROOM, Song
+from rtsep.train.data import Song
 from rtsep.train.evaluate import (
     analyse,
     best_gain,
@@ -21,6 +22,8 @@ from rtsep.train.evaluate import (
     sdr_db,
     synthesise,
 )  # fmt: skip
+from rtsep.train.scores import Row
+from rtsep.train.store import INT16_PER_UNIT
 from rtsep.train_settings import DataSource
 from tests.engine.networks import Delayed
 
@@ -99,26 +102,47 @@ def test_pauses_are_the_seconds_in_which_the_reference_is_silent() -> None:
     assert pause_level_db(mixture, noise(6, 4000), estimate, 1000) is None
 
 
+def rows_by_system(rows: Iterable[Row]) -> dict[tuple[str, str, str | None], Row]:
+    return {(row.stem, row.system, row.latency): row for row in rows}
+
+
 def test_rows_of_a_network_that_only_turns_the_volume_down() -> None:
     stems = np.stack([noise(1, 50000), 3 * noise(2, 50000)])
-    audio = np.rint(stems * HEADROOM * 32767).astype(np.int16)
+    audio = np.rint(stems * INT16_PER_UNIT).astype(np.int16)
     song = Song("noise", audio, DataSource(folder="here", layout="stems"))
     network = ConstantMask(("vocals", "instrumental"), [0.1, 0.9])
-    with torch.inference_mode():
-        vocals, instrumental, *low = evaluate_song(network, song, STFT, [1, 0], ["standard", "low"])
-    assert [(row.stem, row.latency) for row in low] == [("vocals", "low"), ("instrumental", "low")]
-    assert low[0].network_db == pytest.approx(vocals.network_db)  # masks that do not change cost nothing
-    assert low[0].ideal_db < vocals.ideal_db
-    assert vocals.network_db[1] == pytest.approx(vocals.gain_db, abs=0.01)  # 1 / (1 + 9) is the best there is
-    assert vocals.network_db[0] == pytest.approx(vocals.network_db[1])
-    assert vocals.ideal_db > vocals.network_db[1] + 0.5
-    assert vocals.mixture_db == pytest.approx(-9.54, abs=0.1)
-    assert instrumental.mixture_db == pytest.approx(9.54, abs=0.1)
-    assert vocals.pause_db == {1: None, 0: None}
+    told = list(evaluate_song(network, song, STFT, [1, 0], ["standard", "low"]))
+    assert len(told) == 2 * (2 + 3 * 2)
+    assert {(row.folder, row.song, row.songs, row.pause_db) for row in told} == {("here", "noise", 1, None)}
+    rows = rows_by_system(told)
+
+    def sdr(*key: str | None) -> float | None:
+        return rows[key].sdr_db  # type: ignore[index]
+
+    assert sdr("vocals", "mixture", None) == pytest.approx(-9.54, abs=0.1)
+    assert sdr("instrumental", "mixture", None) == pytest.approx(9.54, abs=0.1)
+    best = sdr("vocals", "constant gain", None)
+    assert sdr("vocals", "K=1", "standard") == pytest.approx(best, abs=0.01)  # 1 / (1 + 9) is the best there is
+    assert sdr("vocals", "K=all", "standard") == pytest.approx(sdr("vocals", "K=1", "standard"))
+    assert sdr("vocals", "K=1", "low") == pytest.approx(best, abs=0.01)  # masks that do not change cost nothing
+    ideal = sdr("vocals", "ideal mask", "standard")
+    assert ideal is not None and best is not None and ideal > best + 0.5
+    assert sdr("vocals", "ideal mask", "low") < ideal  # type: ignore[operator]
+    one = rows["vocals", "K=1", "standard"]
+    assert one.median_sdr_db == pytest.approx(best, abs=0.2)  # one frame, most of the song
+    assert one.median_isr_db is not None and one.median_sir_db is not None and one.median_sar_db is not None
+    assert one.median_sir_db < 0 < one.median_isr_db
 
 
-def test_silent_stems_are_left_out() -> None:
-    stems = np.stack([np.zeros((2, 30000), np.float32), noise(2, 30000)])
-    song = Song("quiet", np.rint(stems * HEADROOM * 32767).astype(np.int16), DataSource(folder="x", layout="stems"))
+def test_of_a_silent_stem_only_the_level_is_told_and_the_others_are_judged_without_it() -> None:
+    stems = np.stack([np.zeros((2, 90000), np.float32), noise(2, 90000)])
+    song = Song("quiet", np.rint(stems * INT16_PER_UNIT).astype(np.int16), DataSource(folder="x", layout="stems"))
     network = ConstantMask(("vocals", "instrumental"), [0.1, 0.9])
-    assert [row.stem for row in evaluate_song(network, song, STFT, [1])] == ["instrumental"]
+    rows = rows_by_system(evaluate_song(network, song, STFT, [1]))
+    vocals, instrumental = rows["vocals", "K=1", "standard"], rows["instrumental", "K=1", "standard"]
+    assert vocals.songs == 0
+    assert vocals.pause_db == pytest.approx(-20, abs=0.01)
+    assert vocals.sdr_db is None and vocals.median_sdr_db is None and vocals.median_sir_db is None
+    assert instrumental.songs == 1 and instrumental.pause_db is None
+    assert instrumental.sdr_db == pytest.approx(20, abs=0.01) == instrumental.median_sdr_db
+    assert rows["vocals", "ideal mask", "standard"].pause_db == -120

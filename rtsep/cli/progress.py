@@ -1,0 +1,54 @@
+"""A line on stderr about something that takes long."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Self
+
+TERMINAL_S = 0.2
+
+
+class ProgressLine:
+    """Share done and time left; on a terminal written over, a few times a second, and gone at the end of `with`.
+
+    Args:
+        before: how much was done before it began, of what goes on.
+        lines_s: where stderr is no terminal, a line of its own so often; None for nothing.
+    """
+
+    def __init__(self, before: int = 0, lines_s: float | None = None) -> None:
+        self._before, self._lines_s = before, lines_s
+        self._began = self._last = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.clear()
+
+    def show(self, said: str, done: int, total: int | None) -> None:
+        """Tell it, unless that was done just now. `total`: None while it is not known."""
+        now, terminal = time.monotonic(), sys.stderr.isatty()
+        pause_s = TERMINAL_S if terminal else self._lines_s
+        if pause_s is None or now - self._last < pause_s:
+            return
+        self._last = now
+        text = f"{said}     ?"
+        if total:
+            left_s = (now - self._began) * (total - done) / max(done - self._before, 1)
+            text = f"{said}  {done / total:4.0%}  {duration(left_s)} left"
+        print(f"\r\x1b[K{text}" if terminal else text, end="" if terminal else "\n", file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Make room for another line."""
+        if sys.stderr.isatty():
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def duration(seconds: float) -> str:
+    """``43 s``, ``12 min``, ``3 h 20 min``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

@@ -1,0 +1,37 @@
+"""The scores in a model's CARD.md, between two markers; nothing else in the file is touched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rtsep.errors import RtsepError
+from rtsep.train.files import write_atomically
+
+CARD_FILE = "CARD.md"
+BEGIN = "<!-- rtsep eval --card writes from here -->"
+END = "<!-- rtsep eval --card writes to here -->"
+
+
+def read_card(bundle: Path) -> tuple[str, str]:
+    """What stands before and after the scores, markers included; of a new card where the bundle has none yet.
+
+    Raises RtsepError if the card cannot be read or does not say where the scores belong.
+    """
+    path = bundle / CARD_FILE
+    try:
+        text = path.read_bytes().decode()
+    except FileNotFoundError:
+        text = f"# {bundle.name}\n\n## Scores\n\n{BEGIN}\n{END}\n"
+    except (OSError, UnicodeDecodeError) as error:
+        raise RtsepError(f"cannot read {path}: {error}") from error
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise RtsepError(f"{path} does not say where the scores belong: put {BEGIN} and {END} there, a line each")
+    return before + begin, end + after
+
+
+def write_scores(bundle: Path, scores: str) -> None:
+    """Put `scores` (Markdown) where the card holds them, at once or not at all. Raises RtsepError as `read_card`."""
+    before, after = read_card(bundle)
+    write_atomically(bundle / CARD_FILE, f"{before}\n\n{scores}\n\n{after}".encode())

@@ -1,0 +1,52 @@
+"""Files of a run: each is whole under its name or not there, and a disk that refuses is one line."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rtsep.errors import RtsepError
+
+
+@contextmanager
+def refusals_told(path: Path, error_type: type[RtsepError] = RtsepError) -> Iterator[None]:
+    """One line that names the path in place of an OSError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise error_type(f"no room left to write {path}: free some space or choose another folder") from error
+        raise error_type(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def write_atomically(path: Path, content: bytes | memoryview) -> None:
+    """Write under a temporary name, then rename: what stood there before stays until then. RtsepError, as above."""
+    partial = path.with_name(path.name + ".part")
+    with refusals_told(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with partial.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+
+
+def write_tensors(path: Path, content: dict[str, Any]) -> None:
+    """Write what `torch.load(path, weights_only=True)` reads, likewise.
+
+    By way of memory: torch's own writer turns a full disk into errors that do not say so.
+    """
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_atomically(path, buffer.getbuffer())

@@ -1,0 +1,60 @@
+"""`rtsep train` as it is typed."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from rtsep.cli.main import main
+from tests.train.material import variant, write_material
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_material(tmp_path_factory.mktemp("material"))
+
+
+def test_a_run_tells_where_it_goes_what_it_scores_and_where_it_lies(
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = variant(recipe, "short", steps=2, validate_steps=2)
+    words = ["train", str(short), "--data", str(tmp_path), str(recipe.parent.parent), "--out", str(tmp_path / "run")]
+    assert main([*words, "--compute", "cpu"]) == 0
+    said = capsys.readouterr()
+    assert said.out == f"{tmp_path / 'run' / 'bundle'}\n"
+    first, before, after = (line for line in said.err.splitlines() if line.startswith(("rtsep: ", "step ")))
+    assert first == f"rtsep: 2 steps into {tmp_path / 'run'} on cpu"
+    assert before.startswith("step 0: dB over the best gain: vocals ") and ", instrumental " in before
+    assert after.startswith("step 2: ")
+
+    assert main([*words, "--compute", "cpu"]) == 2
+    said = capsys.readouterr()
+    assert said.err.count("\n") == 1 and "--resume" in said.err
+    assert main([*words, "--compute", "cpu", "--resume"]) == 0
+    *found, last = capsys.readouterr().err.splitlines()
+    assert last == f"rtsep: step 2 of 2 into {tmp_path / 'run'} on cpu"
+    assert [line.split()[:3] for line in found] == [
+        ["source", "layout", "songs"], ["songs", "stems", "1"], ["duets", "pairs", "1"]
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["--threads", "0"], 2, "--threads 0: expected 1 or more"),
+        (["--compute", "cuda:99"], 1, "--compute cuda:99"),
+        (["--init", "nonesuch"], 1, "no model 'nonesuch'"),
+        pytest.param(
+            ["--tensorboard"], 1, "the package is missing",
+            marks=pytest.mark.skipif(importlib.util.find_spec("tensorboard") is not None, reason="it is there"),
+        ),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_one_line(
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], code: int, says: str
+) -> None:
+    asked = ["train", str(recipe), "--data", str(recipe.parent.parent), "--out", str(tmp_path / "run"), *words]
+    assert main(asked) == code
+    said = capsys.readouterr().err
+    assert says in said and said.count("\n") == 1
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,43 @@
+"""Several processes on one batch walk the path of one."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rtsep.train.loop import Trainer
+from tests.conftest import REPOSITORY
+from tests.train.material import logged_losses, variant, write_material
+
+
+def test_two_processes_have_the_loss_curve_of_one(tmp_path: Path) -> None:
+    """Batches of three, so that one process has two crops and the other one; validated by the second for one song."""
+    recipe = variant(write_material(tmp_path), "shared", batch=3, steps=6, validate_steps=6)
+    list(Trainer(recipe, [tmp_path], tmp_path / "alone").run())
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "rtsep.train"]
+    words = [recipe, "--data", tmp_path, "--out", tmp_path / "together", "--compute", "cpu"]
+    done = subprocess.run(
+        [sys.executable, *launch, *map(str, words)], cwd=REPOSITORY, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [str(tmp_path / "together" / "bundle")]
+    assert "2 processes" in done.stderr
+
+    alone, together = logged_losses(tmp_path / "alone"), logged_losses(tmp_path / "together")
+    assert list(together) == list(range(1, 7))
+    assert together == pytest.approx(alone, rel=1e-3)
+    scores = [
+        [
+            json.loads(line)["over_gain_db"]
+            for line in (run / "log.jsonl").read_text().splitlines()
+            if "over_gain" in line
+        ]
+        for run in (tmp_path / "alone", tmp_path / "together")
+    ]
+    assert scores[1] == pytest.approx(scores[0], abs=0.05)
+    written = [
+        {path.relative_to(run) for path in run.rglob("*")} for run in (tmp_path / "alone", tmp_path / "together")
+    ]
+    assert written[0] == written[1]
