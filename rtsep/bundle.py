@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import platformdirs
 
 from rtsep.errors import RtsepError
@@ -22,17 +23,31 @@ DEFAULT_BUNDLE = "frame-transformer-2stems"
 RECIPE_FILE, WEIGHTS_FILE = "recipe.toml", "weights.safetensors"
 
 
-def build_network(recipe: Recipe) -> StreamingNetwork:
-    """The recipe's network with fresh parameters. Raises RtsepError if it names none that can be built."""
+def build_network(recipe: Recipe, *, live: bool = False) -> StreamingNetwork:
+    """The recipe's network with fresh parameters, with its live settings or with its author's.
+
+    Raises RtsepError if it names none that can be built.
+    """
+    from rtsep.nn.windowed import Windowed, WindowNetwork
+
     module_name, _, class_name = recipe.network.partition(":")
     try:
         network_class = getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError) as error:
         raise RtsepError(f"{recipe.name}: the network {recipe.network} cannot be imported: {error}") from error
     try:
-        return network_class(stems=recipe.stems, channels=recipe.stft.channels, bins=recipe.stft.bins, **recipe.net)
+        network = network_class(stems=recipe.stems, channels=recipe.stft.channels, bins=recipe.stft.bins, **recipe.net)
     except (TypeError, ValueError) as error:
         raise RtsepError(f"{recipe.name}: [net] does not fit {recipe.network}: {error}") from error
+    window = (recipe.live if live else None) or recipe.window
+    if isinstance(network, WindowNetwork) != (window is not None):
+        raise RtsepError(f"{recipe.name}: {recipe.network} {'has no use for' if window else 'needs'} a [window]")
+    if window is None:
+        return network
+    try:
+        return Windowed(network, **msgspec.structs.asdict(window))
+    except ValueError as error:
+        raise RtsepError(f"{recipe.name}: [{'window' if window is recipe.window else 'live'}]: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -59,12 +74,12 @@ class Bundle:
         """Licence of the weights; empty for a bundle without any."""
         return self.recipe.weights.licence if self.recipe.weights else ""
 
-    def load_network(self) -> StreamingNetwork:
-        """The network with its weights, ready to step.
+    def load_network(self, *, live: bool = False) -> StreamingNetwork:
+        """The network with its weights, ready to step, with the recipe's live settings or with its author's.
 
         Raises RtsepError if the weights are missing, were changed, or belong to another network.
         """
-        network = build_network(self.recipe).eval().requires_grad_(False)
+        network = build_network(self.recipe, live=live).eval().requires_grad_(False)
         if not self.weights_path.exists():
             if any(True for _ in network.parameters()):
                 raise RtsepError(

@@ -66,7 +66,7 @@ def _prepare(config: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     deck = Deck.attach(layout, config["fd"])
     deck.worker.state = WorkerState.STARTING
     device = choose_compute(config["compute"])
-    network = find_bundle(config["model"]).load_network()
+    network = find_bundle(config["model"]).load_network(live=True)
     if tuple(network.stems) != layout.stems:
         raise ValueError(f"the network's stems {network.stems} are not the recipe's {layout.stems}")
     check_context(network.context_frames)
