@@ -24,8 +24,8 @@ class Stft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     channels: int = 2
 
     def __post_init__(self) -> None:
-        if self.hop < 1 or self.n_fft % self.hop or self.n_fft // self.hop < 4:
-            raise ValueError(f"n_fft {self.n_fft} must be a multiple of hop {self.hop}, four times or more")
+        if self.hop < 1 or self.n_fft % self.hop or self.n_fft // self.hop < 2:
+            raise ValueError(f"n_fft {self.n_fft} must be a multiple of hop {self.hop}, twice or more")
         if not 1 <= self.bins <= self.n_fft // 2:
             raise ValueError(f"bins must lie in 1..{self.n_fft // 2}, got {self.bins}")
 
