@@ -1,4 +1,4 @@
-"""Bundles: a folder with `recipe.toml`, `weights.safetensors` and `CARD.md`. Finding, verifying and loading them."""
+"""Bundles: a folder with `recipe.toml`, `weights.safetensors` and `CARD.md`. Finding, loading and writing them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ from rtsep.errors import RtsepError
 from rtsep.recipe import Recipe, encode_network, load_recipe
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from rtsep.nn.contract import StreamingNetwork
 
 DEFAULT_BUNDLE = "frame-transformer-2stems"
 RECIPE_FILE, WEIGHTS_FILE = "recipe.toml", "weights.safetensors"
+WEIGHTS_TABLE = "[weights]    # of weights.safetensors, always last"
 
 
 def build_network(recipe: Recipe, *, live: bool = False) -> StreamingNetwork:
@@ -83,7 +86,8 @@ class Bundle:
         if not self.weights_path.exists():
             if any(True for _ in network.parameters()):
                 raise RtsepError(
-                    f"{self.path} has no {WEIGHTS_FILE}: train it with `rtsep train {self.path}/{RECIPE_FILE}`"
+                    f"{self.path} has no {WEIGHTS_FILE}: take over its author's weights, "
+                    f"or train it with `rtsep train {self.path}/{RECIPE_FILE}`"
                 )
             return network
         self._check_sum()
@@ -119,6 +123,34 @@ class Bundle:
                 f"expected {expected.sha256[:12]}…; "
                 "fetch it again"
             )
+
+
+def write_bundle(folder: Path, recipe: Recipe, recipe_text: str, parameters: dict[str, Tensor], licence: str) -> Bundle:
+    """Write `recipe.toml` (the text, with its comments) and `weights.safetensors`, each of them whole or not at all.
+
+    Args:
+        recipe: what the text says.
+        parameters: the state dict of `build_network(recipe)`, in the precision in which it is to be kept.
+    """
+    import safetensors.torch
+
+    folder.mkdir(parents=True, exist_ok=True)
+    content = safetensors.torch.save(parameters, {"rtsep": encode_network(recipe), "licence": licence})
+    text = recipe_text.partition("\n[weights]")[0].rstrip()
+    table = f'sha256 = "{hashlib.sha256(content).hexdigest()}"\nlicence = "{licence}"\n'
+    _write_atomically(folder / WEIGHTS_FILE, content)
+    _write_atomically(folder / RECIPE_FILE, f"{text}\n\n{WEIGHTS_TABLE}\n{table}".encode())
+    return Bundle(folder)
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    """Write under a temporary name, then rename: the final name never holds half a file."""
+    partial = path.with_name(path.name + ".part")
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
 
 
 def bundle_folders() -> list[Path]:

@@ -26,11 +26,12 @@ MAY_USE = {
     "train_settings": set(),
     "recipe": {"train_settings"},
     "bundle": {"recipe", "nn"},
+    "convert": {"nn", "dsp", "recipe", "train_settings", "bundle"},
     "engine": {"dsp", "nn", "recipe", "bundle"},
     "player": {"engine", "audio", "dsp", "recipe", "bundle"},
     "train": {"nn", "dsp", "audio", "recipe", "train_settings", "bundle"},
     "ui": {"player", "engine", "audio", "dsp"},
-    "cli": {"ui", "player", "engine", "audio", "dsp", "nn", "train", "recipe", "bundle"},
+    "cli": {"ui", "player", "engine", "audio", "dsp", "nn", "train", "convert", "recipe", "bundle"},
     "": {"engine", "bundle", "cli"},  # rtsep itself and `python -m rtsep`
 }
 FOR_ALL = {"errors", ""}

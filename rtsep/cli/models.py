@@ -51,7 +51,7 @@ def list_models(*, json: Flag = False) -> None:
         if row.problem:
             print(f"{row.name}  {row.path}\n    unusable: {row.problem}")
             continue
-        state = "" if row.weights else "  (not trained yet: no weights)"
+        state = "" if row.weights else "  (its weights are not here)"
         print(f"{row.name}  {', '.join(row.stems)}{state}")
         print(f"    {row.parameters / 1e6:.2f} M parameters, {row.latency_ms:.0f} ms of standard latency")
         print(f"    licence: {row.licence or 'none given'}")
@@ -98,7 +98,7 @@ def _row(bundle: "Bundle") -> _Row:
     has_weights = False
     try:
         has_weights = bundle.weights_path.exists()
-        network = build_network(bundle.recipe)
+        network = build_network(bundle.recipe, live=True)
         parameters = sum(parameter.numel() for parameter in network.parameters())
         latency_samples = N_FFT + network.lookahead_frames * HOP
         return _Row(

@@ -2,37 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from pathlib import Path
 
-import safetensors.torch
 import torch
 from torch import Tensor
 
-from rtsep.bundle import RECIPE_FILE, WEIGHTS_FILE
-from rtsep.recipe import Recipe, encode_network
-
-WEIGHTS_TABLE = "\n[weights]    # written by the trainer, always last\n"
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write under a temporary name, then rename: the final name never holds half a file."""
-    partial = path.with_name(path.name + ".part")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+from rtsep.bundle import write_bundle
+from rtsep.recipe import Recipe
 
 
 def export_bundle(recipe: Recipe, recipe_text: str, parameters: dict[str, Tensor], folder: Path) -> Path:
     """Write `recipe.toml` (the text, with its comments) and `weights.safetensors`; returns the folder, a bundle."""
-    folder.mkdir(parents=True, exist_ok=True)
     halves = {name: tensor.detach().to(torch.float16).contiguous() for name, tensor in parameters.items()}
-    content = safetensors.torch.save(halves, {"rtsep": encode_network(recipe), "licence": recipe.train.licence})
-    text = recipe_text.partition(WEIGHTS_TABLE)[0].rstrip()
-    table = f'sha256 = "{hashlib.sha256(content).hexdigest()}"\nlicence = "{recipe.train.licence}"\n'
-    write_atomically(folder / WEIGHTS_FILE, content)
-    write_atomically(folder / RECIPE_FILE, f"{text}\n{WEIGHTS_TABLE}{table}".encode())
-    return folder
+    return write_bundle(folder, recipe, recipe_text, halves, recipe.train.licence).path

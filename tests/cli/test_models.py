@@ -46,7 +46,7 @@ def test_list_tells_stems_size_latency_licence_and_place(models: Path, capsys: p
     assert main(["models", "list"]) == 0
     said = capsys.readouterr().out
     assert "good  vocals, other\n" in said
-    assert "untrained  vocals, instrumental  (not trained yet: no weights)" in said
+    assert "untrained  vocals, instrumental  (its weights are not here)" in said
     assert "unusable: " in said
     assert "MIT" in said.splitlines()[-1]
     assert "FFTW (GPL 2 or later)" in said.splitlines()[-1]
