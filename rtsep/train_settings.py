@@ -50,6 +50,8 @@ class Train(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     energy_weight: float = 0.0
     """Of the error's energy in the loss, see `rtsep.train.losses.separation_loss`."""
     chunks: tuple[int, ...] = (1,)
+    parts: tuple[str, ...] = ()
+    """Names of the network's parts that are trained, the others stay as they are; all if none is named."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.warmup_frames < self.frames:

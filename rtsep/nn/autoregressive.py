@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from rtsep.nn.autoregressive_blocks import BlockState, TargetBlock, target_conv
 from rtsep.nn.carperbr import STEMS, WIDENING, level_bins
 from rtsep.nn.carperbr_blocks import EncoderBlock, down_block, frame_conv, join
-from rtsep.nn.convolution import repeat_top_bin
+from rtsep.nn.masks import repeat_top_bin
 from rtsep.nn.windowed import WindowNetwork
 
 SILENCE = 1e-4  # of the scaled magnitudes: below it there is nothing to share out
@@ -117,7 +117,7 @@ class AutoregressiveFrameTransformer(WindowNetwork):
 
         Not limited to 1, so that what is too loud can be learnt from.
         """
-        return self._masks(self.predict(magnitudes, stems[:, 0]), magnitudes)
+        return self._masks(self.predict(magnitudes, stems[:, 0]), magnitudes).clamp(min=0)
 
     def predict(self, magnitudes: Tensor, target: Tensor) -> Tensor:
         """Magnitudes (B, C, F, T), frame t from the mixture and from the frames of `target` before t."""

@@ -32,7 +32,7 @@ from rtsep.nn.carperbr_blocks import (
     join,
     up_block,
 )
-from rtsep.nn.convolution import repeat_top_bin
+from rtsep.nn.masks import repeat_top_bin
 from rtsep.nn.windowed import WindowNetwork
 
 STEMS = ("instrumental", "vocals")

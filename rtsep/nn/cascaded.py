@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rtsep.nn.convolution import ConvNorm, repeat_top_bin
+from rtsep.nn.convolution import ConvNorm
+from rtsep.nn.masks import repeat_top_bin
 from rtsep.nn.windowed import WindowNetwork
 
 STEMS = ("instrumental", "vocals")

@@ -112,6 +112,10 @@ class StreamingNetwork(nn.Module):
         """
         raise NotImplementedError(f"{type(self).__name__} must define forward")
 
+    def teach(self, magnitudes: Tensor, stems: Tensor, chunk: int | None = None) -> Tensor:
+        """Masks as `forward` gives them, for training, with the stems' true magnitudes (B, S, C, F, T) at hand."""
+        return self.forward(magnitudes, chunk)
+
     def validate(self, magnitudes: Tensor, max_chunk: int | None = None) -> None:
         """Raise ValueError unless `magnitudes` is (B, C, F, K) with 1 <= K (<= max_chunk)."""
         expected = (self.channels, self.bins)

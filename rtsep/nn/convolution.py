@@ -5,9 +5,7 @@ Channels stand second, (B, C, F, T), as in their weights; `rtsep.nn.layers` has 
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
 
 class ConvNorm(nn.Sequential):
@@ -37,13 +35,3 @@ class ConvNorm(nn.Sequential):
 
 def pair(size: int | tuple[int, int]) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else size
-
-
-def repeat_top_bin(masks: Tensor) -> Tensor:
-    """(..., F, T) -> (..., F + 1, T): the highest bin's mask rules the band above as well."""
-    return F.pad(masks, (0, 0, 0, 1), mode="replicate")
-
-
-def average_top_bins(masks: Tensor, bins: int = 64) -> Tensor:
-    """(..., F, T) -> (..., F + 1, T): the mean of the highest `bins` masks rules the band above."""
-    return torch.cat([masks, masks[..., -bins:, :].mean(dim=-2, keepdim=True)], dim=-2)

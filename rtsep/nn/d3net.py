@@ -21,10 +21,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rtsep.nn.convolution import average_top_bins
+from rtsep.nn.masks import average_top_bins, share_energy
 from rtsep.nn.windowed import WindowNetwork
 
-SILENCE = 1e-8  # of a sum of squared magnitudes: below it there is nothing to share out
 FINAL_GROWTH, FINAL_LAYERS = 12, 3
 
 
@@ -216,8 +215,7 @@ class D3Net(WindowNetwork):
         if len(self.networks) < len(self.stems):
             rest = (magnitudes - estimates.sum(dim=1)).clamp(min=0)
             estimates = torch.cat([estimates, rest[:, None]], dim=1)
-        energies = estimates.square() + SILENCE / len(self.stems)
-        return average_top_bins(energies / energies.sum(dim=1, keepdim=True))
+        return average_top_bins(share_energy(estimates))
 
     def estimates(self, magnitudes: Tensor) -> Tensor:
         """Magnitudes (B, stems with a network, C, F, T): what the authors train and filter with."""

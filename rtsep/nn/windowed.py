@@ -46,6 +46,10 @@ class WindowNetwork(nn.Module):
         """Masks (B, S, C, F + 1, W) of windows (B, C, F, W); row F is the gain of every bin above."""
         raise NotImplementedError(f"{type(self).__name__} must define forward")
 
+    def teach(self, magnitudes: Tensor, stems: Tensor) -> Tensor:
+        """Masks for training, as `forward` gives them, with the stems' true magnitudes (B, S, C, F, W) at hand."""
+        return self.forward(magnitudes)
+
 
 @dataclass
 class WindowedState(State):
@@ -163,6 +167,21 @@ class Windowed(StreamingNetwork):
             pieces.append(masks[..., self.fade : self.stride].clone())
             after = masks[..., self.stride : self.stride + self.fade].clone()
         return torch.cat(pieces, dim=-1)[..., self.lead : self.lead + frames]
+
+    def teach(self, magnitudes: Tensor, stems: Tensor, chunk: int | None = None) -> Tensor:
+        """Masks of whole windows side by side, each scaled by its own: training needs no overlap and no past."""
+        self.validate(magnitudes)
+        frames = magnitudes.shape[3]
+        windows = [
+            F.pad(x, (0, -frames % self.frames)).unflatten(-1, (-1, self.frames)).movedim(-2, 1).flatten(0, 1)
+            for x in (magnitudes, stems)
+        ]
+        if self.input_scale == "running_max":
+            peak = windows[0].amax(dim=(1, 2, 3))
+            peak = torch.where(peak > 0, peak, 1.0)
+            windows = [x / peak.view(-1, *[1] * (x.ndim - 1)) for x in windows]
+        masks = self.network.teach(*windows).unflatten(0, (len(magnitudes), -1))
+        return masks.movedim(1, -2).flatten(-2)[..., :frames]
 
     def _keep(self, arriving: Tensor, position: int, state: WindowedState) -> None:
         """Frames (n, B, C, F), n <= W, go to the ring."""

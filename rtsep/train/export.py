@@ -13,5 +13,8 @@ from rtsep.recipe import Recipe
 
 def export_bundle(recipe: Recipe, recipe_text: str, parameters: dict[str, Tensor], folder: Path) -> Path:
     """Write `recipe.toml` (the text, with its comments) and `weights.safetensors`; returns the folder, a bundle."""
-    halves = {name: tensor.detach().to(torch.float16).contiguous() for name, tensor in parameters.items()}
+    halves = {
+        name: (tensor.detach().to(torch.float16) if tensor.ndim > 1 else tensor.detach()).contiguous()
+        for name, tensor in parameters.items()
+    }
     return write_bundle(folder, recipe, recipe_text, halves, recipe.train.licence).path

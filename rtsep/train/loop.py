@@ -43,11 +43,28 @@ def learning_rate(step: int, train: Train) -> float:
     return train.learning_rate * max(0.0, min(1.0, rise, fall))
 
 
+def freeze_all_but(network: nn.Module, parts: tuple[str, ...]) -> None:
+    """Leave only the named parts of the network to be trained, the rest as when it plays; all of it if none is named.
+
+    Raises RtsepError for a part that the network does not have.
+    """
+    if not parts:
+        return
+    modules = {name.removeprefix("network."): module for name, module in network.named_modules()}
+    unknown = [part for part in parts if part not in modules]
+    if unknown:
+        raise RtsepError(f"train.parts: the network has no part {unknown[0]!r}")
+    network.eval().requires_grad_(False)
+    for part in parts:
+        modules[part].train().requires_grad_()
+
+
 def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Matrices decay; gains, biases and tables of positions do not."""
-    matrices = [p for name, p in network.named_parameters() if p.ndim >= 2 and not name.endswith("attention.bias")]
+    """Matrices decay; gains, biases and tables of positions do not. What is frozen is in neither group."""
+    trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    matrices = [p for name, p in trained.items() if p.ndim >= 2 and not name.endswith("attention.bias")]
     chosen = {id(p) for p in matrices}
-    rest = [p for p in network.parameters() if id(p) not in chosen]
+    rest = [p for p in trained.values() if id(p) not in chosen]
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
 
 
@@ -64,6 +81,7 @@ class Trainer:
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(self.recipe.train.seed)
         self.network: StreamingNetwork = build_network(self.recipe)
+        freeze_all_but(self.network, self.recipe.train.parts)
         self.sampler = CropSampler(
             self.recipe, load_songs(self.recipe, data, folder.parent / "cache", held_out=False), self.recipe.train.seed
         )
@@ -118,7 +136,9 @@ class Trainer:
         train, bins = self.recipe.train, self.recipe.stft.bins
         mixture, stems, weight = self._batch()
         choice = int(self.sampler.random.integers(len(train.chunks)))
-        masks = self.network(mixture[:, :, :bins].abs().permute(0, 3, 2, 1), chunk=train.chunks[choice] or None)
+        seen = mixture[:, :, :bins].abs().permute(0, 3, 2, 1)
+        true = stems[:, :, :, :bins].abs().permute(0, 1, 4, 3, 2)
+        masks = self.network.teach(seen, true, chunk=train.chunks[choice] or None)
         masks = spread_high_band(masks.permute(0, 4, 1, 3, 2), len(self.bins))
         loss = separation_loss(masks, mixture, stems, weight, train.energy_weight)
         if not math.isfinite(loss.item()):
@@ -134,6 +154,8 @@ class Trainer:
         with torch.no_grad():
             for mean, value in zip(self.average.parameters(), self.network.parameters(), strict=True):
                 mean.lerp_(value, 1 - momentum)
+            for mean, value in zip(self.average.buffers(), self.network.buffers(), strict=True):
+                mean.copy_(value)  # the statistics of batch norms are averages already
         return loss.item()
 
     @torch.no_grad()

@@ -179,3 +179,18 @@ def test_stems_come_out_whole_and_in_their_place(samples: int, chunk: int) -> No
     assert stems[0].shape == (2, 2, samples)
     np.testing.assert_allclose(stems[0].sum(axis=0), mixture, atol=1e-4)
     np.testing.assert_allclose(stems[0], stems[1], atol=1e-5)
+
+
+@torch.inference_mode()
+def test_training_sees_whole_windows_each_scaled_by_itself() -> None:
+    network = Windowed(WholeWindow(8), frames=8, stride=2, lookahead=3, fade=1, input_scale="running_max")
+    x = music(20, batch=2)
+    masks = network.teach(x, torch.zeros(2, 2, 2, 3, 20))
+    assert masks.shape == (2, 2, 2, 4, 20)
+    for start in (0, 8):
+        window = x[..., start : start + 8]
+        expected = network.network(window / window.amax(dim=(1, 2, 3), keepdim=True))
+        torch.testing.assert_close(masks[..., start : start + 8], expected)
+    last = torch.cat([x[..., 16:], torch.zeros_like(x[..., :4])], dim=3)
+    expected = network.network(last / last.amax(dim=(1, 2, 3), keepdim=True))
+    torch.testing.assert_close(masks[..., 16:], expected[..., :4])
