@@ -12,12 +12,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from rtsep.dsp.wiener import MultichannelWiener
 from rtsep.engine.compute import Stepper, choose_compute
 from rtsep.engine.processor import Processor
 from rtsep.engine.separator import Separator
 from rtsep.nn.check import check_network
 from rtsep.nn.spleeter import FrozenNorm, Spleeter
 from rtsep.nn.windowed import Windowed
+from tests.dsp.wiener_reference import wiener_filter
 
 STEMS = ("vocals", "drums", "other")
 
@@ -121,7 +123,7 @@ def test_a_window_must_fit_the_levels() -> None:
         Windowed(small(), 10, 10)
 
 
-def as_spleeter_does(network: Spleeter, mixture: np.ndarray, window: int) -> np.ndarray:
+def as_spleeter_does(network: Spleeter, mixture: np.ndarray, window: int, wiener: bool = False) -> np.ndarray:
     """(S, 2, N): Spleeter's own transform, segmentation and inverse, in double precision around the network."""
     samples = mixture.shape[1]
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(4096) / 4096)
@@ -132,25 +134,49 @@ def as_spleeter_does(network: Spleeter, mixture: np.ndarray, window: int) -> np.
     magnitudes = np.abs(spectra[:, :, : network.bins]).astype(np.float32)  # (T, C, F)
     magnitudes = np.pad(magnitudes, ((0, -frames % window), (0, 0), (0, 0))).transpose(1, 2, 0)
     with torch.inference_mode():
-        segments = [network(part[None])[0] for part in torch.from_numpy(magnitudes).split(window, dim=2)]
-    masks = torch.cat(segments, dim=3).numpy()[..., :frames]
+        parts = [network.estimates(part[None]) for part in torch.from_numpy(magnitudes).split(window, dim=2)]
+        masks = torch.cat([network.masks(part) for part in parts], dim=4)[0].numpy()[..., :frames]
     rows = np.concatenate([masks[:, :, :-1], np.repeat(masks[:, :, -1:], 2049 - network.bins, axis=2)], axis=2)
+    stems = rows.transpose(3, 0, 1, 2) * spectra[:, None]  # (T, S, C, bins)
+    if wiener:
+        estimates = torch.cat(parts, dim=4)[0].numpy()[..., :frames].transpose(3, 2, 1, 0)
+        estimates = np.pad(estimates, ((0, 0), (0, 2049 - network.bins), (0, 0), (0, 0)))
+        stems = wiener_filter(estimates, spectra.transpose(0, 2, 1)).transpose(0, 3, 2, 1)
     out = np.zeros((len(network.stems), *padded.shape))
     for k in range(frames):
-        out[:, :, 1024 * k : 1024 * k + 4096] += np.fft.irfft(rows[..., k] * spectra[k]) * hann * 2 / 3
+        out[:, :, 1024 * k : 1024 * k + 4096] += np.fft.irfft(stems[k]) * hann * 2 / 3
     return out[:, :, 4096 : 4096 + samples]
+
+
+def noise(samples: int) -> np.ndarray:
+    random = np.random.default_rng(samples)
+    swell = np.linspace(0.01, 0.5, samples, dtype=np.float32)
+    return random.standard_normal((2, samples)).astype(np.float32) * swell
 
 
 @pytest.mark.parametrize("samples", [1, 4097, 40 * 1024, 70001])
 @pytest.mark.parametrize("chunk", [1, 7])
 def test_a_song_is_separated_as_spleeter_does(samples: int, chunk: int) -> None:
     network = small(bins=1024, mask_extension="average")
-    random = np.random.default_rng(samples)
-    swell = np.linspace(0.01, 0.5, samples, dtype=np.float32)
-    mixture = random.standard_normal((2, samples)).astype(np.float32) * swell
+    mixture = noise(samples)
     expected = as_spleeter_does(network, mixture, 16)
     stepper = Stepper(Windowed(network, 16, 16, lead=1), choose_compute("cpu"), chunk)
     separator = Separator(Processor(stepper), chunk)
     fed, flushed = separator.feed(mixture), separator.flush()
     found = np.stack([np.concatenate([fed[stem], flushed[stem]], axis=1) for stem in STEMS])
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_song_is_separated_as_spleeter_does_with_its_wiener_filter() -> None:
+    network = small(bins=1024)
+    mixture = noise(50001)
+    mixture[1] = 0.3 * mixture[0] + 0.7 * mixture[1]
+    stepper = Stepper(Windowed(network, 16, 16, lead=1), choose_compute("cpu"), 8)
+    wiener = MultichannelWiener(len(STEMS), 2049, stepper.mask_exponent)
+    separator = Separator(Processor(stepper, wiener=wiener), 8)
+    separator.learn([mixture[:, :12345], mixture[:, 12345:]])
+    fed, flushed = separator.feed(mixture), separator.flush()
+    found = np.stack([np.concatenate([fed[stem], flushed[stem]], axis=1) for stem in STEMS])
+    np.testing.assert_allclose(found, as_spleeter_does(network, mixture, 16, wiener=True), atol=1e-5)
+    again = separator.feed(mixture)
+    np.testing.assert_array_equal(again["drums"], fed["drums"])
