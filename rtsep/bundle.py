@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import platformdirs
 
-from rtsep.errors import RtsepError
+from rtsep.errors import MissingWeights, RtsepError
 from rtsep.recipe import Recipe, encode_network, load_recipe
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Bundle:
         network = build_network(self.recipe, live=live).eval().requires_grad_(False)
         if not self.weights_path.exists():
             if any(True for _ in network.parameters()):
-                raise RtsepError(
+                raise MissingWeights(
                     f"{self.path} has no {WEIGHTS_FILE}: take over its author's weights, "
                     f"or train it with `rtsep train {self.path}/{RECIPE_FILE}`"
                 )

@@ -24,6 +24,7 @@ def separate(
     model: Model = None,
     chunk: Chunk = MAX_CHUNK,
     compute: Compute = "auto",
+    wiener: Flag = False,
     json: Flag = False,
 ) -> int:
     """Write the stems of audio files.
@@ -38,12 +39,15 @@ def separate(
         Folder for the stems.
     chunk
         Frames the network takes in one step, 1 to 32.
+    wiener
+        Tell the stems apart by where they stand in the stereo picture too (multichannel Wiener filter): each file is
+        heard twice, and its stems need not sum to it.
     json
         One JSON object a file on stdout instead of paths.
     """
     from rtsep.engine.separator import load
 
-    separator = load(model, chunk, compute)
+    separator = load(model, chunk, compute, wiener=wiener)
     from rtsep.cli.split import split_file
 
     failed = 0

@@ -118,8 +118,10 @@ def _table(content: bytes) -> Iterator[tuple[bytes, bytes]]:
     footer = content[-_FOOTER_BYTES:]
     if len(footer) < _FOOTER_BYTES or int.from_bytes(footer[-8:], "little") != _MAGIC:
         raise _Damaged("it does not end as one does")
-    _, at = _handle(footer, 0)  # of the index of filters, which TensorFlow leaves empty
+    filters, at = _handle(footer, 0)
     index, _ = _handle(footer, at)
+    if any(_block(content, filters)):
+        raise _Damaged("it has filters, which TensorFlow never writes")
     for _, value in _block(content, index):
         yield from _block(content, _handle(value, 0)[0])
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from rtsep.dsp.grid import HOP, N_FFT, SUPPORT_HOPS, synthesis_support
 from rtsep.dsp.kernels import apply_masks
 from rtsep.dsp.stft import StreamingISTFT, StreamingSTFT
+from rtsep.dsp.wiener import MultichannelWiener
 from rtsep.errors import RtsepError
 
 Float32 = NDArray[np.float32]
@@ -53,15 +54,19 @@ class Processor:
     Args:
         stepper: the network.
         latency: standard, medium or low: what waits for fewer frames is separated a little less well.
+        wiener: filters the stems where the masks alone would; its memory is its own, and no reset touches it.
     """
 
-    def __init__(self, stepper: FrameStepper, latency: str = "standard") -> None:
+    def __init__(
+        self, stepper: FrameStepper, latency: str = "standard", wiener: MultichannelWiener | None = None
+    ) -> None:
         support = synthesis_support(latency)
         self.stems = stepper.stems
         self.channels = stepper.channels
         self.max_chunk = stepper.max_chunk
         self.context_frames = stepper.context_frames
         self.delay_hops = support // HOP - 1 + stepper.lookahead_frames
+        self.wiener = wiener
         self._stepper = stepper
         self._lookahead = stepper.lookahead_frames
         self._analysis = StreamingSTFT(self.channels, N_FFT, HOP)
@@ -98,13 +103,25 @@ class Processor:
         masks = self._stepper.step(self._analyse(mixture, 0, frames))
         rows = out.reshape(-1, out.shape[-1])
         for k in range(again, frames):
-            apply_masks(self._spectra[k], masks[..., k], self._masked)
+            if self.wiener is None:
+                apply_masks(self._spectra[k], masks[..., k], self._masked)
+            else:
+                self.wiener.separate(self._spectra[k], masks[..., k], self._masked)
             hop = self._synthesis.push(self._synthesis.spectrum)
             rows[:, k * HOP : (k + 1) * HOP] = hop
             # One number tells: NaN and infinity survive every sum, and no sound is loud enough to overflow
             # this one.
             if not np.isfinite(np.vdot(hop, hop)):
                 raise BrokenNetwork("the network gave values that are not numbers; run `rtsep models check`")
+        self._keep_past(frames)
+
+    def hear(self, mixture: Float32) -> None:
+        """Let the Wiener filter hear K hops that are not separated: (C, K * hop), 1 <= K <= max_chunk."""
+        assert self.wiener is not None
+        frames = self._check(mixture)
+        masks = self._stepper.step(self._analyse(mixture, 0, frames))
+        for k in range(frames):
+            self.wiener.hear(self._spectra[k], masks[..., k])
         self._keep_past(frames)
 
     def warm(self, mixture: Float32, prime_hops: int = SUPPORT_HOPS) -> None:

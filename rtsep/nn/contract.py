@@ -74,6 +74,7 @@ class StreamingNetwork(nn.Module):
         bins: F, the lowest bins of the spectrum, which the network sees.
         context_frames: how many past frames (its own included) one attention may look at.
         lookahead_frames: how many frames beyond its own chunk a mask depends on.
+        mask_exponent: p, where masks are estimate^p over the sum of all estimates^p.
         capturable: every step of K frames is the same work, so that a CUDA graph can be made of it.
     """
 
@@ -82,6 +83,7 @@ class StreamingNetwork(nn.Module):
     bins: int
     context_frames: int
     lookahead_frames: int = 0
+    mask_exponent: float = 1.0
     capturable: bool = True
 
     @property

@@ -144,7 +144,7 @@ class Spleeter(WindowNetwork):
             if bins % self.frames_multiple:
                 raise ValueError(f"bins must be a multiple of {self.frames_multiple}, got {bins}")
         self.stems, self.channels, self.bins = tuple(stems), channels, bins
-        self.model, self.separation_exponent, self.mask_extension = model, separation_exponent, mask_extension
+        self.model, self.mask_exponent, self.mask_extension = model, separation_exponent, mask_extension
         self.networks = nn.ModuleDict(
             {
                 stem: BLSTM(channels, bins, lstm_units)
@@ -168,7 +168,7 @@ class Spleeter(WindowNetwork):
 
     def masks(self, estimates: Tensor) -> Tensor:
         """Ratio masks (B, S, C, F + 1, T); where all is silent every stem gets the same share."""
-        powers = estimates.pow(self.separation_exponent)
+        powers = estimates.pow(self.mask_exponent)
         low = (powers + EPSILON / len(self.stems)) / (powers.sum(dim=1, keepdim=True) + EPSILON)
         mean = low.mean(dim=3, keepdim=True)
         return torch.cat([low, mean if self.mask_extension == "average" else torch.zeros_like(mean)], dim=3)

@@ -35,12 +35,14 @@ class WindowNetwork(nn.Module):
         channels: C, audio channels.
         bins: F, the lowest bins of the spectrum, which the network sees.
         frames_multiple: the frames of a window must be a multiple of this.
+        mask_exponent: as of a `StreamingNetwork`.
     """
 
     stems: tuple[str, ...]
     channels: int
     bins: int
     frames_multiple: int = 1
+    mask_exponent: float = 1.0
 
     def forward(self, magnitudes: Tensor) -> Tensor:
         """Masks (B, S, C, F + 1, W) of windows (B, C, F, W); row F is the gain of every bin above."""
@@ -109,6 +111,7 @@ class Windowed(StreamingNetwork):
         self.stems, self.channels, self.bins = network.stems, network.channels, network.bins
         self.frames, self.stride, self.lookahead, self.fade, self.lead = frames, stride, lookahead, fade, lead
         self.input_scale = input_scale
+        self.mask_exponent = network.mask_exponent
         self.context_frames = frames - lookahead + fade
         self.lookahead_frames = stride + lookahead - 1
         self._before = frames - stride - lookahead  # frames of a window before its block

@@ -234,6 +234,14 @@ def test_a_network_that_looks_back_further_than_the_ring_is_refused(tmp_path: Pa
         engine.wait_ready()
 
 
+def test_a_network_that_looks_ahead_further_than_the_silence_after_a_song_is_refused(tmp_path: Path) -> None:
+    folder = bundle(tmp_path / "prophet", "tests.engine.networks:LevelShares")
+    text = (folder / "recipe.toml").read_text()
+    (folder / "recipe.toml").write_text(f"{text}[window]\nframes = 94\nstride = 94\n")
+    with Engine(folder) as engine, pytest.raises(RtsepError, match="93 frames ahead, and only 92"):
+        engine.wait_ready()
+
+
 def test_a_worker_that_loses_its_device_is_followed_by_one_on_the_cpu(tmp_path: Path) -> None:
     folder = bundle(tmp_path / "model", "tests.engine.networks:LosingItsDevice", marks=str(tmp_path))
     with Engine(folder, compute="auto") as engine:

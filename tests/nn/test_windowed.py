@@ -13,6 +13,7 @@ from rtsep.engine.processor import Processor
 from rtsep.engine.separator import Separator
 from rtsep.nn.check import check_network, stepped
 from rtsep.nn.windowed import Windowed, WindowNetwork
+from tests.engine.networks import LevelShares
 
 # frames, stride, lookahead, fade, lead
 SIZES = [
@@ -38,19 +39,6 @@ class WholeWindow(WindowNetwork):
     def forward(self, magnitudes: Tensor) -> Tensor:
         mixed = magnitudes @ self.get_buffer("mixing")
         first = torch.cat([mixed, mixed.mean(dim=2, keepdim=True)], dim=2).sigmoid()
-        return torch.stack([first, 1 - first], dim=1)
-
-
-class Doubtful(WindowNetwork):
-    """One half for each of two stems, so that they sum to the mixture wherever a mask is used at its own frame."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stems, self.channels, self.bins = ("vocals", "instrumental"), 2, 1024
-
-    def forward(self, magnitudes: Tensor) -> Tensor:
-        level = 1 / (1 + magnitudes.mean(dim=(1, 2), keepdim=True))
-        first = level.expand(-1, 2, 1025, -1)
         return torch.stack([first, 1 - first], dim=1)
 
 
@@ -165,12 +153,12 @@ def test_sizes_that_do_not_fit_are_refused(arguments: dict[str, int], complaint:
 @pytest.mark.parametrize("chunk", [1, 7])
 @pytest.mark.parametrize("samples", [3 * HOP + 5, 20 * HOP + 1])
 def test_stems_come_out_whole_and_in_their_place(samples: int, chunk: int) -> None:
-    """Level-dependent masks at the wrong frame would be heard in a burst's surroundings."""
-    network = Windowed(Doubtful(), 12, 5, 3, 2, 1)
+    """Masks at the wrong frame would show where the level changes."""
+    network = Windowed(LevelShares(), 12, 5, 3, 2, 1)
     mixture = np.random.default_rng(1).standard_normal((2, samples)).astype(np.float32) * 0.1
     mixture[:, samples // 2 :] *= 20
     stems = []
-    for stepped_network in (network, Windowed(Doubtful(), 1, 1)):
+    for stepped_network in (network, Windowed(LevelShares(), 1, 1)):
         stepper = Stepper(stepped_network, choose_compute("cpu"), chunk)
         assert stepper.way == "eager"
         separator = Separator(Processor(stepper), chunk)
