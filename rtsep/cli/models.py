@@ -102,14 +102,14 @@ def _problems(bundle: "Bundle") -> list[str]:
 
 
 def _row(bundle: "Bundle") -> _Row:
-    from rtsep.dsp.grid import HOP, N_FFT, SAMPLE_RATE
+    from rtsep.dsp.grid import HOP, SAMPLE_RATE
 
     has_weights = False
     try:
         has_weights = bundle.weights_path.exists()
         network = _outline(bundle.recipe)
         parameters = sum(parameter.numel() for parameter in network.parameters())
-        latency_samples = N_FFT + network.lookahead_frames * HOP
+        latency_samples = bundle.recipe.stft.n_fft + network.lookahead_frames * HOP
         return _Row(
             name=bundle.name,
             stems=list(bundle.recipe.stems),

@@ -18,17 +18,18 @@ MAX_CONTEXT_FRAMES = 192
 beside the four seconds that the worker runs ahead."""
 MAX_LOOKAHEAD_FRAMES = 92
 """The furthest a network that is played may look ahead: so much silence lies beyond the end of a song."""
-PLAYED = {"sample_rate": 44100, "n_fft": 4096, "hop": 1024, "channels": 2}
-"""What [stft] of a recipe must say: rings, window and callback are made for it."""
+PLAYED = {"sample_rate": (44100,), "n_fft": (4096, 2048), "hop": (1024,), "channels": (2,)}
+"""What [stft] of a recipe may say: rings, windows and callback are made for it."""
 
 
 def find_playable(model: str | Path | None = None) -> Bundle:
     """`find_bundle`, for separation: RtsepError also for a recipe whose [stft] the engine does not play."""
     bundle = find_bundle(model)
-    for key, value in PLAYED.items():
+    for key, values in PLAYED.items():
         asked = getattr(bundle.recipe.stft, key)
-        if asked != value:
-            raise RtsepError(f"{bundle.path}: [stft] {key} = {asked}, and only {value} can be played")
+        if asked not in values:
+            played = " or ".join(map(str, values))
+            raise RtsepError(f"{bundle.path}: [stft] {key} = {asked}, and only {played} can be played")
     return bundle
 
 

@@ -6,7 +6,8 @@ frame completes an earlier hop: in standard latency the frame's first, in medium
     hop h in  ->  frame h - 3  ->  mask of frame h - 3 - L  ->  hop h - D - L out
 
 L is the network's lookahead, D = 3, 2 or 1 the hops of the synthesis window beside its own. The mask is estimated from
-the whole frame in every mode.
+the whole frame in every mode. With frames of 2048 samples, as some networks want them, a hop completes frame h - 1, and
+D = 1 in every mode.
 """
 
 from __future__ import annotations
@@ -24,8 +25,6 @@ from rtsep.dsp.wiener import MultichannelWiener
 from rtsep.errors import RtsepError
 
 Float32 = NDArray[np.float32]
-
-BINS = N_FFT // 2 + 1
 
 
 class FrameStepper(Protocol):
@@ -55,12 +54,18 @@ class Processor:
         stepper: the network.
         latency: standard, medium or low: what waits for fewer frames is separated a little less well.
         wiener: filters the stems where the masks alone would; its memory is its own, and no reset touches it.
+        n_fft: samples of a frame; no more than the default, to which the priming of windows is cut.
     """
 
     def __init__(
-        self, stepper: FrameStepper, latency: str = "standard", wiener: MultichannelWiener | None = None
+        self,
+        stepper: FrameStepper,
+        latency: str = "standard",
+        wiener: MultichannelWiener | None = None,
+        n_fft: int = N_FFT,
     ) -> None:
-        support = synthesis_support(latency)
+        support = synthesis_support(latency, n_fft)
+        spectrum_bins = n_fft // 2 + 1
         self.stems = stepper.stems
         self.channels = stepper.channels
         self.max_chunk = stepper.max_chunk
@@ -69,14 +74,14 @@ class Processor:
         self.wiener = wiener
         self._stepper = stepper
         self._lookahead = stepper.lookahead_frames
-        self._analysis = StreamingSTFT(self.channels, N_FFT, HOP)
-        self._synthesis = StreamingISTFT(len(self.stems) * self.channels, N_FFT, HOP, support)
+        self._analysis = StreamingSTFT(self.channels, n_fft, HOP)
+        self._synthesis = StreamingISTFT(len(self.stems) * self.channels, n_fft, HOP, support)
         # Spectra wait here for masks that come `lookahead` frames later: [0, L) are the past, [L, L + K)
         # this chunk.
-        self._spectra = np.zeros((self._lookahead + self.max_chunk, self.channels, BINS), np.complex64)
+        self._spectra = np.zeros((self._lookahead + self.max_chunk, self.channels, spectrum_bins), np.complex64)
         self._magnitudes = np.zeros(self.channels * stepper.bins * self.max_chunk, np.float32)
         self._bins = stepper.bins
-        self._masked = self._synthesis.spectrum.reshape(len(self.stems), self.channels, BINS)
+        self._masked = self._synthesis.spectrum.reshape(len(self.stems), self.channels, spectrum_bins)
 
     @property
     def latency_samples(self) -> int:

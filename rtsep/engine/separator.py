@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rtsep.dsp.grid import HOP, SAMPLE_RATE
 from rtsep.dsp.wiener import MultichannelWiener
 from rtsep.engine.options import MAX_CHUNK, check_latency, find_playable
-from rtsep.engine.processor import BINS, BrokenNetwork, Processor
+from rtsep.engine.processor import BrokenNetwork, Processor
 
 Float32 = NDArray[np.float32]
 
@@ -43,9 +43,11 @@ def load(
     # torch is imported when a model is asked for, not with this module
     from rtsep.engine.compute import Stepper, choose_compute
 
-    stepper = Stepper(find_playable(model).load_network(), choose_compute(compute), chunk)
-    told_apart = MultichannelWiener(len(stepper.stems), BINS, stepper.mask_exponent) if wiener else None
-    return Separator(Processor(stepper, latency, told_apart), chunk)
+    bundle = find_playable(model)
+    n_fft = bundle.recipe.stft.n_fft
+    stepper = Stepper(bundle.load_network(), choose_compute(compute), chunk)
+    told_apart = MultichannelWiener(len(stepper.stems), n_fft // 2 + 1, stepper.mask_exponent) if wiener else None
+    return Separator(Processor(stepper, latency, told_apart, n_fft), chunk)
 
 
 class Separator:

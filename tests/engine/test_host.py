@@ -213,14 +213,13 @@ def test_a_worker_that_hangs_is_replaced(constant_bundle: Callable[..., Path]) -
         assert engine.poll() == 1
 
 
-@pytest.mark.parametrize(("key", "value"), [("n_fft", 2048), ("hop", 512), ("sample_rate", 48000), ("channels", 1)])
+@pytest.mark.parametrize(("key", "value"), [("n_fft", 8192), ("hop", 512), ("sample_rate", 48000), ("channels", 1)])
 def test_a_recipe_for_another_transform_is_refused_by_name(
     constant_bundle: Callable[..., Path], key: str, value: int
 ) -> None:
     folder = constant_bundle()
     text = (folder / "recipe.toml").read_text()
-    small = "\nhop = 512" if key == "n_fft" else ""
-    (folder / "recipe.toml").write_text(f"{text}[stft]\n{key} = {value}{small}\n")
+    (folder / "recipe.toml").write_text(f"{text}[stft]\n{key} = {value}\n")
     for use in (Engine, rtsep.load):
         with pytest.raises(RtsepError, match=rf"\[stft\] {key} = {value}, and only"):
             use(folder)
