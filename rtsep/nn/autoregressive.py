@@ -26,10 +26,8 @@ from torch.nn import functional as F
 from rtsep.nn.autoregressive_blocks import BlockState, TargetBlock, target_conv
 from rtsep.nn.carperbr import STEMS, WIDENING, level_bins
 from rtsep.nn.carperbr_blocks import EncoderBlock, down_block, frame_conv, join
-from rtsep.nn.masks import repeat_top_bin
+from rtsep.nn.masks import SILENCE, repeat_top_bin
 from rtsep.nn.windowed import WindowNetwork
-
-SILENCE = 1e-4  # of the scaled magnitudes: below it there is nothing to share out
 
 
 class AutoregressiveFrameTransformer(WindowNetwork):

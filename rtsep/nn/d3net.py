@@ -21,8 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rtsep.nn.masks import average_top_bins, share_energy
-from rtsep.nn.windowed import WindowNetwork
+from rtsep.nn.masks import EstimateNetwork
 
 FINAL_GROWTH, FINAL_LAYERS = 12, 3
 
@@ -184,7 +183,7 @@ class StemNet(nn.Module):
         return F.relu(self.gate(x).sigmoid() * self.filter(x) * self.output_scale + self.output_shift)
 
 
-class D3Net(WindowNetwork):
+class D3Net(EstimateNetwork):
     """Masks of all stems from a window of magnitudes: (B, C, F, T) -> (B, S, C, F + 1, T), T a multiple of 16.
 
     A mask is its stem's share in the sum of squared estimates. With one size fewer than stems, the last stem is what
@@ -210,14 +209,10 @@ class D3Net(WindowNetwork):
         self.stems, self.channels, self.bins = tuple(stems), channels, bins
         self.networks = nn.ModuleList(StemNet(SIZES[size], channels, bins) for size in sizes)
 
-    def forward(self, magnitudes: Tensor) -> Tensor:
-        estimates = self.estimates(magnitudes)
-        if len(self.networks) < len(self.stems):
-            rest = (magnitudes - estimates.sum(dim=1)).clamp(min=0)
-            estimates = torch.cat([estimates, rest[:, None]], dim=1)
-        return average_top_bins(share_energy(estimates))
-
     def estimates(self, magnitudes: Tensor) -> Tensor:
-        """Magnitudes (B, stems with a network, C, F, T): what the authors train and filter with."""
         turned = magnitudes.transpose(2, 3)
-        return torch.stack([network(turned) for network in self.networks], dim=1).transpose(3, 4)
+        estimates = torch.stack([network(turned) for network in self.networks], dim=1).transpose(3, 4)
+        if len(self.networks) == len(self.stems):
+            return estimates
+        rest = (magnitudes - estimates.sum(dim=1)).clamp(min=0)
+        return torch.cat([estimates, rest[:, None]], dim=1)

@@ -4,8 +4,8 @@ After audioai.gfsoftware.com/wp/?p=78. In the four-stem system vocals and drums 
 between them to lessen bleed; bass has a smaller network over the lowest bins alone; "other" is a small U-net fed with
 the mixture and all separated stems, which predicts the rest. All numbers are ours, the post names none.
 
-Inputs are divided by the loudest magnitude so far (`input_scale` of the window); estimates become masks by their share
-in the sum of squares, so that they are free while training and never exceed the mixture when played.
+Inputs are divided by the loudest magnitude so far (`input_scale` of the window). Estimates are free while training;
+played, they share the mixture out.
 
 Dimensions: B batch, S stems, C channels, F bins, T frames.
 """
@@ -19,16 +19,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rtsep.nn.linear_tokens import MixedNet, TokenNet, crossed
-from rtsep.nn.masks import average_top_bins, share_energy
+from rtsep.nn.masks import EstimateNetwork, compare_with_mixture
 from rtsep.nn.reduced_unet import ReducedUNet
-from rtsep.nn.windowed import WindowNetwork
 
 SMALL_UNET = (8, 16, 32, 64, 128)
 OTHER_UNET = (16, 32, 64, 128, 128)
 SYSTEM_STEMS = ("vocals", "drums", "bass", "other")
 
 
-class PlayerTransformer(WindowNetwork):
+class PlayerTransformer(EstimateNetwork):
     """Masks from a window of magnitudes, a network for each stem: (B, C, F, T) -> (B, S, C, F + 1, T), T <= `frames`.
 
     Args:
@@ -61,9 +60,8 @@ class PlayerTransformer(WindowNetwork):
             }
         )
 
-    def forward(self, magnitudes: Tensor) -> Tensor:
-        estimates = [network(magnitudes) for network in self.networks.values()]
-        return average_top_bins(share_energy(torch.stack(estimates, dim=1)))
+    def estimates(self, magnitudes: Tensor) -> Tensor:
+        return torch.stack([network(magnitudes) for network in self.networks.values()], dim=1)
 
 
 class BassNet(nn.Module):
@@ -94,7 +92,7 @@ class BassNet(nn.Module):
         return F.pad(low, (0, 0, 0, magnitudes.shape[2] - self.bins))
 
 
-class PlayerSystem(WindowNetwork):
+class PlayerSystem(EstimateNetwork):
     """Masks of vocals, drums, bass and other from a window of magnitudes: (B, C, F, T) -> (B, 4, C, F + 1, T).
 
     Trained jointly, the loss of "other" reaches the networks whose stems it is fed with; with `joint = false` it does
@@ -144,26 +142,26 @@ class PlayerSystem(WindowNetwork):
         self.bass = BassNet(channels, bass_bins, frames)
         self.other = ReducedUNet(4 * channels, channels, OTHER_UNET)
 
-    def forward(self, magnitudes: Tensor) -> Tensor:
+    def estimates(self, magnitudes: Tensor) -> Tensor:
         first = self._first_stems(magnitudes)
-        return self._masks(magnitudes, first, first)
+        return self._with_other(magnitudes, first, first)
 
     def teach(self, magnitudes: Tensor, stems: Tensor) -> Tensor:
-        """As `forward`; now and then "other" is fed with the true vocals, drums and bass of `stems` (B, 4, C, F, T)."""
+        """Now and then "other" is fed with the true vocals, drums and bass of `stems` (B, 4, C, F, T)."""
         first = self._first_stems(magnitudes)
         fed = first if self.joint else first.detach()
         if torch.rand(()) < self.TRUE_STEMS_SHARE:
             fed = stems[:, :3]
-        return self._masks(magnitudes, first, fed)
+        return compare_with_mixture(self._with_other(magnitudes, first, fed), magnitudes)
 
     def _first_stems(self, magnitudes: Tensor) -> Tensor:
         """Magnitudes (B, 3, C, F, T) of vocals, drums and bass."""
         vocals, drums = crossed(self.vocals, self.drums, magnitudes)
         return torch.stack([vocals, drums, self.bass(magnitudes)], dim=1)
 
-    def _masks(self, magnitudes: Tensor, first: Tensor, fed: Tensor) -> Tensor:
+    def _with_other(self, magnitudes: Tensor, first: Tensor, fed: Tensor) -> Tensor:
         other = F.relu(self.other(torch.cat([magnitudes, fed.flatten(1, 2)], dim=1)))
-        return average_top_bins(share_energy(torch.cat([first, other[:, None]], dim=1)))
+        return torch.cat([first, other[:, None]], dim=1)
 
 
 def _check_sizes(bins: int, width: int, heads: int, multiple: int) -> None:

@@ -16,8 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rtsep.nn.masks import average_top_bins, share_energy
-from rtsep.nn.windowed import WindowNetwork
+from rtsep.nn.masks import EstimateNetwork
 
 HEADS = ("mask", "magnitude")
 
@@ -53,10 +52,8 @@ class ReducedUNet(nn.Module):
         return top(x)
 
 
-class PlayerUNet(WindowNetwork):
+class PlayerUNet(EstimateNetwork):
     """Masks from a window of magnitudes, a U-net for each stem: (B, C, F, T) -> (B, S, C, F + 1, T).
-
-    A mask is its stem's share in the sum of squared estimates.
 
     Args:
         filters: maps of the levels, at least two; F and T are multiples of 2 to their number.
@@ -83,7 +80,6 @@ class PlayerUNet(WindowNetwork):
         self.stems, self.channels, self.bins, self.head = tuple(stems), channels, bins, head
         self.networks = nn.ModuleDict({stem: ReducedUNet(channels, channels, filters) for stem in stems})
 
-    def forward(self, magnitudes: Tensor) -> Tensor:
+    def estimates(self, magnitudes: Tensor) -> Tensor:
         answers = torch.stack([network(magnitudes) for network in self.networks.values()], dim=1)
-        estimates = answers.sigmoid() * magnitudes[:, None] if self.head == "mask" else F.relu(answers)
-        return average_top_bins(share_energy(estimates))
+        return answers.sigmoid() * magnitudes[:, None] if self.head == "mask" else F.relu(answers)

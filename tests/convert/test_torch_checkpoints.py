@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from rtsep.bundle import build_network
-from rtsep.convert.recognise import convert
+from rtsep.convert.bundles import write_conversion
+from rtsep.convert.recognise import convert, convert_path
 from rtsep.convert.state_dict import read_state_dict
 from rtsep.errors import RtsepError
 from rtsep.nn.windowed import Windowed
@@ -93,6 +94,18 @@ def test_a_malicious_pickle_is_refused_and_nothing_runs(tmp_path: Path) -> None:
         read_state_dict(path)
     assert not (tmp_path / "proof").exists()
     assert "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_becomes_a_bundle_that_plays(tmp_path: Path) -> None:
+    tensors, answer = golden.read("vocal-remover-5")
+    torch.save(tensors, tmp_path / "baseline.pth")
+    bundle = write_conversion(convert_path(tmp_path / "baseline.pth"), tmp_path / "vocal-remover")
+    network = bundle.load_network()
+    assert bundle.recipe.stems == network.stems == ("instrumental", "vocals")
+    assert bundle.licence == "MIT"
+    assert isinstance(network, Windowed)
+    masks = network.network(golden.magnitudes(*answer.shape[1:])[:, :, :-1])[0, 0]
+    torch.testing.assert_close(masks, answer, atol=1e-5, rtol=0)
 
 
 def test_files_that_hold_no_state_dict_are_one_line(tmp_path: Path) -> None:

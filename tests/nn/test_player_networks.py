@@ -8,6 +8,7 @@ from torch import nn
 
 from rtsep.nn.check import check_network
 from rtsep.nn.linear_tokens import MixedNet, TokenNet, crossed
+from rtsep.nn.masks import EstimateNetwork
 from rtsep.nn.player_system import OTHER_UNET, SMALL_UNET, SYSTEM_STEMS, BassNet, PlayerSystem, PlayerTransformer
 from rtsep.nn.reduced_unet import PlayerUNet, ReducedUNet
 from rtsep.nn.windowed import Windowed, WindowNetwork
@@ -72,9 +73,22 @@ def test_every_network_streams(name: str) -> None:
 @pytest.mark.parametrize("name", tiny_networks())
 def test_every_weight_learns(name: str) -> None:
     network = tiny_networks()[name].train()
-    masks = network(torch.rand(2, 2, 64, 32))
-    (masks[:, 0] - 0.9).square().mean().backward()
+    network.teach(torch.rand(2, 2, 64, 32), torch.rand(2, len(network.stems), 2, 64, 32)).square().mean().backward()
     assert [name for name, parameter in network.named_parameters() if parameter.grad is None] == []
+
+
+@torch.inference_mode()
+def test_training_sees_each_estimate_by_itself_and_playing_their_shares() -> None:
+    network = tiny_networks()["unet magnitude"].eval()
+    assert isinstance(network, EstimateNetwork)
+    x = 0.01 + torch.rand(1, 2, 64, 32)
+    estimates = network.estimates(x)
+    taught = network.teach(x, torch.zeros(1, 2, 2, 64, 32))
+    torch.testing.assert_close(taught[:, :, :, :64] * x[:, None], estimates)
+    shares = estimates.square() / estimates.square().sum(dim=1, keepdim=True)
+    sounding = (estimates.sum(dim=1, keepdim=True) > 0.02).expand_as(shares)
+    assert sounding.any()
+    torch.testing.assert_close(network(x)[:, :, :, :64][sounding], shares[sounding], atol=1e-3, rtol=0)
 
 
 def test_a_unet_keeps_sizes_and_thins_its_skips() -> None:
