@@ -18,11 +18,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Row:
-    """One model. `latency_ms` is that of the standard mode, at one frame a step, without margin and device."""
+    """One model, with its live settings.
+
+    `latency_ms` is that of the standard mode, at one frame a step, without margin and device; `gmac_per_s` are billions
+    of multiply-adds for each second of sound.
+    """
 
     name: str
     stems: list[str]
     parameters: int
+    gmac_per_s: float
     latency_ms: float
     licence: str
     path: str
@@ -31,7 +36,7 @@ class _Row:
 
 
 def list_models(*, json: Flag = False) -> None:
-    """List the models that are here: stems, size, latency, licence, place.
+    """List the models that are here: stems, size, cost, latency, licence, place.
 
     Looked for in the folder that RTSEP_MODEL_DIR names, in the user's cache, and among what came along.
 
@@ -55,7 +60,10 @@ def list_models(*, json: Flag = False) -> None:
             continue
         state = "" if row.weights else "  (its weights are not here)"
         print(f"{row.name}  {', '.join(row.stems)}{state}")
-        print(f"    {row.parameters / 1e6:.2f} M parameters, {row.latency_ms:.0f} ms of standard latency")
+        print(
+            f"    {row.parameters / 1e6:.2f} M parameters, {row.gmac_per_s:.2f} GMAC a second, "
+            f"{row.latency_ms:.0f} ms of standard latency"
+        )
         print(f"    licence: {row.licence or 'none given'}")
         print(f"    {row.path}")
     print("rtsep's code: MIT; the weights: as listed; pyfftw's wheel, which comes along, carries FFTW (GPL 2 or later)")
@@ -103,6 +111,7 @@ def _problems(bundle: "Bundle") -> list[str]:
 
 def _row(bundle: "Bundle") -> _Row:
     from rtsep.dsp.grid import HOP, N_FFT, SAMPLE_RATE
+    from rtsep.nn.cost import multiply_adds_per_frame
 
     has_weights = False
     try:
@@ -114,13 +123,14 @@ def _row(bundle: "Bundle") -> _Row:
             name=bundle.name,
             stems=list(bundle.recipe.stems),
             parameters=parameters,
+            gmac_per_s=round(multiply_adds_per_frame(network) * SAMPLE_RATE / HOP / 1e9, 3),
             latency_ms=round(1000 * latency_samples / SAMPLE_RATE, 1),
             licence=bundle.licence,
             path=str(bundle.path),
             weights=has_weights or parameters == 0,
         )
     except Exception as error:  # as above; the other models are to be listed all the same
-        return _Row(bundle.name, [], 0, 0.0, "", str(bundle.path), has_weights, _in_one_line(error))
+        return _Row(bundle.name, [], 0, 0.0, 0.0, "", str(bundle.path), has_weights, _in_one_line(error))
 
 
 def _outline(recipe: "Recipe") -> "StreamingNetwork":
