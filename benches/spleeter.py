@@ -52,9 +52,9 @@ def run(install: bool, seconds: float, out: Path) -> int:
         rows = [_compare(system, folder / system["name"], sound.T) for system in told["systems"]]
     note = (
         f"The first {len(sound) / SAMPLE_RATE:.1f} s of the bundled song, random weights. Largest differences: of "
-        f"masks (at most {MASK_LIMIT:g} where the magnitude is more than {AUDIBLE:g}), of waveforms without and with the "
-        f"multichannel Wiener filter (at most {WAVE_LIMIT:g}). Seconds of separation without the filter, files apart, "
-        "the best of three."
+        f"masks (at most {MASK_LIMIT:g} where the magnitude is more than {AUDIBLE:g}), of waveforms without and with "
+        f"the multichannel Wiener filter (at most {WAVE_LIMIT:g}). Seconds of separation without the filter, files "
+        "apart, the best of three."
     )
     report.add(Table("Equality", rows, note))
     for row in rows:

@@ -19,7 +19,7 @@ def multiply_adds_per_frame(network: StreamingNetwork) -> float:
     network = copy.deepcopy(network).to("meta")
     frames = network.frames if isinstance(network, Windowed) else 2 * network.context_frames
     magnitudes = torch.empty(1, network.channels, network.bins, frames, device="meta")
-    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
         if isinstance(network, Windowed):
             network.network(magnitudes)
             frames = network.stride
