@@ -18,11 +18,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Row:
-    """One model. `latency_ms` is that of the standard mode, at one frame a step, without margin and device."""
+    """One model, with its live settings.
+
+    `latency_ms` is that of the standard mode, at one frame a step, without margin and device; `gmac_per_s` are billions
+    of multiply-adds for each second of sound, None where that cannot be told.
+    """
 
     name: str
     stems: list[str]
     parameters: int
+    gmac_per_s: float | None
     latency_ms: float
     licence: str
     path: str
@@ -31,7 +36,7 @@ class _Row:
 
 
 def list_models(*, json: Flag = False) -> None:
-    """List the models that are here: stems, size, latency, licence, place.
+    """List the models that are here: stems, size, cost, latency, licence, place.
 
     Looked for in the folder that RTSEP_MODEL_DIR names, in the user's cache, and among what came along.
 
@@ -55,7 +60,8 @@ def list_models(*, json: Flag = False) -> None:
             continue
         state = "" if row.weights else "  (its weights are not here)"
         print(f"{row.name}  {', '.join(row.stems)}{state}")
-        print(f"    {row.parameters / 1e6:.2f} M parameters, {row.latency_ms:.0f} ms of standard latency")
+        cost = "" if row.gmac_per_s is None else f"{row.gmac_per_s:.2f} GMAC a second, "
+        print(f"    {row.parameters / 1e6:.2f} M parameters, {cost}{row.latency_ms:.0f} ms of standard latency")
         print(f"    licence: {row.licence or 'none given'}")
         print(f"    {row.path}")
     print("rtsep's code: MIT; the weights: as listed; pyfftw's wheel, which comes along, carries FFTW (GPL 2 or later)")
@@ -114,13 +120,14 @@ def _row(bundle: "Bundle") -> _Row:
             name=bundle.name,
             stems=list(bundle.recipe.stems),
             parameters=parameters,
+            gmac_per_s=_gmac_per_s(network),
             latency_ms=round(1000 * latency_samples / SAMPLE_RATE, 1),
             licence=bundle.licence,
             path=str(bundle.path),
             weights=has_weights or parameters == 0,
         )
     except Exception as error:  # as above; the other models are to be listed all the same
-        return _Row(bundle.name, [], 0, 0.0, "", str(bundle.path), has_weights, _in_one_line(error))
+        return _Row(bundle.name, [], 0, 0.0, 0.0, "", str(bundle.path), has_weights, _in_one_line(error))
 
 
 def _outline(recipe: "Recipe") -> "StreamingNetwork":
@@ -134,6 +141,16 @@ def _outline(recipe: "Recipe") -> "StreamingNetwork":
             return build_network(recipe, live=True)
     except Exception:  # as above; it may want to see numbers
         return build_network(recipe, live=True)
+
+
+def _gmac_per_s(network: "StreamingNetwork") -> float | None:
+    from rtsep.dsp.grid import HOP, SAMPLE_RATE
+    from rtsep.nn.cost import multiply_adds_per_frame
+
+    try:
+        return round(multiply_adds_per_frame(network) * SAMPLE_RATE / HOP / 1e9, 3)
+    except Exception:  # as above: only its author knows what it does with sizes alone
+        return None
 
 
 def _in_one_line(error: Exception) -> str:

@@ -42,6 +42,7 @@ def test_list_tells_stems_size_latency_licence_and_place(models: Path, capsys: p
     assert "licence" in good
     assert rows["untrained"]["weights"] is False
     assert rows["untrained"]["parameters"] > 1e6
+    assert (good["gmac_per_s"], rows["untrained"]["gmac_per_s"] > 0.1) == (0.0, True)
     assert "netwrk" in rows["wrong"]["problem"], "one wrong recipe does not hide the others"
     assert main(["models", "list"]) == 0
     said = capsys.readouterr().out
