@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from rtsep.nn.check import check_network
+from rtsep.nn.cost import multiply_adds_per_frame
 from rtsep.nn.d3net import SIZES, Blocks, D3Net, Dense, Size, StemNet, dilated_dense
 from rtsep.nn.windowed import Windowed
 
@@ -40,6 +41,13 @@ def parameters(network: nn.Module) -> int:
 def test_the_published_sizes(size: str, expected: int) -> None:
     with torch.device("meta"):
         assert parameters(StemNet(SIZES[size], 2, 1600)) == expected
+
+
+@pytest.mark.parametrize(("size", "expected"), [("vocals", 20.2e9), ("drums", 18.1e9), ("bass", 13.1e9)])
+def test_the_multiply_adds_of_a_second(size: str, expected: float) -> None:
+    with torch.device("meta"):
+        network = Windowed(D3Net((size, "instrumental"), [size]), 256, 256)
+    assert 44100 / 1024 * multiply_adds_per_frame(network) == pytest.approx(expected, rel=0.01)
 
 
 @pytest.mark.parametrize("size", SIZES)
