@@ -46,6 +46,7 @@ TORCH_AT_HOME = (
     "rtsep.convert",
     "rtsep.engine.compute",
     "rtsep.engine.separator",
+    "rtsep.engine.whole_song",
     "rtsep.cli.render",
     "rtsep.cli.train",
 )

@@ -1,19 +1,23 @@
 """`rtsep separate`: stems as files, by the very engine that plays them."""
 
 import json as json_format
+import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from rtsep.cli.arguments import Chunk, Compute, Files, Flag, Model
+from rtsep.cli.jobs import read_job
 from rtsep.engine.options import MAX_CHUNK
-from rtsep.errors import RtsepError
+from rtsep.errors import RtsepError, UsageError
 
 PROGRESS_S = 0.2
+TTA = ("shifted", "sliding")
 
 
 def separate(
@@ -25,6 +29,8 @@ def separate(
     chunk: Chunk = MAX_CHUNK,
     compute: Compute = "auto",
     wiener: Flag = False,
+    tta: str | None = None,
+    merge_artifacts: Flag = False,
     json: Flag = False,
 ) -> int:
     """Write the stems of audio files.
@@ -32,6 +38,7 @@ def separate(
     OUT/TRACK/STEM.wav, 32-bit float, at the file's own rate and exact length; the stems sum to the file.
     TRACK is the file's name without its ending; of several with one name the second becomes "NAME (2)".
     What an earlier run wrote under that name is replaced. The paths written are printed; a file that fails leaves none.
+    A .json file is a job: "convert" and "copy" list files (these are instrumental already), "output" a folder in OUT.
 
     Parameters
     ----------
@@ -42,20 +49,43 @@ def separate(
     wiener
         Tell the stems apart by where they stand in the stereo picture too (multichannel Wiener filter): each file is
         heard twice, and its stems need not sum to it.
+    tta
+        For networks of fixed windows: the mean with windows that begin elsewhere, shifted (half of what each keeps) or
+        sliding (half a window, both ways).
+    merge_artifacts
+        For vocal removers: where no voice sounds for long, the instrumental is the song itself.
     json
         One JSON object a file on stdout instead of paths.
     """
-    from rtsep.engine.separator import load
+    if tta not in (None, *TTA):
+        raise UsageError(f"--tta {tta}: expected {' or '.join(TTA)}")
+    if wiener and (tta or merge_artifacts):
+        raise UsageError("--wiener filters a stream, and --tta and --merge-artifacts need the whole song at once")
+    tasks = _tasks(files, out)
+    if tta or merge_artifacts:
+        from rtsep.engine.whole_song import load_whole_song
 
-    separator = load(model, chunk, compute, wiener=wiener)
+        separator = load_whole_song(model, compute, tta or "plain", merge_artifacts)  # type: ignore[arg-type]
+    else:
+        from rtsep.engine.separator import load
+
+        separator = load(model, chunk, compute, wiener=wiener)
     from rtsep.cli.split import split_file
 
     failed = 0
-    for number, (file, track) in enumerate(zip(files, track_names(files), strict=True), start=1):
-        said = f"[{number}/{len(files)}] {track}" if len(files) > 1 else track
+    for number, task in enumerate(tasks, start=1):
+        file, track = task.file, task.folder.name
+        said = f"[{number}/{len(tasks)}] {track}" if len(tasks) > 1 else track
         began = time.perf_counter()
         try:
-            result = split_file(file, out / track, separator, _progress(said))
+            if task.copied:
+                copy = _copy(file, task.folder)
+                if json:
+                    _print_json({"file": str(file), "stems": {"instrumental": str(copy)}})
+                else:
+                    print(copy, flush=True)
+                continue
+            result = split_file(file, task.folder, separator, _progress(said))
         except RtsepError as error:
             failed += 1
             _clear_progress()
@@ -84,8 +114,45 @@ def separate(
         else:
             print(*result.paths.values(), sep="\n", flush=True)
     if failed:
-        return 3 if failed < len(files) else 1
+        return 3 if failed < len(tasks) else 1
     return 0
+
+
+@dataclass(frozen=True)
+class _Task:
+    file: Path
+    folder: Path
+    copied: bool = False
+
+
+def _tasks(files: Sequence[Path], out: Path) -> list[_Task]:
+    """Songs by themselves, then those of the jobs."""
+    jobs = [file for file in files if file.suffix.lower() == ".json"]
+    songs = [file for file in files if file not in jobs]
+    tasks = [_Task(song, out / track) for song, track in zip(songs, track_names(songs), strict=True)]
+    for path in jobs:
+        convert, copy, folder = read_job(path)
+        tracks = track_names([*convert, *copy])
+        tasks += [_Task(song, out / folder / track) for song, track in zip(convert, tracks, strict=False)]
+        tasks += [
+            _Task(song, out / folder / track, copied=True)
+            for song, track in zip(copy, tracks[len(convert) :], strict=True)
+        ]
+    return tasks
+
+
+def _copy(file: Path, folder: Path) -> Path:
+    """A song that is instrumental already, as that stem. Returns its place; RtsepError if it cannot be copied."""
+    target = folder / f"instrumental{file.suffix.lower()}"
+    partial = target.with_name(target.name + ".part")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, partial)
+        partial.replace(target)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise RtsepError(f"cannot copy {file} to {target}: {error.strerror}") from error
+    return target
 
 
 def track_names(files: Sequence[Path]) -> list[str]:

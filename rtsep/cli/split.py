@@ -19,6 +19,7 @@ from rtsep.errors import RtsepError
 
 if TYPE_CHECKING:
     from rtsep.engine.separator import Separator
+    from rtsep.engine.whole_song import WholeSongSeparator
 
 Float32 = NDArray[np.float32]
 
@@ -39,7 +40,7 @@ class SplitFile:
 def split_file(
     path: Path,
     folder: Path,
-    separator: "Separator",
+    separator: "Separator | WholeSongSeparator",
     progress: Callable[[int, int | None], None] = lambda done, total: None,
 ) -> SplitFile:
     """Write `folder`/<stem>.wav: 32-bit float, at the file's own rate and exact length, mono for a mono file.
@@ -117,7 +118,7 @@ class _StemStream:
     computes does not depend on that.
     """
 
-    def __init__(self, separator: "Separator", sample_rate: int):
+    def __init__(self, separator: "Separator | WholeSongSeparator", sample_rate: int):
         self._separator = separator
         channels = separator.channels
         self._shape = (len(separator.stems), channels)

@@ -1,6 +1,6 @@
 """A whole song through a network of fixed windows, as the authors of the vocal removers cut it.
 
-The song is padded with zeros, divided by its largest magnitude and cut into windows; of each window's masks the
+The song, divided by its largest magnitude, is padded with zeros and cut into windows; of each window's masks the
 `margin` frames at either end are thrown away. Test-time augmentation averages passes whose windows begin elsewhere. An
 option mends the mask where no voice sounds. Sources: inference.py and lib/spec_utils.py of tsurumeso/vocal-remover
 (v5.1.1), inference.py of carperbr/vocal-remover-frame-transformer (5bc163f).
@@ -40,7 +40,7 @@ def whole_song_masks(
     passes: Passes = "plain",
     batch: int = 4,
 ) -> Tensor:
-    """Masks (S, C, F + 1, T) of a song's magnitudes (C, F, T), every frame once.
+    """Masks (S, C, F + 1, T) of a song's magnitudes (C, F, T), scaled as the network wants them.
 
     Args:
         network: in evaluation mode, (B, C, F, window) -> (B, S, C, F + 1, window).
@@ -51,13 +51,12 @@ def whole_song_masks(
     """
     frames = magnitudes.shape[-1]
     left, right, kept = padding(frames, window, margin)
-    scaled = magnitudes / magnitudes.max().clamp(min=torch.finfo(magnitudes.dtype).tiny)
     if passes == "shifted":
         half = kept // 2
-        plain = _pass(network, F.pad(scaled, (left, right)), window, margin, batch)
-        shifted = _pass(network, F.pad(scaled, (left + half, right + half)), window, margin, batch)
+        plain = _pass(network, F.pad(magnitudes, (left, right)), window, margin, batch)
+        shifted = _pass(network, F.pad(magnitudes, (left + half, right + half)), window, margin, batch)
         return (plain[..., :frames] + shifted[..., half : half + frames]) / 2
-    song = F.pad(scaled, (left, right))
+    song = F.pad(magnitudes, (left, right))
     total = _pass(network, song, window, margin, batch)
     if passes == "plain":
         return total[..., :frames]
