@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,10 @@ BLOCK = 256
 SETTLE_S = 10.0
 """After the player's first report, before anything counts: a corrector takes that long to find its ratio."""
 POINTS = 360
-FOLLOWS_S = 1.0
-"""A fault heard so soon after the machine stood still is put down to it: a play head waits before it is put back."""
+RECENT = 32
+AFTER_S = (-0.05, 1.0)
+"""A fault heard so long after the machine stood still is put down to it: a monitor hears a sound before it is played,
+and a play head waits before it is put back."""
 
 
 def endless_sound(position: int, samples: int) -> NDArray[np.float32]:
@@ -94,9 +97,12 @@ def run(minutes: float, busy: bool, jack: bool, model: str | None, out: Path) ->
         if interrupted:
             raise KeyboardInterrupt  # before anything was measured
         raise RtsepError("nothing was heard of the player; there is nothing to judge")
-    faults_s = [listening.time_s(fault) for fault in judge.faults]
+    faults_s = [listening.times_s[fault] for fault in judge.faults]
     _tell(report, reports, judge, jack, underruns, stalls.seen, faults_s)
     _draw(report, out, name, reports, stalls.seen or [])
+    begin_s = reports[0]["monotonic_s"]
+    report.series["faults_s"] = [round(fault_s - begin_s, 3) for fault_s in faults_s]
+    report.series["stood_still_s_ms"] = [(round(at_s - begin_s, 3), late_ms) for at_s, late_ms in stalls.seen or []]
     report.write(out)
     return 130 if interrupted else int(judge.wrong > 0)
 
@@ -121,7 +127,9 @@ class _Listening(threading.Thread):
         self._ending = threading.Event()
         self._error: RtsepError | None = None
         self._received = 0
-        self._begin_s = float("inf")
+        self._begins_s: deque[float] = deque(maxlen=RECENT)
+        self.times_s: dict[int, float] = {}
+        """When each fault (its sample) was heard, as `time.monotonic` tells the time."""
 
     def run(self) -> None:
         try:
@@ -129,14 +137,13 @@ class _Listening(threading.Thread):
                 if self._ending.is_set():
                     return
                 self._received += left.shape[1]
-                self._begin_s = min(self._begin_s, time.monotonic() - self._received / RATE)
+                self._begins_s.append(time.monotonic() - self._received / RATE)
                 self._judge.take(entered[1], left[1])
+                for fault in self._judge.faults[-RECENT:]:
+                    # By the sound that lately was the least late to arrive.
+                    self.times_s.setdefault(fault, min(self._begins_s) + fault / RATE)
         except RtsepError as error:
             self._error = error
-
-    def time_s(self, sample: int) -> float:
-        """When it was heard, as `time.monotonic` tells the time; by the sample that was the least late to arrive."""
-        return self._begin_s + sample / RATE
 
     def check(self) -> None:
         if self._error is not None:
@@ -213,7 +220,8 @@ def _tell(
 def _standstills(stalls: list[tuple[float, float]] | None, faults_s: list[float]) -> list[dict[str, Any]]:
     if stalls is None:
         return [{"what": "times that the machine itself stood still", "value": None}]
-    after = [any(0 <= fault_s - at_s + late_ms / 1000 < FOLLOWS_S for at_s, late_ms in stalls) for fault_s in faults_s]
+    begins_s = [at_s - late_ms / 1000 for at_s, late_ms in stalls]
+    after = [any(AFTER_S[0] <= fault_s - begin_s < AFTER_S[1] for begin_s in begins_s) for fault_s in faults_s]
     return [
         {"what": "times that the machine itself stood still, 5 ms or more", "value": len(stalls)},
         {"what": "the longest of them, ms", "value": max((late_ms for _, late_ms in stalls), default=0.0)},

@@ -11,12 +11,13 @@ class DataSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One folder of training material, relative to a `--data` directory.
 
     `stems`: a folder a song with vocals, drums, bass, other (.ogg, .flac, .wav, ...); `pairs`: NAME.vocals.* beside
-    NAME.accompaniment.*. Songs whose name begins with a word of `holdout` are kept for evaluation. Above
-    `bandwidth_hz` the material is empty and nothing is learnt from it.
+    NAME.accompaniment.*; `spleeter`: `folder` is one of Spleeter's CSV files, whose paths start from `--data` too.
+    Songs whose name begins with a word of `holdout` are kept for evaluation. Above `bandwidth_hz` the material is empty
+    and nothing is learnt from it.
     """
 
     folder: str
-    layout: Literal["stems", "pairs"]
+    layout: Literal["stems", "pairs", "spleeter"]
     weight: float = 1.0
     holdout: tuple[str, ...] = ()
     bandwidth_hz: float | None = None

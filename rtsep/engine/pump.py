@@ -244,7 +244,9 @@ class Pump:
             there = min((begin - earliest) // HOP - (SUPPORT_HOPS if earliest else 0), self._past_frames)
             lead_s = (self._next_out - max(position, ring.start)) / SAMPLE_RATE
             hop_s = max(min(self._restart_s / FIRST_FRAMES, self._hop_s), 1e-6)  # more than in longest steps
-            there = min(there, int((lead_s - SPARE_LEAD_S) / (1.2 * hop_s)) - MAX_CHUNK)
+            time_for = int((lead_s - SPARE_LEAD_S) / (1.2 * hop_s)) - MAX_CHUNK
+            if time_for < there:  # half of it at most, so that the whole follows
+                there = min(time_for, there // 2)
             # The past comes later than the first sound, and what was played on since then counts too.
             if there - min(self._heard, self._past_frames) < FIRST_FRAMES:
                 return False

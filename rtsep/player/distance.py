@@ -102,8 +102,8 @@ class Distance:
         if not spread:
             raise RtsepError("the output asks for no sound; rtsep devices lists those that are there")
         # In one callback, input and output keep step; of two streams each comes in bursts of its own.
-        low, high = np.percentile(spread[len(spread) // 4 :], (2, 98))
-        self._jitter = 0 if stream.duplex else round(high - low)
+        heard = spread[len(spread) // 4 :]
+        self._jitter = 0 if stream.duplex else max(heard) - min(heard)
         chunk = self._engine.chunk or 1
         self.algorithmic = algorithmic_latency(
             chunk, self._block, lookahead=self._engine.lookahead_frames, support=self._engine.support

@@ -145,8 +145,8 @@ class Player(Desk, Navigator):
     def _latency(self, block: int) -> Latency:
         """What the same settings would mean for live sound; a file is read ahead, and only the device's is felt.
 
-        Live sound comes hop by hop, so that an automatic chunk is one frame there. The margin is what computing
-        one chunk takes: its frames times the 99th percentile of one hop as measured, in whatever chunks.
+        Live sound comes hop by hop, so that an automatic chunk is one frame there. The margin is the reserve and what
+        computing one chunk takes: its frames times the 99th percentile of one hop as measured, in whatever chunks.
         """
         stats = self.engine.stats()
         chunk = self.engine.chunk or 1
@@ -154,6 +154,6 @@ class Player(Desk, Navigator):
             algorithmic=algorithmic_latency(
                 chunk, max(block, 1), lookahead=self.engine.lookahead_frames, support=self.engine.support
             ),
-            margin=ceil(chunk * stats.compute_p99_ms / 1000 * ENGINE_RATE),
+            margin=ceil((chunk * stats.compute_p99_ms / 1000 + self.engine.reserve_s) * ENGINE_RATE),
             device=self.delay,
         )

@@ -6,6 +6,7 @@ Every song becomes one int16 array (stems, 2, samples) at the recipe's rate. Whi
 
 from __future__ import annotations
 
+import csv
 import glob
 import hashlib
 import os
@@ -53,6 +54,8 @@ def find_songs(folder: Path, source: DataSource) -> dict[str, dict[str, Path]]:
             files.pop("mixture", None)
             if "vocals" in files and len(files) > 1:
                 songs[song.name] = files
+    elif source.layout == "spleeter":
+        songs = _listed_songs(root, folder)
     else:
         for vocals in sorted(root.glob("*.vocals.*")):
             name = vocals.name.split(".vocals.")[0]
@@ -64,6 +67,30 @@ def find_songs(folder: Path, source: DataSource) -> dict[str, dict[str, Path]]:
             f"no songs with layout {source.layout!r} in {root}; check --data and the recipe's folder names"
         )
     return songs
+
+
+def _listed_songs(table: Path, folder: Path) -> dict[str, dict[str, Path]]:
+    """What Spleeter's CSV lists: columns mix_path, duration and STEM_path for each stem, paths relative to `folder`."""
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file, strict=True)
+            columns = {name.removesuffix("_path"): name for name in rows.fieldnames or () if name.endswith("_path")}
+            mixture = columns.pop("mix", None)
+            if mixture is None or not columns:
+                raise RtsepError(f"{table} is none of Spleeter's lists: no column mix_path with STEM_path beside it")
+            songs = {}
+            for row in rows:
+                if not all(row[name] for name in (mixture, *columns.values())):
+                    raise RtsepError(f"{table}, line {rows.line_num}: a path is missing")
+                name = str(Path(row[mixture]).with_suffix("")).replace("/", "_").replace("\\", "_")
+                songs[name] = {stem: folder / row[column] for stem, column in columns.items()}
+                if missing := [path for path in songs[name].values() if not path.is_file()]:
+                    raise RtsepError(f"{table}, line {rows.line_num}: {missing[0]} is not there")
+            return songs
+    except OSError as error:
+        raise RtsepError(f"cannot read {table}: {error.strerror}") from error
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise RtsepError(f"{table} is no CSV: {error}") from error
 
 
 def read_file(path: Path) -> NDArray[np.float32]:

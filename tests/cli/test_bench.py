@@ -60,3 +60,10 @@ def test_peers_that_are_not_there_are_skipped_with_a_line_each(
     told = json.loads((tmp_path / "peers.json").read_text())
     assert [row["separator"].split(", ")[1] for row in told["tables"][0]["rows"]] == ["K = 1", "K = 32"]
     assert all(0 < row["p50 ms"] <= row["max ms"] for row in told["tables"][0]["rows"])
+
+
+@pytest.mark.usefixtures("default_bundle")
+def test_runtimes_that_are_not_there_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "runtimes", "--out", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == ("rtsep: runtimes is not installed; rtsep bench runtimes --install does it\n")
+    assert not list(tmp_path.iterdir())

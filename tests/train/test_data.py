@@ -86,3 +86,42 @@ def test_songs_shorter_than_a_crop_are_a_clear_error(recipe_path: Path, tmp_path
     longer = replace(recipe, train=replace(recipe.train, frames=500))
     with pytest.raises(RtsepError, match="as long as a crop"):
         CropSampler(longer, load_songs(recipe, data, tmp_path, held_out=False), 1)
+
+
+SPLEETERS_LIST = """mix_path,vocals_path,accompaniment_path,duration
+duets/a_1.accompaniment.flac,duets/a_1.vocals.flac,duets/a_1.accompaniment.flac,3.2
+songs/one/drums.wav,songs/one/vocals.wav,songs/one/bass.wav,4.03
+"""
+
+
+def test_songs_may_be_listed_as_spleeter_does(recipe_path: Path, tmp_path: Path) -> None:
+    recipe, data = load_recipe(recipe_path), recipe_path.parent.parent
+    (data / "train.csv").write_text("\ufeff" + SPLEETERS_LIST, encoding="utf-8")
+    source = DataSource(folder="train.csv", layout="spleeter", holdout=("songs",))
+    recipe = replace(recipe, train=replace(recipe.train, data=(source,)))
+    (listed,) = load_songs(recipe, data, tmp_path, held_out=False)
+    pair = load_songs(load_recipe(recipe_path), data, tmp_path, held_out=False)[1]
+    assert listed.name == "duets_a_1.accompaniment"
+    np.testing.assert_array_equal(listed.audio, pair.audio)
+    (held,) = load_songs(recipe, data, tmp_path, held_out=True)
+    assert held.name == "songs_one_drums"
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("song,stems\na,b\n", "none of Spleeter's lists"),
+        ("mix_path,duration\na,1\n", "none of Spleeter's lists"),
+        ("mix_path,vocals_path\na\n", "line 2: a path is missing"),
+        ("mix_path,vocals_path\na.wav,b.wav\n", "line 2: .*b.wav is not there"),
+        ("mix_path,vocals_path\n", "no songs with layout 'spleeter'"),
+        ('mix_path,vocals_path\n"a,b\n', "is no CSV"),
+        (None, "cannot read"),
+    ],
+)
+def test_a_list_that_is_not_understood_is_one_line(tmp_path: Path, text: str | None, complaint: str) -> None:
+    if text is not None:
+        (tmp_path / "train.csv").write_text(text)
+    with pytest.raises(RtsepError, match=complaint) as caught:
+        find_songs(tmp_path, DataSource(folder="train.csv", layout="spleeter"))
+    assert "\n" not in str(caught.value)
