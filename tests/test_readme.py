@@ -68,6 +68,7 @@ def test_commands_run(command: str, folder_with_song: Path, silent_environment: 
         assert written == {"stems/song/vocals.wav", "stems/song/instrumental.wav"}
 
 
+@pytest.mark.realtime
 @pytest.mark.usefixtures("default_bundle", "virtual_audio")
 @pytest.mark.parametrize("command", [line for line in COMMANDS if line.startswith("rtsep live")])
 def test_live_commands_run(command: str) -> None:
