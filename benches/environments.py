@@ -35,22 +35,23 @@ def install(name: str, packages: Sequence[str], out: Path) -> None:
         raise RtsepError(f"pip could not install {name}")
 
 
-def answer(name: str, arguments: Sequence[str], out: Path, path: Path | None = None) -> Any:
+def answer(name: str, arguments: Sequence[str], out: Path, path: Path | None = None, program: str | None = None) -> Any:
     """What the program of that name prints as its last line, JSON, on one thread in its environment.
 
     Args:
         path: where else it may import from.
+        program: its name, where it is not that of the environment.
 
     RtsepError, in one line, if it is not installed, takes too long or fails.
     """
     python = _python(_home(name, out))
     if not python.exists():
         raise RtsepError(f"{name} is not installed")
-    program = PROGRAMS / f"{name.replace('-', '_')}.py"
+    script = PROGRAMS / f"{(program or name).replace('-', '_')}.py"
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | ONE_THREAD
     try:
         done = subprocess.run(
-            [str(python), "-P", str(program), *arguments],
+            [str(python), "-P", str(script), *arguments],
             env=environment | ({} if path is None else {"PYTHONPATH": str(path)}),
             capture_output=True,
             text=True,

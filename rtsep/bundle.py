@@ -1,38 +1,58 @@
-"""Bundles: a folder with `recipe.toml`, `weights.safetensors` and `CARD.md`. Finding, verifying and loading them."""
+"""Bundles: a folder with `recipe.toml`, `weights.safetensors` and `CARD.md`. Finding, loading and writing them."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib
+import json
 import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import platformdirs
 
-from rtsep.errors import RtsepError
+from rtsep.errors import MissingWeights, RtsepError
+from rtsep.files import write_atomically
 from rtsep.recipe import Recipe, encode_network, load_recipe
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from rtsep.nn.contract import StreamingNetwork
 
 DEFAULT_BUNDLE = "frame-transformer-2stems"
 RECIPE_FILE, WEIGHTS_FILE = "recipe.toml", "weights.safetensors"
+WEIGHTS_TABLE = "[weights]    # of weights.safetensors, always last"
 
 
-def build_network(recipe: Recipe) -> StreamingNetwork:
-    """The recipe's network with fresh parameters. Raises RtsepError if it names none that can be built."""
+def build_network(recipe: Recipe, *, live: bool = False) -> StreamingNetwork:
+    """The recipe's network with fresh parameters, with its live settings or with its author's.
+
+    Raises RtsepError if it names none that can be built.
+    """
+    from rtsep.nn.windowed import Windowed, WindowNetwork
+
     module_name, _, class_name = recipe.network.partition(":")
     try:
         network_class = getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError) as error:
         raise RtsepError(f"{recipe.name}: the network {recipe.network} cannot be imported: {error}") from error
     try:
-        return network_class(stems=recipe.stems, channels=recipe.stft.channels, bins=recipe.stft.bins, **recipe.net)
+        network = network_class(stems=recipe.stems, channels=recipe.stft.channels, bins=recipe.stft.bins, **recipe.net)
     except (TypeError, ValueError) as error:
         raise RtsepError(f"{recipe.name}: [net] does not fit {recipe.network}: {error}") from error
+    window = (recipe.live if live else None) or recipe.window
+    if isinstance(network, WindowNetwork) != (window is not None):
+        raise RtsepError(f"{recipe.name}: {recipe.network} {'has no use for' if window else 'needs'} a [window]")
+    if window is None:
+        return network
+    try:
+        return Windowed(network, **msgspec.structs.asdict(window))
+    except ValueError as error:
+        raise RtsepError(f"{recipe.name}: [{'window' if window is recipe.window else 'live'}]: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -59,16 +79,17 @@ class Bundle:
         """Licence of the weights; empty for a bundle without any."""
         return self.recipe.weights.licence if self.recipe.weights else ""
 
-    def load_network(self) -> StreamingNetwork:
-        """The network with its weights, ready to step.
+    def load_network(self, *, live: bool = False) -> StreamingNetwork:
+        """The network with its weights, ready to step, with the recipe's live settings or with its author's.
 
         Raises RtsepError if the weights are missing, were changed, or belong to another network.
         """
-        network = build_network(self.recipe).eval().requires_grad_(False)
+        network = build_network(self.recipe, live=live).eval().requires_grad_(False)
         if not self.weights_path.exists():
             if any(True for _ in network.parameters()):
-                raise RtsepError(
-                    f"{self.path} has no {WEIGHTS_FILE}: train it with `rtsep train {self.path}/{RECIPE_FILE}`"
+                raise MissingWeights(
+                    f"{self.path} has no {WEIGHTS_FILE}: take over its author's weights, "
+                    f"or train it with `rtsep train {self.path}/{RECIPE_FILE}`"
                 )
             return network
         self._check_sum()
@@ -104,6 +125,33 @@ class Bundle:
                 f"expected {expected.sha256[:12]}…; "
                 "fetch it again"
             )
+
+
+def write_bundle(folder: Path, recipe: Recipe, recipe_text: str, parameters: dict[str, Tensor], licence: str) -> Bundle:
+    """Write `recipe.toml` (the text, with its comments) and `weights.safetensors`, each of them whole or not at all.
+
+    Args:
+        recipe: what the text says.
+        parameters: the state dict of `build_network(recipe)`, in the precision in which it is to be kept.
+    """
+    content = _serialise(parameters, {"rtsep": encode_network(recipe), "licence": licence})
+    text = recipe_text.partition("\n[weights]")[0].rstrip()
+    table = f'sha256 = "{hashlib.sha256(content).hexdigest()}"\nlicence = "{licence}"\n'
+    write_atomically(folder / WEIGHTS_FILE, content)
+    write_atomically(folder / RECIPE_FILE, f"{text}\n\n{WEIGHTS_TABLE}\n{table}".encode())
+    return Bundle(folder)
+
+
+def _serialise(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
+    """A safetensors file. The same tensors give the same bytes: as it comes, the metadata's order is random."""
+    import safetensors.torch
+
+    content = safetensors.torch.save(tensors, metadata)
+    start, end = 8, 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[start:end])
+    header["__metadata__"] = metadata
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    return content[:start] + text.ljust(end - start) + content[end:]
 
 
 def bundle_folders() -> list[Path]:

@@ -23,3 +23,7 @@ class UnsuitableDevice(RtsepError):
 
 class DeviceLost(RtsepError):
     """The device that computed is gone or has failed: this process can compute nothing on it any more."""
+
+
+class MissingWeights(RtsepError):
+    """A model is there, but its weights are not: its author has them, or it is still to be trained."""

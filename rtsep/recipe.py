@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -24,10 +24,21 @@ class Stft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     channels: int = 2
 
     def __post_init__(self) -> None:
-        if self.hop < 1 or self.n_fft % self.hop or self.n_fft // self.hop < 4:
-            raise ValueError(f"n_fft {self.n_fft} must be a multiple of hop {self.hop}, four times or more")
+        if self.hop < 1 or self.n_fft % self.hop or self.n_fft // self.hop < 2:
+            raise ValueError(f"n_fft {self.n_fft} must be a multiple of hop {self.hop}, twice or more")
         if not 1 <= self.bins <= self.n_fft // 2:
             raise ValueError(f"bins must lie in 1..{self.n_fft // 2}, got {self.bins}")
+
+
+class Window(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a network that needs whole windows streams, in frames: the arguments of `rtsep.nn.windowed.Windowed`."""
+
+    frames: int
+    stride: int
+    lookahead: int = 0
+    fade: int = 0
+    lead: int = 0
+    input_scale: Literal["none", "running_max"] = "none"
 
 
 class Weights(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,7 +51,9 @@ class Weights(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A system: its network, stems and transform, how it is trained, and the weights that came of it.
 
-    `network` is "package.module:Class"; `net` holds its keyword arguments beyond stems, channels and bins.
+    `network` is "package.module:Class"; `net` holds its keyword arguments beyond stems, channels and bins. `window` is
+    for a `WindowNetwork` alone: its author's segmentation, for training and for files that are separated. `live`, where
+    it is given, is taken instead for what is played.
     """
 
     name: str
@@ -49,6 +62,8 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     description: str = ""
     stft: Stft = Stft()
     net: dict[str, Any] = {}
+    window: Window | None = None
+    live: Window | None = None
     train: Train = Train()
     weights: Weights | None = None
 
@@ -61,6 +76,8 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         module, colon, attribute = self.network.partition(":")
         if not (module and colon and attribute):
             raise ValueError(f'network must be "package.module:Class", got {self.network!r}')
+        if self.live and not self.window:
+            raise ValueError("live settings need a [window] that they stand in for")
 
 
 def load_recipe(path: Path | str) -> Recipe:
@@ -75,6 +92,6 @@ def load_recipe(path: Path | str) -> Recipe:
 
 
 def encode_network(recipe: Recipe) -> str:
-    """JSON of all that rebuilds the network, for the header of the weights file."""
+    """JSON of all that rebuilds the network, for the header of the weights file. How it streams may be changed."""
     core = {"network": recipe.network, "stems": recipe.stems, "stft": recipe.stft, "net": recipe.net}
     return msgspec.json.encode(core, order="deterministic").decode()

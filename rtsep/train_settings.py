@@ -147,6 +147,8 @@ class Train(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The held-out songs are scored after every so many; 0 is never."""
     validate_s: Positive = 30.0
     """How much of each held-out song is scored then, from its beginning."""
+    parts: tuple[str, ...] = ()
+    """Names of the network's parts that are trained, the others stay as they are; all if none is named."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.warmup_frames < self.frames:

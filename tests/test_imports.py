@@ -20,20 +20,22 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 # Rooms whose modules a room may import, besides its own and those for all.
 MAY_USE = {
     "errors": set(),
+    "files": set(),
     "dsp": set(),
     "nn": set(),
     "audio": {"dsp"},
     "train_settings": set(),
     "recipe": {"train_settings"},
     "bundle": {"recipe", "nn"},
+    "convert": {"nn", "dsp", "recipe", "train_settings", "bundle"},
     "engine": {"dsp", "nn", "recipe", "bundle"},
     "player": {"engine", "audio", "dsp", "recipe", "bundle"},
     "train": {"nn", "dsp", "audio", "recipe", "train_settings", "bundle"},
     "ui": {"player", "engine", "audio", "dsp"},
-    "cli": {"ui", "player", "engine", "audio", "dsp", "nn", "train", "recipe", "bundle"},
+    "cli": {"ui", "player", "engine", "audio", "dsp", "nn", "train", "convert", "recipe", "bundle"},
     "": {"engine", "bundle", "cli"},  # rtsep itself, `python -m rtsep` and `python -m rtsep.train`
 }
-FOR_ALL = {"errors", ""}
+FOR_ALL = {"errors", "files", ""}
 
 # The trainer reads files; devices and callback are none of its business.
 TRAIN_USES_OF_AUDIO = {"rtsep.audio", "rtsep.audio.files", "rtsep.audio.resample", "rtsep.audio.wav"}
@@ -45,6 +47,7 @@ TORCH_AT_HOME = (
     "rtsep.convert",
     "rtsep.engine.compute",
     "rtsep.engine.separator",
+    "rtsep.engine.whole_song",
     "rtsep.cli.render",
     "rtsep.cli.train",
 )

@@ -49,6 +49,8 @@ def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
         (GOOD.replace('"vocals"', '"kazoo"'), "kazoo"),
         (GOOD.replace('"instrumental"', '"vocals"'), "once each"),
         (GOOD.replace(":ConstantMask", ""), "package.module:Class"),
+        (GOOD + "[live]\nframes = 4\nstride = 2\n", r"live settings need a \[window\]"),
+        (GOOD + "[window]\nframes = 4\n", "stride"),
         ('name = "x"\n', "network"),
         ("name = \n", "recipe.toml"),
     ],

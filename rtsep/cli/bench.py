@@ -128,6 +128,37 @@ def runtimes(*, install: Flag = False, frames: int = 640, model: Model = None, o
     return _bench("runtimes").run(install, frames, model, out)
 
 
+def spleeter(*, install: Flag = False, seconds: float = 30.0, out: Path = OUT) -> int:
+    """Spleeter itself, with random weights of 2, 4 and 5 stems, against what rtsep makes of its checkpoints.
+
+    Exit code 1 when masks or waveforms differ by more than rounding does.
+
+    Parameters
+    ----------
+    install
+        First install it with pip into a folder of its own, OUT/peers/spleeter; with TensorFlow, more than 2 GB.
+    seconds
+        Of the bundled song.
+    out
+        Folder for JSON and Markdown.
+    """
+    _check("--seconds", seconds, 1.0)
+    return _bench("spleeter").run(install, seconds, out)
+
+
+def networks(names: Annotated[tuple[str, ...], Parameter(negative="")] = (), /, *, out: Path = OUT) -> int:
+    """What every network costs: real-time factors in files and live, stride, lookahead and latency.
+
+    Parameters
+    ----------
+    names
+        Names or folders of models, with or without weights. Default: all, which takes minutes.
+    out
+        Folder for JSON and Markdown.
+    """
+    return _bench("networks").run(names, out)
+
+
 def corrector(*, seconds: int = 120, out: Path = OUT) -> int:
     """What the clock corrector costs, and how near it comes on simulated clocks that are off by 200 ppm.
 

@@ -145,7 +145,7 @@ def _look_at_speed(report: _Report) -> None:
         report.model = bundle.name
         for compute in ("cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))):
             for chunk in (1, 32):
-                stepper = Stepper(bundle.load_network(), choose_compute(compute), chunk)
+                stepper = Stepper(bundle.load_network(live=True), choose_compute(compute), chunk)
                 p50, p99 = _measure(Processor(stepper), chunk)
                 report.speed.append(
                     _Speed(compute, stepper.way, chunk, round(p50, 2), round(p99, 2), round(p50 / hop_ms, 3))

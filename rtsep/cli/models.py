@@ -8,19 +8,26 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from rtsep.cli.arguments import Flag
-from rtsep.errors import RtsepError
+from rtsep.errors import MissingWeights, RtsepError
 
 if TYPE_CHECKING:
     from rtsep.bundle import Bundle
+    from rtsep.nn.contract import StreamingNetwork
+    from rtsep.recipe import Recipe
 
 
 @dataclass(frozen=True)
 class _Row:
-    """One model. `latency_ms` is that of the standard mode, at one frame a step, without margin and device."""
+    """One model, with its live settings.
+
+    `latency_ms` is that of the standard mode, at one frame a step, without margin and device; `gmac_per_s` are billions
+    of multiply-adds for each second of sound, None where that cannot be told.
+    """
 
     name: str
     stems: list[str]
     parameters: int
+    gmac_per_s: float | None
     latency_ms: float
     licence: str
     path: str
@@ -29,7 +36,7 @@ class _Row:
 
 
 def list_models(*, json: Flag = False) -> None:
-    """List the models that are here: stems, size, latency, licence, place.
+    """List the models that are here: stems, size, cost, latency, licence, place.
 
     Looked for in the folder that RTSEP_MODEL_DIR names, in the user's cache, and among what came along.
 
@@ -51,9 +58,10 @@ def list_models(*, json: Flag = False) -> None:
         if row.problem:
             print(f"{row.name}  {row.path}\n    unusable: {row.problem}")
             continue
-        state = "" if row.weights else "  (not trained yet: no weights)"
+        state = "" if row.weights else "  (its weights are not here)"
         print(f"{row.name}  {', '.join(row.stems)}{state}")
-        print(f"    {row.parameters / 1e6:.2f} M parameters, {row.latency_ms:.0f} ms of standard latency")
+        cost = "" if row.gmac_per_s is None else f"{row.gmac_per_s:.2f} GMAC a second, "
+        print(f"    {row.parameters / 1e6:.2f} M parameters, {cost}{row.latency_ms:.0f} ms of standard latency")
         print(f"    licence: {row.licence or 'none given'}")
         print(f"    {row.path}")
     print("rtsep's code: MIT; the weights: as listed; pyfftw's wheel, which comes along, carries FFTW (GPL 2 or later)")
@@ -65,7 +73,7 @@ def check_models(names: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     Parameters
     ----------
     names
-        Names or folders. Default: every model that is here.
+        Names or folders. Default: every model whose weights are here.
     """
     from rtsep.bundle import find_bundle, list_bundles
 
@@ -74,7 +82,13 @@ def check_models(names: Annotated[tuple[str, ...], Parameter(negative="")] = (),
         raise RtsepError("there are no models to check; name a folder with a recipe.toml")
     failed = 0
     for bundle in bundles:
-        problems = _problems(bundle)
+        try:
+            problems = _problems(bundle)
+        except MissingWeights as error:
+            if not names:
+                print(f"{bundle.name}: its weights are not here", flush=True)
+                continue
+            problems = [str(error)]
         failed += bool(problems)
         print(f"{bundle.name}: {'FAILED' if problems else 'ok'}", *problems, sep="\n    ", flush=True)
     if failed:
@@ -86,32 +100,57 @@ def _problems(bundle: "Bundle") -> list[str]:
     from rtsep.nn.check import check_network
 
     try:
-        return list(check_network(bundle.load_network()))
+        return list(check_network(bundle.load_network(live=True)))
+    except MissingWeights:
+        raise
     except Exception as error:  # a network is anybody's code: whatever it raises is what is wrong with it
         return [_in_one_line(error)]
 
 
 def _row(bundle: "Bundle") -> _Row:
-    from rtsep.bundle import build_network
-    from rtsep.dsp.grid import HOP, N_FFT, SAMPLE_RATE
+    from rtsep.dsp.grid import HOP, SAMPLE_RATE
 
     has_weights = False
     try:
         has_weights = bundle.weights_path.exists()
-        network = build_network(bundle.recipe)
+        network = _outline(bundle.recipe)
         parameters = sum(parameter.numel() for parameter in network.parameters())
-        latency_samples = N_FFT + network.lookahead_frames * HOP
+        latency_samples = bundle.recipe.stft.n_fft + network.lookahead_frames * HOP
         return _Row(
             name=bundle.name,
             stems=list(bundle.recipe.stems),
             parameters=parameters,
+            gmac_per_s=_gmac_per_s(network),
             latency_ms=round(1000 * latency_samples / SAMPLE_RATE, 1),
             licence=bundle.licence,
             path=str(bundle.path),
             weights=has_weights or parameters == 0,
         )
     except Exception as error:  # as above; the other models are to be listed all the same
-        return _Row(bundle.name, [], 0, 0.0, "", str(bundle.path), has_weights, _in_one_line(error))
+        return _Row(bundle.name, [], 0, 0.0, 0.0, "", str(bundle.path), has_weights, _in_one_line(error))
+
+
+def _outline(recipe: "Recipe") -> "StreamingNetwork":
+    """The recipe's network, without its numbers where it can be built so: millions of random ones take seconds."""
+    import torch
+
+    from rtsep.bundle import build_network
+
+    try:
+        with torch.device("meta"):
+            return build_network(recipe, live=True)
+    except Exception:  # as above; it may want to see numbers
+        return build_network(recipe, live=True)
+
+
+def _gmac_per_s(network: "StreamingNetwork") -> float | None:
+    from rtsep.dsp.grid import HOP, SAMPLE_RATE
+    from rtsep.nn.cost import multiply_adds_per_frame
+
+    try:
+        return round(multiply_adds_per_frame(network) * SAMPLE_RATE / HOP / 1e9, 3)
+    except Exception:  # as above: only its author knows what it does with sizes alone
+        return None
 
 
 def _in_one_line(error: Exception) -> str:

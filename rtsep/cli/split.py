@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from rtsep.errors import RtsepError
 
 if TYPE_CHECKING:
     from rtsep.engine.separator import Separator
+    from rtsep.engine.whole_song import WholeSongSeparator
 
 Float32 = NDArray[np.float32]
 
@@ -39,18 +40,20 @@ class SplitFile:
 def split_file(
     path: Path,
     folder: Path,
-    separator: "Separator",
+    separator: "Separator | WholeSongSeparator",
     progress: Callable[[int, int | None], None] = lambda done, total: None,
 ) -> SplitFile:
     """Write `folder`/<stem>.wav: 32-bit float, at the file's own rate and exact length, mono for a mono file.
 
-    `progress` is told samples done and in all (None while unknown). The separator is left ready for the next
-    file. All stems appear or none; RtsepError if the file is bad, damaged or cut off, a stem would replace the file
-    itself, or the disk is full.
+    `progress` is told samples done and in all (None while unknown). A separator that learns hears the file twice; it is
+    left ready for the next one. All stems appear or none; RtsepError if the file is bad, damaged or cut off, a stem
+    would replace the file itself, or the disk is full.
     """
     _refuse_itself(path, [folder / f"{stem}.wav" for stem in separator.stems])
     made = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
+        if separator.learns:
+            separator.learn(_mixture(path))
         with open_audio(path) as reader, ExitStack() as stack:
             _refuse_damage(reader)
             channels = 1 if reader.channels == 1 else separator.channels
@@ -80,6 +83,15 @@ def split_file(
         raise
 
 
+def _mixture(path: Path) -> Iterator[Float32]:
+    """A file as the separator hears it."""
+    with open_audio(path) as reader:
+        stream = StreamResampler(reader.sample_rate, ENGINE_RATE, 2)
+        while (block := reader.read(_READ_FRAMES)).shape[1]:
+            yield stream.push(block)
+        yield stream.flush()
+
+
 def _refuse_itself(path: Path, outputs: list[Path]) -> None:
     for output in outputs:
         if output.exists() and path.exists() and output.samefile(path):
@@ -106,7 +118,7 @@ class _StemStream:
     computes does not depend on that.
     """
 
-    def __init__(self, separator: "Separator", sample_rate: int):
+    def __init__(self, separator: "Separator | WholeSongSeparator", sample_rate: int):
         self._separator = separator
         channels = separator.channels
         self._shape = (len(separator.stems), channels)

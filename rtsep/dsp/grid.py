@@ -15,5 +15,5 @@ FADE = 64
 
 
 def synthesis_support(latency: str, n_fft: int = N_FFT, hop: int = HOP) -> int:
-    """Samples of the synthesis window in a latency mode: standard is the whole frame."""
-    return n_fft - LATENCY_HOPS_SAVED[latency] * hop
+    """Samples of the synthesis window in a latency mode: standard is the whole frame, none is less than two hops."""
+    return max(n_fft - LATENCY_HOPS_SAVED[latency] * hop, 2 * hop)

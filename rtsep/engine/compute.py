@@ -1,13 +1,14 @@
 """Where and how a network's steps are computed; the engine's only file with torch in it.
 
 compiled    CPU, our own frame transformer: machine code over the network's weights and state
-eager       CPU, any other network: PyTorch, one thread
-graph       CUDA: PyTorch's kernels, captured once for each chunk size and replayed without Python
+eager       CPU, any other network: PyTorch, one thread; CUDA, a network whose steps are not all the same work
+graph       CUDA, any other: PyTorch's kernels, captured once for each chunk size and replayed without Python
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import cast
 
 import numpy as np
@@ -77,10 +78,10 @@ class Stepper:
         self._state = self._network.init_state(1, max_chunk)
         self._step = self._step_eagerly
         self.way = "eager"
-        if device.type != "cpu":
+        if device.type != "cpu" and network.capturable:
             self._graphs: dict[int, _CapturedStep] = {}
             self._step, self.way = self._replay, "graph"
-        elif compiled and type(network) is FrameTransformer:
+        elif device.type == "cpu" and compiled and type(network) is FrameTransformer:
             # Not with this module: numba compiles it once, for seconds, and who trains does not need it.
             from rtsep.engine.frame_step import CompiledStep
 
@@ -125,19 +126,26 @@ class Stepper:
         self.reset()
 
     def _step_eagerly(self, magnitudes: Float32) -> Float32:
-        with torch.inference_mode():
-            return self._network.step(torch.from_numpy(magnitudes)[None], self._state)[0].numpy()
+        with torch.inference_mode(), self._device_errors():
+            masks = self._network.step(torch.from_numpy(magnitudes)[None].to(self.device), self._state)
+            return masks[0].cpu().numpy()
 
     def _replay(self, magnitudes: Float32) -> Float32:
         frames = magnitudes.shape[-1]
+        with torch.inference_mode(), self._device_errors():
+            captured = self._graphs.get(frames)
+            if captured is None:
+                captured = _CapturedStep(self._network, self._state, magnitudes.shape, self.device)
+                self._graphs[frames] = captured
+            return captured(magnitudes)
+
+    @contextmanager
+    def _device_errors(self) -> Iterator[None]:
         try:
-            with torch.inference_mode():
-                captured = self._graphs.get(frames)
-                if captured is None:
-                    captured = _CapturedStep(self._network, self._state, magnitudes.shape, self.device)
-                    self._graphs[frames] = captured
-                return captured(magnitudes)
+            yield
         except RuntimeError as error:  # CUDA's errors have no class of their own in every version
+            if self.device.type == "cpu":
+                raise
             raise DeviceLost(f"{self.device} failed: {str(error).splitlines()[0]}") from error
 
 

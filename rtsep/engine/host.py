@@ -96,7 +96,7 @@ class Engine:
         self.chunk = check_chunk(chunk)
         self._compute = check_compute(compute)
         self._latency = check_latency(latency)
-        self.support = synthesis_support(latency)
+        self.support = synthesis_support(latency, bundle.recipe.stft.n_fft)
         self.reserve_s = RESERVE_S[latency]
         self._model = str(Path(bundle.path).resolve())
         self._layout = DeckLayout(stems=self.stems)

@@ -16,17 +16,20 @@ FIRST_FRAMES = 16
 MAX_CONTEXT_FRAMES = 192
 """The furthest a network that is played may look back. So much of the past, and a second, stays in the mixture ring,
 beside the four seconds that the worker runs ahead."""
-PLAYED = {"sample_rate": 44100, "n_fft": 4096, "hop": 1024, "channels": 2}
-"""What [stft] of a recipe must say: rings, window and callback are made for it."""
+MAX_LOOKAHEAD_FRAMES = 92
+"""The furthest a network that is played may look ahead: so much silence lies beyond the end of a song."""
+PLAYED = {"sample_rate": (44100,), "n_fft": (4096, 2048), "hop": (1024,), "channels": (2,)}
+"""What [stft] of a recipe may say: rings, windows and callback are made for it."""
 
 
 def find_playable(model: str | Path | None = None) -> Bundle:
     """`find_bundle`, for separation: RtsepError also for a recipe whose [stft] the engine does not play."""
     bundle = find_bundle(model)
-    for key, value in PLAYED.items():
+    for key, values in PLAYED.items():
         asked = getattr(bundle.recipe.stft, key)
-        if asked != value:
-            raise RtsepError(f"{bundle.path}: [stft] {key} = {asked}, and only {value} can be played")
+        if asked not in values:
+            played = " or ".join(map(str, values))
+            raise RtsepError(f"{bundle.path}: [stft] {key} = {asked}, and only {played} can be played")
     return bundle
 
 
@@ -36,6 +39,16 @@ def check_context(frames: int) -> int:
         raise RtsepError(
             f"the network looks {frames} frames back, and only {MAX_CONTEXT_FRAMES} can be played; "
             "rtsep separate has no such limit"
+        )
+    return frames
+
+
+def check_lookahead(frames: int) -> int:
+    """`frames` if a network that looks ahead this far can be played; RtsepError otherwise."""
+    if frames > MAX_LOOKAHEAD_FRAMES:
+        raise RtsepError(
+            f"the network looks {frames} frames ahead, and only {MAX_LOOKAHEAD_FRAMES} can be played: give its recipe "
+            "[live] settings; rtsep separate has no such limit"
         )
     return frames
 

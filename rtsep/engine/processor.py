@@ -6,7 +6,8 @@ frame completes an earlier hop: in standard latency the frame's first, in medium
     hop h in  ->  frame h - 3  ->  mask of frame h - 3 - L  ->  hop h - D - L out
 
 L is the network's lookahead, D = 3, 2 or 1 the hops of the synthesis window beside its own. The mask is estimated from
-the whole frame in every mode.
+the whole frame in every mode. With frames of 2048 samples, as some networks want them, a hop completes frame h - 1, and
+D = 1 in every mode.
 """
 
 from __future__ import annotations
@@ -20,11 +21,10 @@ from numpy.typing import NDArray
 from rtsep.dsp.grid import HOP, N_FFT, SUPPORT_HOPS, synthesis_support
 from rtsep.dsp.kernels import apply_masks
 from rtsep.dsp.stft import StreamingISTFT, StreamingSTFT
+from rtsep.dsp.wiener import MultichannelWiener
 from rtsep.errors import RtsepError
 
 Float32 = NDArray[np.float32]
-
-BINS = N_FFT // 2 + 1
 
 
 class FrameStepper(Protocol):
@@ -53,25 +53,35 @@ class Processor:
     Args:
         stepper: the network.
         latency: standard, medium or low: what waits for fewer frames is separated a little less well.
+        wiener: filters the stems where the masks alone would; its memory is its own, and no reset touches it.
+        n_fft: samples of a frame; no more than the default, to which the priming of windows is cut.
     """
 
-    def __init__(self, stepper: FrameStepper, latency: str = "standard") -> None:
-        support = synthesis_support(latency)
+    def __init__(
+        self,
+        stepper: FrameStepper,
+        latency: str = "standard",
+        wiener: MultichannelWiener | None = None,
+        n_fft: int = N_FFT,
+    ) -> None:
+        support = synthesis_support(latency, n_fft)
+        spectrum_bins = n_fft // 2 + 1
         self.stems = stepper.stems
         self.channels = stepper.channels
         self.max_chunk = stepper.max_chunk
         self.context_frames = stepper.context_frames
         self.delay_hops = support // HOP - 1 + stepper.lookahead_frames
+        self.wiener = wiener
         self._stepper = stepper
         self._lookahead = stepper.lookahead_frames
-        self._analysis = StreamingSTFT(self.channels, N_FFT, HOP)
-        self._synthesis = StreamingISTFT(len(self.stems) * self.channels, N_FFT, HOP, support)
+        self._analysis = StreamingSTFT(self.channels, n_fft, HOP)
+        self._synthesis = StreamingISTFT(len(self.stems) * self.channels, n_fft, HOP, support)
         # Spectra wait here for masks that come `lookahead` frames later: [0, L) are the past, [L, L + K)
         # this chunk.
-        self._spectra = np.zeros((self._lookahead + self.max_chunk, self.channels, BINS), np.complex64)
+        self._spectra = np.zeros((self._lookahead + self.max_chunk, self.channels, spectrum_bins), np.complex64)
         self._magnitudes = np.zeros(self.channels * stepper.bins * self.max_chunk, np.float32)
         self._bins = stepper.bins
-        self._masked = self._synthesis.spectrum.reshape(len(self.stems), self.channels, BINS)
+        self._masked = self._synthesis.spectrum.reshape(len(self.stems), self.channels, spectrum_bins)
 
     @property
     def latency_samples(self) -> int:
@@ -98,13 +108,25 @@ class Processor:
         masks = self._stepper.step(self._analyse(mixture, 0, frames))
         rows = out.reshape(-1, out.shape[-1])
         for k in range(again, frames):
-            apply_masks(self._spectra[k], masks[..., k], self._masked)
+            if self.wiener is None:
+                apply_masks(self._spectra[k], masks[..., k], self._masked)
+            else:
+                self.wiener.separate(self._spectra[k], masks[..., k], self._masked)
             hop = self._synthesis.push(self._synthesis.spectrum)
             rows[:, k * HOP : (k + 1) * HOP] = hop
             # One number tells: NaN and infinity survive every sum, and no sound is loud enough to overflow
             # this one.
             if not np.isfinite(np.vdot(hop, hop)):
                 raise BrokenNetwork("the network gave values that are not numbers; run `rtsep models check`")
+        self._keep_past(frames)
+
+    def hear(self, mixture: Float32) -> None:
+        """Let the Wiener filter hear K hops that are not separated: (C, K * hop), 1 <= K <= max_chunk."""
+        assert self.wiener is not None
+        frames = self._check(mixture)
+        masks = self._stepper.step(self._analyse(mixture, 0, frames))
+        for k in range(frames):
+            self.wiener.hear(self._spectra[k], masks[..., k])
         self._keep_past(frames)
 
     def warm(self, mixture: Float32, prime_hops: int = SUPPORT_HOPS) -> None:

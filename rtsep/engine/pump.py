@@ -250,6 +250,9 @@ class Pump:
             # The past comes later than the first sound, and what was played on since then counts too.
             if there - min(self._heard, self._past_frames) < FIRST_FRAMES:
                 return False
+            # What is published next lies so far behind; a network that looks ahead must have heard that anew too.
+            if there < self._processor.delay_hops + LEAST_PAST_FRAMES:
+                return False
             past = self._read_past(ring, begin, there)
             if past is None:
                 return False

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtsep.dsp.grid import HOP, SAMPLE_RATE
+from rtsep.dsp.wiener import MultichannelWiener
 from rtsep.engine.options import MAX_CHUNK, check_latency, find_playable
 from rtsep.engine.processor import BrokenNetwork, Processor
 
@@ -15,7 +18,11 @@ Float32 = NDArray[np.float32]
 
 
 def load(
-    model: str | Path | None = None, chunk: int = MAX_CHUNK, compute: str = "auto", latency: str = "standard"
+    model: str | Path | None = None,
+    chunk: int = MAX_CHUNK,
+    compute: str = "auto",
+    latency: str = "standard",
+    wiener: bool = False,
 ) -> Separator:
     """A separator for a model. On the CPU it sets torch to one thread, for the whole process: more made it slower.
 
@@ -24,6 +31,8 @@ def load(
         chunk: frames the network takes in one step, 1 to 32: 1 answers soonest, 32 is fastest.
         compute: auto, cpu, cuda or cuda:N.
         latency: of the synthesis: standard (4096 samples), medium (3072) or low (2048, separated a little less well).
+        wiener: filter the stems by where they stand between the channels too. It runs with what it heard so far, unless
+            `Separator.learn` lets it hear the whole song first. The stems need not sum to the mixture then.
 
     Raises RtsepError if there is no such model or device, or for a model of another rate, window or channel count;
     UsageError for a word that `compute` or `latency` does not know.
@@ -34,8 +43,14 @@ def load(
     # torch is imported when a model is asked for, not with this module
     from rtsep.engine.compute import Stepper, choose_compute
 
-    network = find_playable(model).load_network()
-    return Separator(Processor(Stepper(network, choose_compute(compute), chunk), latency), chunk)
+    bundle = find_playable(model)
+    n_fft = bundle.recipe.stft.n_fft
+    network = bundle.load_network()
+    if wiener:
+        network.mask_exponent = 1.0
+    stepper = Stepper(network, choose_compute(compute), chunk)
+    told_apart = MultichannelWiener(len(stepper.stems), n_fft // 2 + 1) if wiener else None
+    return Separator(Processor(stepper, latency, told_apart, n_fft), chunk)
 
 
 class Separator:
@@ -64,6 +79,8 @@ class Separator:
     def reset(self) -> None:
         """Forget everything: the next sample fed is the first of a new stream."""
         self._processor.reset()
+        if self._processor.wiener is not None and self._processor.wiener.running:
+            self._processor.wiener.reset()
         self._filled = 0
         self._fed = 0
         self._returned = 0
@@ -93,8 +110,46 @@ class Separator:
         self.reset()
         return self._named(pieces)
 
+    @property
+    def learns(self) -> bool:
+        """Whether there is a Wiener filter that would gain by `learn`."""
+        return self._processor.wiener is not None
+
+    def learn(self, song: Iterable[Float32]) -> None:
+        """Let the Wiener filter hear a whole song, in blocks (C, n), before that very song is fed from its beginning.
+
+        It then knows this song until it learns another. Raises ValueError if there is no such filter.
+        """
+        if self._processor.wiener is None:
+            raise ValueError("there is no Wiener filter to learn anything; load(wiener=True) makes one")
+        self.reset()
+        self._processor.wiener.reset()
+        silence = np.zeros((self.channels, self._processor.latency_samples + self.chunk * HOP), np.float32)
+        for block in chain(song, [silence]):
+            for chunk in self._chunks(block):
+                self._processor.hear(chunk)
+        self._processor.wiener.running = False
+        self.reset()
+
     def _push(self, block: Float32, limit: int | None = None) -> list[Float32]:
         pieces: list[Float32] = []
+        for chunk in self._chunks(block):
+            try:
+                self._processor.process(chunk, self._out)
+            except BrokenNetwork:
+                self.reset()
+                raise
+            dropped = min(self._lead_in, self._out.shape[2])
+            self._lead_in -= dropped
+            piece = (
+                self._out[:, :, dropped:].copy() if limit is None else self._out[:, :, dropped:][:, :, :limit].copy()
+            )
+            self._returned += piece.shape[2]
+            pieces.append(piece)
+        return pieces
+
+    def _chunks(self, block: Float32) -> Iterator[Float32]:
+        """Every chunk that the block completes, valid until the next one."""
         taken = 0
         while taken < block.shape[1]:
             count = min(block.shape[1] - taken, self._pending.shape[1] - self._filled)
@@ -103,21 +158,7 @@ class Separator:
             taken += count
             if self._filled == self._pending.shape[1]:
                 self._filled = 0
-                try:
-                    self._processor.process(self._pending, self._out)
-                except BrokenNetwork:
-                    self.reset()
-                    raise
-                dropped = min(self._lead_in, self._out.shape[2])
-                self._lead_in -= dropped
-                piece = (
-                    self._out[:, :, dropped:].copy()
-                    if limit is None
-                    else self._out[:, :, dropped:][:, :, :limit].copy()
-                )
-                self._returned += piece.shape[2]
-                pieces.append(piece)
-        return pieces
+                yield self._pending
 
     def _named(self, pieces: list[Float32]) -> dict[str, Float32]:
         if not pieces:

@@ -58,7 +58,7 @@ def _prepare(config: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     from rtsep.dsp.priority import keep_in_memory, raise_worker
     from rtsep.dsp.words import WorkerState
     from rtsep.engine.compute import Stepper, choose_compute
-    from rtsep.engine.options import MAX_CHUNK, check_context
+    from rtsep.engine.options import MAX_CHUNK, check_context, check_lookahead
     from rtsep.engine.processor import Processor
     from rtsep.engine.pump import Pump
 
@@ -66,12 +66,14 @@ def _prepare(config: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     deck = Deck.attach(layout, config["fd"])
     deck.worker.state = WorkerState.STARTING
     device = choose_compute(config["compute"])
-    network = find_bundle(config["model"]).load_network()
+    bundle = find_bundle(config["model"])
+    network = bundle.load_network(live=True)
     if tuple(network.stems) != layout.stems:
         raise ValueError(f"the network's stems {network.stems} are not the recipe's {layout.stems}")
     check_context(network.context_frames)
+    check_lookahead(network.lookahead_frames)
     stepper = Stepper(network, device, MAX_CHUNK)
-    pump = Pump(deck, Processor(stepper, config["latency"]), config["chunk"])
+    pump = Pump(deck, Processor(stepper, config["latency"], n_fft=bundle.recipe.stft.n_fft), config["chunk"])
     stepper.warm_up(pump.chunks)
     keep_in_memory()
     raise_worker()  # not before: what takes long at the start is nobody's hurry

@@ -74,6 +74,9 @@ class StreamingNetwork(nn.Module):
         bins: F, the lowest bins of the spectrum, which the network sees.
         context_frames: how many past frames (its own included) one attention may look at.
         lookahead_frames: how many frames beyond its own chunk a mask depends on.
+        mask_exponent: p, where masks are estimate^p over the sum of all estimates^p. It may be set before the first
+            step: the Wiener filter wants the estimates' own shares, p = 1.
+        capturable: every step of K frames is the same work, so that a CUDA graph can be made of it.
     """
 
     stems: tuple[str, ...]
@@ -81,6 +84,8 @@ class StreamingNetwork(nn.Module):
     bins: int
     context_frames: int
     lookahead_frames: int = 0
+    mask_exponent: float = 1.0
+    capturable: bool = True
 
     @property
     def mask_rows(self) -> int:
@@ -109,6 +114,10 @@ class StreamingNetwork(nn.Module):
         Not a loop over `step`: one call, for training and for files.
         """
         raise NotImplementedError(f"{type(self).__name__} must define forward")
+
+    def teach(self, magnitudes: Tensor, stems: Tensor, chunk: int | None = None) -> Tensor:
+        """Masks as `forward` gives them, for training, with the stems' true magnitudes (B, S, C, F, T) at hand."""
+        return self(magnitudes, chunk)
 
     def validate(self, magnitudes: Tensor, max_chunk: int | None = None) -> None:
         """Raise ValueError unless `magnitudes` is (B, C, F, K) with 1 <= K (<= max_chunk)."""

@@ -16,7 +16,7 @@ import numpy as np
 from rtsep.audio.resample import ENGINE_RATE
 from rtsep.dsp.deck import Deck
 from rtsep.dsp.grid import FADE, HOP, SUPPORT_HOPS
-from rtsep.engine.options import FIRST_FRAMES, MAX_CHUNK, MAX_CONTEXT_FRAMES
+from rtsep.engine.options import FIRST_FRAMES, MAX_CHUNK, MAX_CONTEXT_FRAMES, MAX_LOOKAHEAD_FRAMES
 from rtsep.player.song import Float32, Song
 from rtsep.player.timeline import Loop, Piece, Place, Timeline
 
@@ -32,7 +32,7 @@ PREROLL = (MAX_CONTEXT_FRAMES + SUPPORT_HOPS + MAX_CHUNK) * HOP
 its longest step on."""
 PAST = (MAX_CONTEXT_FRAMES + SUPPORT_HOPS) * HOP + ENGINE_RATE
 """Samples behind the play head that stay in the ring: the longest context and a second."""
-PADDING = 128 * HOP
+PADDING = (SUPPORT_HOPS + MAX_LOOKAHEAD_FRAMES + MAX_CHUNK + 1) * HOP
 """Zeros beyond the end, so that the last sample comes out of window, lookahead and the largest chunk."""
 WAIT_S = 0.02
 

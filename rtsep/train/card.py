@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rtsep.errors import RtsepError
-from rtsep.train.files import write_atomically
+from rtsep.files import write_atomically
 
 CARD_FILE = "CARD.md"
 BEGIN = "<!-- rtsep eval --card writes from here -->"

@@ -11,6 +11,7 @@ The two checkpoints are the truth: each is written under another name first; the
 
 from __future__ import annotations
 
+import io
 import pickle
 from pathlib import Path
 from typing import Any
@@ -18,15 +19,25 @@ from typing import Any
 import torch
 
 from rtsep.errors import RtsepError, UsageError
+from rtsep.files import refusals_told, write_atomically
 from rtsep.recipe import Recipe, encode_network
 from rtsep.train.export import export_bundle
-from rtsep.train.files import refusals_told, write_tensors
 
 LAST, BEST = "last.pt", "best.pt"
 LAST_BUNDLE, BEST_BUNDLE = "bundle", "best"
 SAMPLES = "samples"
 
 State = dict[str, Any]
+
+
+def write_tensors(path: Path, content: dict[str, Any]) -> None:
+    """Write what `torch.load(path, weights_only=True)` reads, likewise.
+
+    By way of memory: torch's own writer turns a full disk into errors that do not say so.
+    """
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_atomically(path, buffer.getbuffer())
 
 
 class RunFolder:

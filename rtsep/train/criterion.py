@@ -99,17 +99,21 @@ class Criterion:
         """What the network sees of a mixture of `normalised`: (B, C, bins, T)."""
         return mixture[:, :, : self._stft.bins].abs().permute(0, 3, 2, 1)
 
-    def __call__(self, network: Callable[[Tensor], Tensor], crops: Crops, totals: Tensor, latency: str) -> Tensor:
+    def __call__(
+        self, network: Callable[[Tensor, Tensor], Tensor], crops: Crops, totals: Tensor, latency: str
+    ) -> Tensor:
         """The share of these crops in each loss: (L,).
 
         Args:
-            network: magnitudes (B, C, F, T) -> masks (B, S, C, F + 1, T).
+            network: magnitudes (B, C, F, T), and those of the true stems (B, S, C, F, T), those that are not known in
+                sum -> masks (B, S, C, F + 1, T).
             totals: (L,), the sums of `counts` over the whole batch.
             latency: mode of synthesis for the losses on waveforms.
         """
         crops = replace(crops, stems=crops.together(crops.stems))
         mixture, stems = self.normalised(crops)
-        masks = crops.together(network(self.magnitudes(mixture)))
+        true = stems[:, :, :, : self._stft.bins].abs().permute(0, 1, 4, 3, 2)
+        masks = crops.together(network(self.magnitudes(mixture), true))
         errors = self._on_spectra(masks, mixture, stems, crops) | self._on_waves(masks, crops, latency)
         means = torch.stack([errors[name] for name in self.names])
         return (means * self.counts(crops)).sum(dim=(1, 2)) / totals.clamp(min=1)

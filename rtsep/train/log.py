@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rtsep.train.files import refusals_told, write_atomically
+from rtsep.files import refusals_told, write_atomically
 
 LOG = "log.jsonl"
 

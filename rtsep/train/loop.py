@@ -12,9 +12,9 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,13 +23,13 @@ from rtsep.bundle import Bundle, build_network
 from rtsep.errors import RtsepError
 from rtsep.nn.contract import StreamingNetwork
 from rtsep.recipe import Recipe, encode_network, load_recipe
-from rtsep.train.checkpoints import LAST, SAMPLES, RunFolder, State
+from rtsep.train.checkpoints import LAST, SAMPLES, RunFolder, State, write_tensors
 from rtsep.train.criterion import Criterion, Crops
 from rtsep.train.crops import Batch, CropSampler, generator, shortest_song
 from rtsep.train.data import Song, load_songs
-from rtsep.train.files import write_tensors
 from rtsep.train.loader import CropLoader, default_workers
 from rtsep.train.log import Report, RunLog
+from rtsep.train.parameters import freeze_all_but, parameter_groups
 from rtsep.train.processes import Processes
 from rtsep.train.report import DataReport
 from rtsep.train.schedule import learning_rate
@@ -41,12 +41,15 @@ CALIBRATION_STEPS = 12
 CPU = torch.device("cpu")
 
 
-def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Matrices decay; gains, biases and tables of positions do not."""
-    matrices = [p for name, p in network.named_parameters() if p.ndim >= 2 and not name.endswith("attention.bias")]
-    chosen = {id(p) for p in matrices}
-    rest = [p for p in network.parameters() if id(p) not in chosen]
-    return [{"params": matrices, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
+class _Taught(nn.Module):
+    """`StreamingNetwork.teach` as a forward pass, which is what several processes follow."""
+
+    def __init__(self, network: StreamingNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, magnitudes: Tensor, stems: Tensor, chunk: int | None) -> Tensor:
+        return self.network.teach(magnitudes, stems, chunk)
 
 
 class Trainer:
@@ -102,6 +105,7 @@ class Trainer:
         self._validation = Validation(validated, self.recipe.stft, train.validate_s, folder / SAMPLES, self.processes)
         torch.manual_seed(train.seed)
         self.network: StreamingNetwork = build_network(self.recipe).to(device)
+        freeze_all_but(self.network, train.parts)
         self.average = copy.deepcopy(self.network).requires_grad_(False).eval()
         self._criterion = Criterion(self.recipe, device)
         self._optimizer = torch.optim.AdamW(
@@ -116,7 +120,7 @@ class Trainer:
             self._start_from(init)
         else:
             self._calibrate()
-        self._parallel = self.processes.parallel(self.network)
+        self._parallel = self.processes.parallel(_Taught(self.network))
         self._log = RunLog(folder, self._saved_step, tensorboard) if self.processes.first else None
 
     def run(self) -> Iterator[Report]:
@@ -157,12 +161,12 @@ class Trainer:
         stems = torch.from_numpy(batch.stems).to(device, non_blocking=True)
         return Crops(stems, torch.from_numpy(batch.top_bin).to(device), torch.from_numpy(batch.known).to(device))
 
-    def _masks(self, magnitudes: Tensor, chunk: int | None) -> Tensor:
-        """(B, C, F, T) -> (B, S, C, F + 1, T), float32 whatever the recipe's precision."""
+    def _masks(self, magnitudes: Tensor, stems: Tensor, chunk: int | None) -> Tensor:
+        """(B, C, F, T) and the true (B, S, C, F, T) -> (B, S, C, F + 1, T), float32 whatever the recipe's precision."""
         precision = self.recipe.train.precision
         dtype = torch.float16 if precision == "fp16" else torch.bfloat16
         with torch.autocast(magnitudes.device.type, dtype, enabled=precision != "fp32"):
-            return self._parallel(magnitudes, chunk=chunk).float()
+            return self._parallel(magnitudes, stems, chunk).float()
 
     def _step(self, batch: Batch) -> Report:
         """One step of the optimiser and of the average."""
@@ -201,7 +205,7 @@ class Trainer:
 
     def _backward(self, crops: Crops, totals: Tensor, chunk: int | None, latency: str) -> Tensor:
         """Add the gradient of some crops; returns their share in each loss, (L,)."""
-        shares = self._criterion(lambda magnitudes: self._masks(magnitudes, chunk), crops, totals, latency)
+        shares = self._criterion(partial(self._masks, chunk=chunk), crops, totals, latency)
         # Processes end with the mean of their gradients, and shares are meant to add up.
         loss = (shares * self._criterion.weights).sum() * self.processes.count
         self._scaler.scale(loss).backward()

@@ -24,8 +24,8 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from rtsep.errors import RtsepError
+from rtsep.files import refusals_told
 from rtsep.train.decode import Decoder
-from rtsep.train.files import refusals_told
 from rtsep.train.magnitudes import PeakMeter
 
 HEADROOM = 0.5  # of full scale: a decoded stem may exceed it

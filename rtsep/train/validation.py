@@ -15,11 +15,11 @@ import soundfile
 from numpy.typing import NDArray
 
 from rtsep.dsp.spectrogram import BandEnergies, draw
+from rtsep.files import refusals_told, write_atomically
 from rtsep.nn.contract import StreamingNetwork
 from rtsep.recipe import Stft
 from rtsep.train.data import Song
 from rtsep.train.evaluate import analyse, best_gain, is_silent, network_masks, sdr_db, synthesise
-from rtsep.train.files import refusals_told, write_atomically
 from rtsep.train.processes import Processes
 
 CHUNK = 1

@@ -282,3 +282,13 @@ def test_progress_is_for_terminals_only(
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     assert main(words) == 0
     assert "100%" in capsys.readouterr().err
+
+
+def test_the_wiener_filter_hears_each_file_twice(tmp_path: Path, constant_bundle: Maker) -> None:
+    """Stems that stand in one place share the mixture by their energies: 0.25^2 and 0.75^2."""
+    songs = [write(tmp_path / f"{rate}.wav", sound(60_000, rate), rate) for rate in (44100, 22050)]
+    words = [*map(str, songs), "-o", str(tmp_path / "out"), "--model", str(constant_bundle(vocals=0.25, other=0.75))]
+    assert main(["separate", "--wiener", *words]) == 0
+    for song in songs:
+        mixture = read(song)
+        assert decibels(read(tmp_path / "out" / song.stem / "vocals.wav") - 0.1 * mixture, 0.1 * mixture) < -25

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from rtsep.errors import DeviceLost
 from rtsep.nn.constant import ConstantMask, ConstantState
 from rtsep.nn.contract import State
+from rtsep.nn.windowed import WindowNetwork
 
 LOUD = 50.0
 """Mean magnitude above which `BrokenWhenLoud` gives NaN and `SlowWhenLoud` takes its time."""
@@ -67,6 +69,25 @@ class Delayed(ConstantMask):
         shape = (frames.shape[0], 1, self.channels, self.mask_rows, magnitudes.shape[-1])
         first = (1.0 / (1.0 + level)).expand(shape)
         return torch.cat([first, 1.0 - first], dim=1)
+
+
+class LevelShares(WindowNetwork):
+    """Of two stems the first gets 1 / (1 + mean magnitude) of each frame, the second the rest."""
+
+    def __init__(
+        self,
+        stems: Sequence[str] = ("vocals", "instrumental"),
+        gains: Sequence[float] = (),
+        channels: int = 2,
+        bins: int = 1024,
+    ) -> None:
+        super().__init__()
+        self.stems, self.channels, self.bins = tuple(stems), channels, bins
+
+    def forward(self, magnitudes: Tensor) -> Tensor:
+        level = 1 / (1 + magnitudes.mean(dim=(1, 2), keepdim=True))
+        first = level.expand(-1, self.channels, self.bins + 1, -1)
+        return torch.stack([first, 1 - first], dim=1)
 
 
 class Remembering(ConstantMask):

@@ -122,14 +122,13 @@ def test_a_worker_that_dies_before_it_has_separated_anything_is_given_up(tmp_pat
         assert (engine.restarts, engine.worker_pid) == (2, None)
 
 
-@pytest.mark.parametrize(("key", "value"), [("n_fft", 2048), ("hop", 512), ("sample_rate", 48000), ("channels", 1)])
+@pytest.mark.parametrize(("key", "value"), [("n_fft", 8192), ("hop", 512), ("sample_rate", 48000), ("channels", 1)])
 def test_a_recipe_for_another_transform_is_refused_by_name(
     constant_bundle: Callable[..., Path], key: str, value: int
 ) -> None:
     folder = constant_bundle()
     text = (folder / "recipe.toml").read_text()
-    small = "\nhop = 512" if key == "n_fft" else ""
-    (folder / "recipe.toml").write_text(f"{text}[stft]\n{key} = {value}{small}\n")
+    (folder / "recipe.toml").write_text(f"{text}[stft]\n{key} = {value}\n")
     for use in (Engine, rtsep.load):
         with pytest.raises(RtsepError, match=rf"\[stft\] {key} = {value}, and only"):
             use(folder)
@@ -140,6 +139,14 @@ def test_a_network_that_looks_back_further_than_the_ring_is_refused(tmp_path: Pa
         Engine(bundle(tmp_path / "elephant", "tests.engine.networks:LongMemory")) as engine,
         pytest.raises(RtsepError, match="193 frames back, and only 192"),
     ):
+        engine.wait_ready()
+
+
+def test_a_network_that_looks_ahead_further_than_the_silence_after_a_song_is_refused(tmp_path: Path) -> None:
+    folder = bundle(tmp_path / "prophet", "tests.engine.networks:LevelShares")
+    text = (folder / "recipe.toml").read_text()
+    (folder / "recipe.toml").write_text(f"{text}[window]\nframes = 94\nstride = 94\n")
+    with Engine(folder) as engine, pytest.raises(RtsepError, match="93 frames ahead, and only 92"):
         engine.wait_ready()
 
 

@@ -10,8 +10,9 @@ from rtsep.engine.compute import Stepper, choose_compute
 from rtsep.engine.processor import Processor
 from rtsep.nn.constant import ConstantMask
 from rtsep.nn.frame_transformer import FrameTransformer
-from tests.engine.networks import Remembering
-from tests.engine.pump_bench import SECOND, STEMS, Bench, noise, steps
+from rtsep.nn.windowed import Windowed
+from tests.engine.networks import LevelShares, Remembering
+from tests.engine.pump_bench import SECOND, STEMS, Bench, noise, separated, steps
 
 
 @pytest.mark.parametrize("target_hop", [1, 5, 60, 61, 62, 63, 64, 100])
@@ -130,6 +131,21 @@ def test_with_time_to_spare_the_full_context_is_given(
     end = (begin + 29) * HOP
     np.testing.assert_allclose(bench.stems(at * HOP, end), expected[:, :, (3 + again) * HOP :], atol=1e-5)
     np.testing.assert_allclose(bench.stems(start, end).sum(axis=0), song[:, start:end], atol=1e-5)  # no seam
+
+
+@pytest.mark.parametrize("past_hops", [11, 40, 259])
+def test_a_network_that_looks_far_ahead_leaves_no_gap_when_it_hears_more_of_the_past(past_hops: int) -> None:
+    """The first masks after a reset belong to no frame, and there are 63 of them."""
+    song = noise(12 * SECOND)
+    bench = Bench(Windowed(LevelShares(), 128, 32, 32, 8), None, song)
+    bench.start(260 * HOP, past_hops=past_hops)
+    bench.work()
+    begin, end = 260 * HOP, bench.deck.stem.end
+    assert end > begin + 2 * SECOND
+    stems = bench.stems(begin, end)
+    np.testing.assert_allclose(stems.sum(axis=0), song[:, begin:end], atol=1e-5)
+    expected = separated(Windowed(LevelShares(), 1, 1), 32, song)[:, :, begin:end]
+    np.testing.assert_allclose(stems, expected, atol=1e-5)
 
 
 def test_with_lead_the_sound_for_a_longest_chunk_is_waited_for(transformer: FrameTransformer) -> None:

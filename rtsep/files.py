@@ -1,16 +1,12 @@
-"""Files of a run: each is whole under its name or not there, and a disk that refuses is one line."""
+"""Files that are whole under their name or not there, and a disk that refuses told in one line."""
 
 from __future__ import annotations
 
 import errno
-import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from rtsep.errors import RtsepError
 
@@ -40,13 +36,3 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
-
-
-def write_tensors(path: Path, content: dict[str, Any]) -> None:
-    """Write what `torch.load(path, weights_only=True)` reads, likewise.
-
-    By way of memory: torch's own writer turns a full disk into errors that do not say so.
-    """
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    write_atomically(path, buffer.getbuffer())

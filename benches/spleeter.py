@@ -1,0 +1,101 @@
+"""Is our Spleeter Spleeter? The same random weights and the same sound through both, and the time each takes.
+
+The real one makes its graphs, fills them with random numbers, saves them as its checkpoints and separates; ours reads
+the checkpoints, and must come to the same masks and waveforms.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from numpy.typing import NDArray
+
+from benches import environments
+from benches.report import SONG, Report, Row, Table
+from rtsep.convert.bundles import write_conversion
+from rtsep.convert.spleeter import convert_checkpoint
+from rtsep.dsp.grid import SAMPLE_RATE
+from rtsep.engine.separator import load
+from rtsep.errors import RtsepError
+from rtsep.nn.windowed import Windowed
+
+NAME, PROGRAM = "spleeter", "spleeter-equality"
+THREADS = 2
+MASK_LIMIT, WAVE_LIMIT = 1e-3, 1e-5
+AUDIBLE = 1e-3
+"""Magnitude below which a mask means nothing."""
+
+Float32 = NDArray[np.float32]
+
+
+def run(install: bool, seconds: float, out: Path) -> int:
+    """Compare, measure and write; 1 if anything differs by more than it may."""
+    if install:
+        environments.install(NAME, [NAME], out)
+    report = Report("spleeter", "Spleeter itself", f"Spleeter {THREADS}, rtsep one")
+    sound = soundfile.read(SONG, dtype="float32", frames=round(seconds * SAMPLE_RATE))[0]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        soundfile.write(folder / "sound.wav", sound, SAMPLE_RATE, subtype="FLOAT")
+        arguments = [str(folder / "sound.wav"), str(folder), str(THREADS)]
+        try:
+            told = environments.answer(NAME, arguments, out, program=PROGRAM)
+        except RtsepError as error:
+            hint = "; rtsep bench spleeter --install does it" if "not installed" in str(error) else ""
+            raise RtsepError(f"{error}{hint}") from None
+        report.versions.update(told["versions"])
+        rows = [_compare(system, folder / system["name"], sound.T) for system in told["systems"]]
+    note = (
+        f"The first {len(sound) / SAMPLE_RATE:.1f} s of the bundled song, random weights. Largest differences: of "
+        f"masks (at most {MASK_LIMIT:g} where the magnitude is more than {AUDIBLE:g}), of waveforms without and with "
+        f"the multichannel Wiener filter (at most {WAVE_LIMIT:g}). Seconds of separation without the filter, files "
+        "apart, the best of three."
+    )
+    report.add(Table("Equality", rows, note))
+    for row in rows:
+        for key, limit in (("masks", MASK_LIMIT), ("waveforms", WAVE_LIMIT), ("Wiener filter", WAVE_LIMIT)):
+            if not float(row[key] or 0) <= limit:
+                report.problem(f"{row['system']}: {key} differ by {row[key]:.1e}, more than {limit:g}")
+    report.write(out)
+    return 1 if report.problems else 0
+
+
+def _compare(system: dict[str, float], folder: Path, sound: Float32) -> Row:
+    bundle = write_conversion(convert_checkpoint(folder), folder / "bundle")
+    network = bundle.load_network()
+    assert isinstance(network, Windowed)
+    with np.load(folder / "outputs.npz") as outputs:
+        stft, masks = outputs["stft"], outputs["masks"]
+        expected = {kind: outputs[kind].transpose(0, 2, 1) for kind in ("waves", "wiener")}
+    frames = len(stft)
+    magnitudes = np.abs(stft[:, : network.bins]).transpose(2, 1, 0)  # (C, F, T)
+    padded = np.pad(magnitudes, ((0, 0), (0, 0), (0, -frames % network.frames)))
+    with torch.inference_mode():
+        parts = [network.network(part[None])[0] for part in torch.from_numpy(padded).split(network.frames, dim=2)]
+    found = torch.cat(parts, dim=3).numpy()[:, :, :-1, :frames].transpose(0, 3, 2, 1)
+    differences = np.abs(found - masks[:, :, : network.bins])[:, np.abs(stft[:, : network.bins]) > AUDIBLE]
+    row: dict[str, str | int | float | None] = {
+        "system": str(system["name"]),
+        "variables": int(system["variables"]),
+        "masks": float(differences.max()),
+        "mask deviation": float(masks[:, :, : network.bins].std()),
+    }
+    spent_s = []
+    for key, kind in (("waveforms", "waves"), ("Wiener filter", "wiener")):
+        separator = load(bundle.path, compute="cpu", wiener=kind == "wiener")
+        if separator.learns:
+            separator.learn([sound])
+        for _ in range(1 if separator.learns else 3):
+            began = time.perf_counter()
+            fed, flushed = separator.feed(sound), separator.flush()
+            spent_s.append(time.perf_counter() - began)
+        stems = np.stack([np.concatenate([fed[stem], flushed[stem]], axis=1) for stem in separator.stems])
+        row[key] = float(np.abs(stems - expected[kind]).max())
+    ours_s = min(spent_s[:3])
+    row |= {"Spleeter s": system["seconds"], "rtsep s": ours_s, "times as fast": system["seconds"] / ours_s}
+    return row

@@ -1,0 +1,1 @@
+"""Other people's checkpoints, read without running anything of theirs, to bundles that play."""

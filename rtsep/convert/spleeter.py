@@ -1,0 +1,224 @@
+"""Spleeter's configurations and checkpoints, those of TensorFlow and those of the PyTorch port pt-spleeter.
+
+TensorFlow numbers layers as they are made: convolution after convolution, stem after stem, in the order of the
+instruments. Its kernels are (time, frequency, in, out), and (time, frequency, out, in) for transposed ones; read
+backwards both are PyTorch's. The port's own reading of four and five stems (leaky ReLU, no softmax) is not taken over:
+its weights are Spleeter's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import numpy as np
+import torch
+from msgspec import Struct
+from torch import Tensor
+
+from rtsep.convert.conversion import Conversion
+from rtsep.convert.state_dict import Rules, fit, rename
+from rtsep.convert.tensorflow import TensorFlowCheckpoint, find_checkpoint
+from rtsep.errors import RtsepError
+from rtsep.nn.spleeter import Spleeter
+from rtsep.recipe import Recipe, Stft, Window
+from rtsep.train_settings import Train
+
+STEMS = {"accompaniment": "instrumental"}
+"""Instruments that have another name here."""
+NORM = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
+LIVE = Window(frames=128, stride=32, lookahead=32, fade=8)
+PORT: Rules = (
+    (r"^stems\.accompaniment\.", "stems.instrumental."),
+    (r"^stems\.(\w+)\.encoder_layers\.(\d+)\.conv\.", r"networks.\1.down.\2."),
+    (r"^stems\.(\w+)\.encoder_layers\.(\d+)\.bn\.", r"networks.\1.down_norms.\2."),
+    (r"^stems\.(\w+)\.decoder_layers\.(\d+)\.tconv\.", r"networks.\1.up.\2."),
+    (r"^stems\.(\w+)\.decoder_layers\.(\d+)\.bn\.", r"networks.\1.up_norms.\2."),
+    (r"^stems\.(\w+)\.up_final\.", r"networks.\1.out."),
+)
+
+
+class Model(Struct, frozen=True):
+    """`model` of a configuration; parameters that it does not name have the network's defaults."""
+
+    type: Literal["unet.unet", "unet.softmax_unet", "blstm.blstm"] = "unet.unet"
+    params: dict[str, str | int | float | list[int]] = {}
+
+
+class Config(Struct, frozen=True):
+    """What is read of Spleeter's JSON: the signal, the network and how it was trained. Its paths are left alone."""
+
+    instrument_list: tuple[str, ...]
+    model: Model = Model()
+    sample_rate: int = 44100
+    frame_length: int = 4096
+    frame_step: int = 1024
+    n_channels: int = 2
+    T: int = 512
+    F: int = 1024
+    separation_exponent: float = 2
+    mask_extension: Literal["zeros", "average"] = "zeros"
+    learning_rate: float = 1e-4
+    batch_size: int = 4
+    train_max_steps: int = 100000
+    random_seed: int = 0
+
+
+def _released() -> dict[str, Config]:
+    elu = Model("unet.unet", {"conv_activation": "ELU", "deconv_activation": "ELU"})
+    softmax = Model("unet.softmax_unet", elu.params)
+    two = Config(("vocals", "accompaniment"), train_max_steps=1000000, random_seed=0)
+    four = Config(("vocals", "drums", "bass", "other"), elu, train_max_steps=1500000, random_seed=3)
+    five = Config(("vocals", "piano", "drums", "bass", "other"), softmax, train_max_steps=2500000, random_seed=8)
+    plain = {f"spleeter-{len(config.instrument_list)}stems": config for config in (two, four, five)}
+    wide = {f"{name}-16kHz": msgspec.structs.replace(config, F=1536) for name, config in plain.items()}
+    return plain | wide
+
+
+RELEASED = _released()
+"""The systems that the authors published, by the names of their recipes here. The 16 kHz ones have the same weights."""
+
+
+def read_config(path: Path) -> Config:
+    """A configuration in Spleeter's JSON. Raises RtsepError in one line for what is none."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Config, strict=False)
+    except OSError as error:
+        raise RtsepError(f"cannot read {path}: {error.strerror}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RtsepError(f"{path} is no configuration of Spleeter: {error}") from error
+
+
+def recipe_of(config: Config, name: str) -> Recipe:
+    """The recipe of the same system. Raises RtsepError for instruments or parameters that are not known here."""
+    params = dict(config.model.params)
+    net: dict[str, object] = {"model": config.model.type.split(".")[1]}
+    for theirs, ours in (("conv_n_filters", "filters"), ("lstm_units", "lstm_units")):
+        if theirs in params:
+            net[ours] = params.pop(theirs)
+    for theirs in ("conv_activation", "deconv_activation"):
+        if theirs in params:
+            word = str(params.pop(theirs))
+            net[theirs] = {"ReLU": "relu", "LeakyReLU": "leaky_relu", "ELU": "elu"}.get(word, word)
+    if params:
+        raise RtsepError(f"{name}: Spleeter's parameter {next(iter(params))} is not known here")
+    if config.separation_exponent != 2:
+        net["separation_exponent"] = config.separation_exponent
+    if config.mask_extension != "zeros":
+        net["mask_extension"] = config.mask_extension
+    stems = tuple(STEMS.get(instrument, instrument) for instrument in config.instrument_list)
+    try:
+        return Recipe(
+            name=name,
+            network="rtsep.nn.spleeter:Spleeter",
+            stems=stems,
+            stft=Stft(
+                sample_rate=config.sample_rate,
+                n_fft=config.frame_length,
+                hop=config.frame_step,
+                bins=config.F,
+                channels=config.n_channels,
+            ),
+            net=net,
+            # Spleeter puts a whole window of zeros before the song, a frame more than reaches into it.
+            window=Window(frames=config.T, stride=config.T, lead=1),
+            live=LIVE,
+            train=Train(
+                seed=config.random_seed,
+                steps=config.train_max_steps,
+                batch=config.batch_size,
+                frames=config.T,
+                warmup_frames=0,
+                learning_rate=config.learning_rate,
+                weight_decay=0.0,
+            ),
+        )
+    except ValueError as error:
+        raise RtsepError(f"{name}: {error}") from error
+
+
+def convert_checkpoint(folder: Path, config: Config | None = None, name: str | None = None) -> Conversion:
+    """A folder with TensorFlow's `model.index` and `model.data-…`.
+
+    Without `config` it is one of the published ones, told by the number of its stems. Raises RtsepError in one line if
+    the files are damaged or hold another network.
+    """
+    checkpoint = TensorFlowCheckpoint(find_checkpoint(folder))
+    transposed = [re.fullmatch(r"conv2d_transpose(?:_(\d+))?/kernel", key) for key in checkpoint.shapes]
+    layers = max((int(match[1] or 0) + 1 for match in transposed if match), default=0)
+    source = str(checkpoint.path)
+    recipe = _recipe(layers // 6, config, name, source)
+
+    def read(path: str) -> Tensor:
+        array = checkpoint.read(path)
+        if array.ndim == 4:
+            array = array.transpose(3, 2, 0, 1)
+        return torch.from_numpy(np.ascontiguousarray(array, np.float32))
+
+    return _conversion(recipe, lambda network: _read_layers(network, read), source, config is None)
+
+
+def recognises(names: set[str]) -> bool:
+    """Whether a state dict is one of pt-spleeter, told by its names."""
+    return any(re.match(r"stems\.\w+\.encoder_layers\.0\.conv\.", name) for name in names)
+
+
+def convert_state_dict(tensors: Mapping[str, Tensor], source: str, config: Config | None = None) -> Conversion:
+    """A state dict of pt-spleeter, with or without its STFT window. Raises RtsepError if it holds another network."""
+    names = {name.split(".")[1] for name in tensors if name.startswith("stems.")}
+    recipe = _recipe(len(names), config, None, source)
+    kept = {
+        name: tensor for name, tensor in tensors.items() if name != "win" and not name.endswith("num_batches_tracked")
+    }
+    return _conversion(recipe, lambda _: rename(kept, PORT), source, config is None)
+
+
+def _recipe(stems: int, config: Config | None, name: str | None, source: str) -> Recipe:
+    name = name or f"spleeter-{len(config.instrument_list) if config else stems}stems"
+    if config is None:
+        config = RELEASED.get(name)
+        if config is None or len(config.instrument_list) != stems:
+            raise RtsepError(f"{source} has {stems} stems of Spleeter, not those of a published system: name its JSON")
+    if config.model.type == "blstm.blstm":
+        raise RtsepError(f"{source}: weights of Spleeter's BLSTM are not read, none were ever published")
+    return recipe_of(config, name)
+
+
+def _conversion(
+    recipe: Recipe, tensors_for: Callable[[Spleeter], dict[str, Tensor]], source: str, published: bool
+) -> Conversion:
+    try:
+        with torch.device("meta"):  # shapes are enough
+            network = Spleeter(stems=recipe.stems, channels=recipe.stft.channels, bins=recipe.stft.bins, **recipe.net)
+    except ValueError as error:
+        raise RtsepError(f"{recipe.name}: {error}") from error
+    return Conversion(recipe, fit(tensors_for(network), network, source), "MIT" if published else "unknown")
+
+
+def _read_layers(network: Spleeter, read: Callable[[str], Tensor]) -> dict[str, Tensor]:
+    """Every tensor of the network by the numbers that TensorFlow gave its layers."""
+    counts: dict[str, int] = {}
+
+    def layer(kind: str) -> str:
+        number = counts.get(kind, 0)
+        counts[kind] = number + 1
+        return f"{kind}_{number}" if number else kind
+
+    tensors: dict[str, Tensor] = {}
+    for stem, net in network.networks.items():
+        levels = range(len(net.down))  # type: ignore[arg-type]
+        for ours, kind, norms in (("down", "conv2d", "down_norms"), ("up", "conv2d_transpose", "up_norms")):
+            for i in levels:
+                theirs = layer(kind)
+                for ending, variable in (("weight", "kernel"), ("bias", "bias")):
+                    tensors[f"networks.{stem}.{ours}.{i}.{ending}"] = read(f"{theirs}/{variable}")
+                norm = layer("batch_normalization")
+                for ending, variable in NORM.items():
+                    tensors[f"networks.{stem}.{norms}.{i}.{ending}"] = read(f"{norm}/{variable}")
+        theirs = layer("conv2d")
+        for ending, variable in (("weight", "kernel"), ("bias", "bias")):
+            tensors[f"networks.{stem}.out.{ending}"] = read(f"{theirs}/{variable}")
+    return tensors

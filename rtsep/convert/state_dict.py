@@ -1,0 +1,76 @@
+"""Foreign state dicts: read by a restricted loader, renamed by rules, held against the network they must fit."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from rtsep.errors import RtsepError
+
+Rules = Iterable[tuple[str, str]]
+"""Pairs of a regular expression and what stands in its place, applied in order to every name."""
+
+
+def read_state_dict(path: Path | str) -> dict[str, Tensor]:
+    """The tensors of a file that `torch.save` wrote of a state dict; nothing else in it is ever built or called.
+
+    Raises RtsepError, in one line, for a file that is unreadable, cut off, or holds more than names and tensors.
+    """
+    path = Path(path)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise RtsepError(f"cannot read {path}: {error.strerror or error}") from error
+    except pickle.UnpicklingError as error:
+        raise RtsepError(f"{path} is refused: it is no state dict, or holds more than names and tensors") from error
+    except (RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
+        raise RtsepError(f"{path} is damaged or no PyTorch file: {' '.join(str(error).split())[:120]}") from error
+    if not isinstance(content, dict) or not content:
+        raise RtsepError(f"{path} holds no state dict")
+    strange = [name for name, value in content.items() if not (isinstance(name, str) and isinstance(value, Tensor))]
+    if strange:
+        raise RtsepError(f"{path} is no state dict: {str(strange[0])[:60]!r} is no tensor")
+    return dict(content)
+
+
+def rename(tensors: dict[str, Tensor], rules: Rules) -> dict[str, Tensor]:
+    """The same tensors under the names that the rules make of theirs."""
+    compiled = [(re.compile(pattern), replacement) for pattern, replacement in rules]
+    renamed = {}
+    for name, tensor in tensors.items():
+        for pattern, replacement in compiled:
+            name = pattern.sub(replacement, name)
+        renamed[name] = tensor
+    return renamed
+
+
+def fit(tensors: dict[str, Tensor], network: nn.Module, source: str) -> dict[str, Tensor]:
+    """The tensors as a complete state dict of `network`, floats in single precision.
+
+    Counts of batches, which nothing reads, may be missing. Raises RtsepError that names the first tensor that is
+    missing, unknown, or of another shape, and tells how many there are.
+    """
+    expected = network.state_dict()
+    for name, tensor in expected.items():
+        if name.endswith("num_batches_tracked"):
+            tensors.setdefault(name, torch.zeros((), dtype=tensor.dtype))
+    missing = [name for name in expected if name not in tensors]
+    unknown = [name for name in tensors if name not in expected]
+    odd = [name for name in expected if name in tensors and tensors[name].shape != expected[name].shape]
+    faults = [
+        *([f"{len(missing)} tensors missing (first {missing[0]})"] if missing else []),
+        *([f"{len(unknown)} unknown (first {unknown[0]})"] if unknown else []),
+        *(
+            f"{len(odd)} of another shape (first {name}: {tuple(tensors[name].shape)}, "
+            f"expected {tuple(expected[name].shape)})"
+            for name in odd[:1]
+        ),
+    ]
+    if faults:
+        raise RtsepError(f"{source} does not fit {type(network).__name__}: {'; '.join(faults)}")
+    return {name: tensors[name].float() if tensors[name].is_floating_point() else tensors[name] for name in expected}

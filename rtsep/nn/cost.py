@@ -1,0 +1,28 @@
+"""What a network costs to compute, without computing it."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from rtsep.nn.contract import StreamingNetwork
+from rtsep.nn.windowed import Windowed
+
+
+def multiply_adds_per_frame(network: StreamingNetwork) -> float:
+    """Multiply-adds of products and convolutions for each frame of a stream, at one frame a step.
+
+    Sizes are enough: nothing is computed, and `network` may have no numbers (torch's device "meta").
+    """
+    network = copy.deepcopy(network).to("meta")
+    frames = network.frames if isinstance(network, Windowed) else 2 * network.context_frames
+    magnitudes = torch.empty(1, network.channels, network.bins, frames, device="meta")
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        if isinstance(network, Windowed):
+            network.network(magnitudes)
+            frames = network.stride
+        else:
+            network.forward(magnitudes, chunk=1)
+    return counter.get_total_flops() / 2 / frames

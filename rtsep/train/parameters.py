@@ -1,0 +1,34 @@
+"""Which of a network's parameters are trained, and which of them decay."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from rtsep.errors import RtsepError
+
+
+def freeze_all_but(network: nn.Module, parts: tuple[str, ...]) -> None:
+    """Leave only the named parts of the network to be trained, the rest as when it plays; all of it if none is named.
+
+    Raises RtsepError for a part that the network does not have.
+    """
+    if not parts:
+        return
+    modules = {name.removeprefix("network."): module for name, module in network.named_modules()}
+    unknown = [part for part in parts if part not in modules]
+    if unknown:
+        raise RtsepError(f"train.parts: the network has no part {unknown[0]!r}")
+    network.eval().requires_grad_(False)
+    for part in parts:
+        modules[part].train().requires_grad_()
+
+
+def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Matrices decay; gains, biases and tables of positions do not. What is frozen is in neither group."""
+    trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    matrices = [p for name, p in trained.items() if p.ndim >= 2 and not name.endswith("attention.bias")]
+    chosen = {id(p) for p in matrices}
+    rest = [p for p in trained.values() if id(p) not in chosen]
+    return [{"params": matrices, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
