@@ -167,7 +167,14 @@ def magnitudes_of(song: Path, frames: int, stft: Stft) -> np.ndarray:
     return spectrum.abs().numpy()[:, : stft.bins]
 
 
-def measured(steps: dict[str, Step], magnitudes: np.ndarray, chunk: int) -> list[dict[str, object]]:
+def decibels(power: float, off: float) -> float | None:
+    """Signal to difference; None where there is no difference, or no number."""
+    return round(10 * float(np.log10(power / off)), 1) if off and np.isfinite(off) else None
+
+
+def measured(
+    steps: dict[str, Step], magnitudes: np.ndarray, chunk: int, problems: list[str]
+) -> list[dict[str, object]]:
     times_ms: dict[str, list[float]] = {name: [] for name in steps}
     power = dict.fromkeys(steps, 0.0)
     off = dict.fromkeys(steps, 0.0)
@@ -186,12 +193,13 @@ def measured(steps: dict[str, Step], magnitudes: np.ndarray, chunk: int) -> list
             power[name] += float(np.sum(np.square(masked["PyTorch fp32"], dtype=np.float64)))
             off[name] += float(np.sum(np.square(masked[name] - masked["PyTorch fp32"], dtype=np.float64)))
         order.append(order.pop(0))
+    problems += [f"{name}, K = {chunk}: its masks are not numbers" for name in steps if not np.isfinite(off[name])]
     return [
         {
             "chunk": chunk,
             "way": name,
             "times_ms": times_ms[name],
-            "parity_db": None if not off[name] else round(10 * float(np.log10(power[name] / off[name])), 1),
+            "parity_db": decibels(power[name], off[name]),
         }
         for name in steps
     ]
@@ -205,7 +213,7 @@ def main() -> None:
     problems: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         for chunk in map(int, sys.argv[4:]):
-            rows += measured(ways(bundle, chunk, Path(folder), problems), magnitudes, chunk)
+            rows += measured(ways(bundle, chunk, Path(folder), problems), magnitudes, chunk, problems)
     versions = {name: importlib.metadata.version(name) for name in ("onnxruntime", "openvino")}
     print(json.dumps({"rows": rows, "problems": problems, "versions": versions}))
 

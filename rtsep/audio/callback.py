@@ -199,6 +199,8 @@ def _mix_part(control, n):
             kind = WET
         elif not patient and copy_if_valid(mixture_header, mixture, position, ring, there, epoch):
             kind = DRY
+            if state[LAST_KIND] != DRY:
+                shortfall = 0
             if load_i64(stem_header, EPOCH) == epoch:
                 shortfall = max(shortfall, position + there - load_i64(stem_header, END))
         if kind == SILENT:

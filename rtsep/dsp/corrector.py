@@ -56,7 +56,7 @@ NEXT, STEP, STATE_WORDS = 0, 1, 2  # place of the next output sample from the ne
 
 # loop, float64; samples are those of the output
 NOMINAL = 0  # input samples for an output sample
-TARGET = 1  # distance to be held, NaN: the one found
+TARGET = 1  # distance to be held, NaN while it is being found
 DISTANCE = 2  # estimated
 DRIFT = 3  # estimated: by how much of a sample the distance grows with a sample, uncorrected
 CORRECTION = 4  # by how much it is made to shrink
@@ -64,7 +64,9 @@ JITTER = 5  # mean size of what does not fit, around its own mean, samples
 AGE = 6  # samples since the start
 ASTRAY = 7  # samples since a distance has fitted
 BIAS = 8  # mean of what does not fit: how far the estimate lags, no jitter
-DISTANCE_VARIANCE, COVARIANCE, DRIFT_VARIANCE, LOOP_WORDS = 9, 10, 11, 12
+DISTANCE_VARIANCE, COVARIANCE, DRIFT_VARIANCE = 9, 10, 11
+FOUND = 12  # samples since the distance was found, or found anew
+LOOP_WORDS = 13
 
 _RATE = 44100.0  # of the output
 EXPECTED_DRIFT = 2e-4
@@ -77,6 +79,7 @@ FITTING = 8.0  # mean jitters
 JUMPED = 0.5 * _RATE
 LISTENING = 2.0 * _RATE  # before the first distance counts: the clocks find out what is late, or was wrong at first
 SETTLING = 3.0 * _RATE  # before there is any correction
+SURE = 1.0 * _RATE  # before a distance that was found is held
 HURRY = 9.0 * _RATE  # until then the ratio follows within FAST, from then on within SLOW
 FAST = 1.0 * _RATE
 SLOW = 15.0 * _RATE
@@ -168,10 +171,11 @@ def _estimate(loop, distance, samples):
             loop[JITTER] *= 2.0
             loop[DISTANCE] = distance
             loop[DISTANCE_VARIANCE] = (2.0 * loop[JITTER]) ** 2
-            loop[COVARIANCE] = loop[BIAS] = 0.0
+            loop[COVARIANCE] = loop[BIAS] = loop[FOUND] = 0.0
             loop[TARGET] = np.nan  # what was lost is lost: nothing is stretched to make up for it
         return
     loop[ASTRAY] = 0.0
+    loop[FOUND] += samples
     share = min(samples / JITTER_TIME, 1.0)
     loop[BIAS] += (off - loop[BIAS]) * share
     loop[JITTER] = max(loop[JITTER] + (abs(off - loop[BIAS]) - loop[JITTER]) * share, LEAST_JITTER)
@@ -190,9 +194,11 @@ def _follow(control, loop, samples):
     """Move the ratio towards the drift, and a little beyond while the distance is off its target."""
     if loop[AGE] < SETTLING:
         return
-    if loop[TARGET] != loop[TARGET]:  # NaN
+    leaning = 0.0
+    if loop[TARGET] == loop[TARGET]:
+        leaning = min(max((loop[DISTANCE] - loop[TARGET]) / LEANING, -MAX_LEANING), MAX_LEANING)
+    elif loop[FOUND] >= SURE:  # NaN until then
         loop[TARGET] = loop[DISTANCE]
-    leaning = min(max((loop[DISTANCE] - loop[TARGET]) / LEANING, -MAX_LEANING), MAX_LEANING)
     time = FAST if loop[AGE] < HURRY else SLOW
     loop[CORRECTION] += (loop[DRIFT] + leaning - loop[CORRECTION]) * min(samples / time, 1.0)
     _set_step(control)
@@ -222,7 +228,6 @@ class Corrector:
 
     Args:
         rate_in, rate_out: nominal rates in Hz.
-        target: distance that `steer` holds, in output samples; None: the one it finds.
         pairs: of channels, resampled together.
 
     Attributes:
@@ -230,7 +235,7 @@ class Corrector:
         delay_s: seconds by which the output is late.
     """
 
-    def __init__(self, rate_in: float, rate_out: float, target: float | None = None, pairs: int = 1) -> None:
+    def __init__(self, rate_in: float, rate_out: float, pairs: int = 1) -> None:
         if not (rate_in > 0 and rate_out > 0 and 1 / 8 <= rate_in / rate_out <= 8):
             raise ValueError(f"expected two rates within a factor of 8, got {rate_in} and {rate_out} Hz")
         self.delay_s = DELAY / rate_in
@@ -239,7 +244,7 @@ class Corrector:
         self._state = np.zeros(STATE_WORDS, np.int64)
         self._loop = np.zeros(LOOP_WORDS, np.float64)
         self._loop[NOMINAL] = rate_in / rate_out
-        self._loop[TARGET] = np.nan if target is None else target
+        self._loop[TARGET] = np.nan
         self._loop[JITTER] = FIRST_JITTER
         self._loop[DISTANCE_VARIANCE] = FIRST_JITTER**2
         self._loop[DRIFT_VARIANCE] = EXPECTED_DRIFT**2

@@ -42,7 +42,7 @@ WET_SAMPLES = 12
 MAX_BLOCK = 13
 BYPASS_SAMPLES = 14
 DISTANCE = 15  # from the first sample of the last block to the end of the mixture ring
-SHORTFALL = 16  # most samples by which stems were missing at a dry block since the last jump
+SHORTFALL = 16  # most samples by which stems were missing in the last passage of dry blocks; 0 after a jump
 CALLBACK_WORDS = 2 * LINE_WORDS
 
 # worker words

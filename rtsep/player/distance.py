@@ -14,6 +14,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from math import ceil
 
 import numpy as np
@@ -36,6 +37,17 @@ OFF_S = 0.5
 """Away from its place for this long, the play head does not come back by itself."""
 PASSAGES = 40
 """Looks at the time stamps, two seconds, of which the median is shown."""
+
+
+def jitter_of(spread: Sequence[int]) -> int:
+    """How far distances of successive blocks lie apart, in samples, but for the worst third of the time.
+
+    It is for what the devices do all the time. A pause of the machine falls into one of the thirds, and would stay in
+    the latency for good.
+    """
+    thirds = [part for part in np.array_split(np.asarray(spread), 3) if part.size]
+    kept = sorted(thirds, key=np.ptp)[:2]
+    return int(np.ptp(np.concatenate(kept)))
 
 
 class Distance:
@@ -62,6 +74,7 @@ class Distance:
         self.passages_s: deque[float] = deque(maxlen=PASSAGES)
         self._jitter = 0
         self._mail = 0
+        self._judged_blocks = 0
         self._work = (0, 0, 0)
         self._late_since: float | None = None
         self._off_since: float | None = None
@@ -102,8 +115,7 @@ class Distance:
         if not spread:
             raise RtsepError("the output asks for no sound; rtsep devices lists those that are there")
         # In one callback, input and output keep step; of two streams each comes in bursts of its own.
-        heard = spread[len(spread) // 4 :]
-        self._jitter = 0 if stream.duplex else max(heard) - min(heard)
+        self._jitter = 0 if stream.duplex else jitter_of(spread[len(spread) // 4 :])
         chunk = self._engine.chunk or 1
         self.algorithmic = algorithmic_latency(
             chunk, self._block, lookahead=self._engine.lookahead_frames, support=self._engine.support
@@ -166,7 +178,7 @@ class Distance:
 
     def _keep_margin(self, head: PlayHead) -> str | None:
         """When stems come late, though the worker keeps up: the margin grows by what they lacked."""
-        if head.shortfall == 0:
+        if head.shortfall == 0 or head.late_blocks == self._judged_blocks:
             self._late_since, self._work = None, self._work_done()
             return None
         now = time.monotonic()
@@ -182,10 +194,10 @@ class Distance:
         if keeps_up and self._off_since is None and head.shortfall <= self._largest_margin:
             step = min(self._whole_blocks(head.shortfall), self._whole_blocks(HOP))
             self.margin = min(self.margin + step, self._largest_margin)
-        self._late_since, self._work = None, work
-        self.jump()  # also forgets the shortfall
+        self._late_since, self._work, self._judged_blocks = None, work, head.late_blocks
         if self.margin <= before:
             return None
+        self.jump()
         late_ms, margin_ms = (1000 * samples / ENGINE_RATE for samples in (head.shortfall, self.margin))
         return f"stems were {late_ms:.1f} ms late; the margin is {margin_ms:.0f} ms from now on"
 

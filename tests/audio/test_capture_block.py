@@ -152,7 +152,7 @@ def test_a_duplex_block_is_heard_the_asked_distance_behind_itself(block: int) ->
     assert put[1] - taken[1] - (position - taken[0]) / 44100 == pytest.approx(1.0 + delay / 44100, abs=1e-6)
 
 
-def test_what_stems_lack_is_told_since_the_last_jump() -> None:
+def test_what_stems_lacked_lately_is_told_until_a_jump() -> None:
     deck = make_deck()
     control = CaptureControl(deck, 2, output=CallbackControl(deck))
     deck.transport.playing = True
@@ -169,6 +169,12 @@ def test_what_stems_lack_is_told_since_the_last_jump() -> None:
     call(duplex_callback, control.words, silence, 1.0, 1.0)
     assert deck.callback.read().kind == Kind.WET
     assert deck.callback.read().shortfall == position + 512 + 64 - 3 * 512
+    # Late again, by less: each passage is told for itself.
+    for _ in range(5):
+        call(duplex_callback, control.words, silence, 1.0, 1.0)
+    assert deck.callback.read().kind == Kind.DRY
+    assert deck.callback.read().shortfall == deck.callback.read().position + 64 - 11 * 512
+    deck.stem.write(np.zeros((4, 8 * 512), np.float32))
     deck.transport.post_behind(3 * 512 + 100, 1, 0)
     call(duplex_callback, control.words, silence, 1.0, 1.0)
     assert deck.callback.read().shortfall == 0

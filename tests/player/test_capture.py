@@ -24,7 +24,7 @@ from tests.virtual_audio import VirtualAudio
 
 CHUNK = 8
 WHOLE = os.environ.get("RTSEP_WHOLE_SONG") == "1"
-EXCERPT_S = 10
+EXCERPT_S = 6
 
 
 @pytest.fixture(scope="module")

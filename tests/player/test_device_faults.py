@@ -19,19 +19,11 @@ from rtsep.errors import RtsepError
 from rtsep.player.device_keeper import OutputKeeper, Side
 from tests.listening import RATE, Heard, Recorder, click_db, tone_and_noise
 from tests.virtual_audio import VirtualAudio
+from tests.waiting import wait_until
 
 LOST = 'the sound device "{}" takes no more sound; looking for it'
 BACK = 'sound again, on "{}"'
 SONG = tone_and_noise(0, 2**19)
-
-
-def wait_until(condition: Callable[[], bool], limit_s: float = 15.0) -> float:
-    """Seconds waited."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < limit_s, "waited in vain"
-        time.sleep(0.005)
-    return time.monotonic() - began
 
 
 class Kept:

@@ -11,7 +11,7 @@ import resource
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -27,6 +27,7 @@ from rtsep.player.transport import Player
 from tests.listening import RATE, Heard, Recorder, click_db, tone_and_noise
 from tests.player.fake_stream import FakeStream
 from tests.virtual_audio import VirtualAudio
+from tests.waiting import wait_until
 
 WET, DRY = 0.5, 1.0
 DELAY = RATE
@@ -35,15 +36,6 @@ tests is busy."""
 DEVICE_LATENCY_S = 0.8
 BACK_LIMIT_S = 5.0
 BLOCK = 441
-
-
-def wait_until(condition: Callable[[], bool], limit_s: float = 60.0) -> float:
-    """Seconds waited."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < limit_s, "waited in vain"
-        time.sleep(0.005)
-    return time.monotonic() - began
 
 
 def faulty_bundle(folder: Path) -> tuple[Path, Path]:

@@ -20,9 +20,10 @@ from rtsep.engine.host import NOTICES
 from rtsep.engine.latency import algorithmic_latency
 from rtsep.errors import RtsepError
 from rtsep.player.device_keeper import Side
+from rtsep.player.distance import jitter_of
 from rtsep.player.live import LivePlayer
 from tests.player.fake_stream import PacedStream
-from tests.player.test_transport import wait_until
+from tests.waiting import wait_until
 
 RATE = 44100
 SONG = np.random.default_rng(7).uniform(-0.4, 0.4, (2 * RATE + 13, 2)).astype(np.float32)
@@ -172,6 +173,29 @@ def test_a_margin_that_is_too_small_grows_and_is_told(one: tuple[LivePlayer, Fak
     assert notices
     assert all("ms late; the margin is" in notice for notice in notices)
     assert player.status().late_blocks > 0
+
+
+def test_dry_sound_stays_where_it_is_however_long_it_lasts(one: tuple[LivePlayer, FakeLive]) -> None:
+    player, _ = one
+    wait_until(lambda: player.status().kind == Kind.WET)
+    jumps, margin, pid = player.distance.jumps, player.distance.margin, player.engine.worker_pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        time.sleep(2.2)
+        assert player.status().kind == Kind.DRY
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    wait_until(lambda: player.status().kind == Kind.WET)
+    time.sleep(0.6)
+    assert (player.distance.jumps, player.distance.margin) == (jumps, margin)
+
+
+def test_a_pause_of_the_machine_while_it_listens_is_not_taken_for_the_devices_jitter() -> None:
+    bursts = [1000, 1256, 1512] * 40
+    assert jitter_of(bursts) == 512
+    assert jitter_of([*bursts[:50], *range(5000, 1000, -256), *bursts[50:]]) == 512
+    assert jitter_of([1000]) == 0
 
 
 def test_sound_lost_by_the_output_does_not_lengthen_the_latency(one: tuple[LivePlayer, FakeLive]) -> None:

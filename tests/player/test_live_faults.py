@@ -14,8 +14,9 @@ from rtsep.audio.live_stream import LiveStream
 from rtsep.dsp.words import Kind
 from rtsep.player.device_keeper import Side
 from rtsep.player.live import LivePlayer
-from tests.player.test_device_faults import pactl, wait_until
+from tests.player.test_device_faults import pactl
 from tests.virtual_audio import VirtualAudio
+from tests.waiting import wait_until
 
 LOST = 'the sound device "{}" {} no more sound; looking for it'
 BACK = 'sound again, from "{}" on "{}"'

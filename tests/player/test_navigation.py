@@ -14,7 +14,7 @@ from rtsep.dsp.grid import FADE
 from rtsep.dsp.words import Kind
 from rtsep.player.transport import Player
 from tests.player.fake_stream import FakeStream
-from tests.player.test_transport import wait_until
+from tests.waiting import wait_until
 
 RATE = 44100
 BLOCK = 512

@@ -12,7 +12,7 @@ import soundfile
 from rtsep.dsp.deck import Deck, DeckLayout
 from rtsep.errors import RtsepError
 from rtsep.player.recorder import BLOCK, Recorder
-from tests.player.test_transport import wait_until
+from tests.waiting import wait_until
 
 RATE = 44100
 STEMS = ("vocals", "drums")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +16,11 @@ from rtsep.dsp.rings import NO_EOF
 from rtsep.errors import RtsepError
 from rtsep.player.source import NEAR, PADDING, PAST, PREROLL, FileSource
 from rtsep.player.timeline import Place
+from tests.waiting import wait_until
 
 HOP = 1024
 RATE = 44100
 LENGTH = 15 * RATE + 77
-
-
-def wait_until(condition: Callable[[], bool], limit_s: float = 10.0) -> None:
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.001)
 
 
 @pytest.fixture(scope="module")

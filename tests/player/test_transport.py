@@ -22,17 +22,11 @@ from rtsep.engine.latency import algorithmic_latency
 from rtsep.errors import RtsepError, UsageError
 from rtsep.player.transport import Player
 from tests.player.fake_stream import FakeStream
+from tests.waiting import wait_until
 
 RATE = 44100
 SECONDS = 20
 SCALE = 2.0**20
-
-
-def wait_until(condition: Callable[[], bool], limit_s: float = 15.0) -> None:
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.002)
 
 
 @pytest.fixture(scope="module")

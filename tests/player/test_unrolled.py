@@ -17,7 +17,8 @@ from rtsep.errors import RtsepError
 from rtsep.player.source import FileSource
 from rtsep.player.timeline import Loop, Place
 from tests.audio.material import music, write, write_aac
-from tests.player.test_source import filled, move_play_head, wait_until
+from tests.player.test_source import filled, move_play_head
+from tests.waiting import wait_until
 
 RATE = 44100
 OPUS_DB, EXACT_DB = -45.0, -90.0
