@@ -47,6 +47,12 @@ def test_vocals_are_what_the_instrumental_lacks_wherever_it_begins(tmp_path: Pat
     np.testing.assert_allclose(found[0, :, : 90_000 - first], vocals[:, first:], atol=1e-6)
 
 
+def test_what_has_nothing_in_common_is_taken_as_it_lies() -> None:
+    silence = np.zeros((2, 30_011), np.float32)
+    assert delay_samples(silence, noise(1)) == delay_samples(noise(1), silence) == delay_samples(silence, silence) == 0
+    assert delay_samples(noise(1), noise(2)) == 0
+
+
 def test_pairs_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     parts = {
         "mixture": Part(write(tmp_path / "mixture.wav", noise(1))),

@@ -6,7 +6,6 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from rtsep.train import loop
 from rtsep.train.loop import Trainer
 from tests.conftest import REPOSITORY
 from tests.train.material import logged_losses, variant, write_material
+from tests.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -50,16 +50,15 @@ def test_a_process_killed_in_mid_run_goes_on_to_the_same_curve(recipe: Path, tmp
     words = ["train", str(longer), "--data", str(recipe.parent.parent), "--out", str(run), "--compute", "cpu"]
     program = f"from rtsep.train import loop; loop.CHECKPOINT_S = 0.0\nfrom rtsep.cli.main import main; main({words!r})"
     with subprocess.Popen([sys.executable, "-c", program], cwd=REPOSITORY, stderr=subprocess.PIPE) as process:
-        deadline = time.monotonic() + 60
-        while not (run / "log.jsonl").exists() or (run / "log.jsonl").read_bytes().count(b"\n") < 11:
-            assert process.poll() is None and time.monotonic() < deadline
-            time.sleep(0.003)
+        log = run / "log.jsonl"
+        wait_until(lambda: process.poll() is not None or (log.exists() and log.read_bytes().count(b"\n") >= 11))
+        assert process.poll() is None
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
     assert process.returncode == -signal.SIGKILL
     assert 11 <= len(logged_losses(run)) < 40
-    with (run / "log.jsonl").open("a") as log:
-        log.write('{"step": 39, "lo')  # a kill may come in mid-word
+    with log.open("a") as file:
+        file.write('{"step": 39, "lo')  # a kill may come in mid-word
 
     gone_on = trainer(longer, run, resume=True)
     assert 10 <= gone_on.step < 40
