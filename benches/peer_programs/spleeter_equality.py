@@ -49,11 +49,13 @@ def run(stems: int, sound: np.ndarray, folder: Path, threads: int) -> dict:
         random = np.random.default_rng(stems)
         config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=threads, inter_op_parallelism_threads=1)
         with tf.compat.v1.Session(config=config) as session:
-            session.run(tf.compat.v1.global_variables_initializer())
+            values = {}
             for variable in variables:
                 if variable.dtype.base_dtype == tf.float32:
-                    value = random_value(variable.op.name, variable.shape.as_list(), random)
-                    variable.load(value.astype(np.float32), session)
+                    values[variable.initializer.inputs[1]] = random_value(
+                        variable.op.name, variable.shape.as_list(), random
+                    )
+            session.run([variable.initializer for variable in variables], values)
             folder.mkdir(parents=True, exist_ok=True)
             tf.compat.v1.train.Saver().save(session, str(folder / "model"), write_meta_graph=False)
             feed = {features["waveform"]: sound, features["audio_id"]: "sound"}

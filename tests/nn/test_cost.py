@@ -22,6 +22,14 @@ def test_a_short_stride_costs_more() -> None:
     assert multiply_adds_per_frame(often) == 4 * multiply_adds_per_frame(plain)
 
 
+def test_lstms_are_counted_as_if_frame_by_frame() -> None:
+    frames, bins, units = 32, 64, 20
+    with torch.device("meta"):
+        network = Windowed(Spleeter(["vocals"], bins=bins, model="blstm", lstm_units=units), frames, frames)
+    first, further = 2 * 4 * units * (2 * bins + units), 2 * 4 * units * (2 * units + units)
+    assert multiply_adds_per_frame(network) == first + 2 * further + 2 * units * 2 * bins
+
+
 def test_a_transformer_costs_more_than_its_matrices_and_constant_masks_nothing() -> None:
     network = FrameTransformer(["vocals", "instrumental"])
     matrices = sum(parameter.numel() for parameter in network.parameters() if parameter.ndim == 2)

@@ -22,6 +22,7 @@ def test_the_network_can_be_built(path: Path, live: bool) -> None:
     with torch.device("meta"):
         network = build_network(recipe, live=live)
     assert network.stems == recipe.stems
-    assert multiply_adds_per_frame(network) > 1e6
-    if recipe.window and not live:
+    if live:
+        assert multiply_adds_per_frame(network) > 1e6
+    elif recipe.window:
         assert recipe.train.frames == recipe.window.frames, "trained on the windows that it plays by"
