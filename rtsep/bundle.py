@@ -86,8 +86,8 @@ class Bundle:
         if not self.weights_path.exists():
             if any(True for _ in network.parameters()):
                 raise MissingWeights(
-                    f"{self.path} has no {WEIGHTS_FILE}: take over its author's weights, "
-                    f"or train it with `rtsep train {self.path}/{RECIPE_FILE}`"
+                    f"{self.path} has no {WEIGHTS_FILE}: take over its author's (`rtsep models get {self.name}`, or "
+                    f"`rtsep models import`), or train it with `rtsep train {self.path}/{RECIPE_FILE}`"
                 )
             return network
         self._check_sum()
@@ -154,7 +154,10 @@ def _write_atomically(path: Path, content: bytes) -> None:
 
 
 def bundle_folders() -> list[Path]:
-    """Where bundles are looked for, first match wins: RTSEP_MODEL_DIR, the user's cache, what the package carries."""
+    """Where bundles are looked for, first match wins: RTSEP_MODEL_DIR, the user's cache, what the package carries.
+
+    The first of them is the user's own folder, where fetched and imported ones are put.
+    """
     package = Path(__file__).resolve().parent
     folders = [Path(platformdirs.user_cache_dir("rtsep")) / "models", package / "_bundles", package.parent / "models"]
     if os.environ.get("RTSEP_MODEL_DIR"):

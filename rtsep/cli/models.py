@@ -21,7 +21,7 @@ class _Row:
     """One model, with its live settings.
 
     `latency_ms` is that of the standard mode, at one frame a step, without margin and device; `gmac_per_s` are billions
-    of multiply-adds for each second of sound, None where that cannot be told.
+    of multiply-adds for each second of sound, None where that cannot be told. What is `published` can be fetched.
     """
 
     name: str
@@ -32,6 +32,7 @@ class _Row:
     licence: str
     path: str
     weights: bool
+    published: bool
     problem: str | None = None
 
 
@@ -46,8 +47,10 @@ def list_models(*, json: Flag = False) -> None:
         A JSON list on stdout.
     """
     from rtsep.bundle import bundle_folders, list_bundles
+    from rtsep.convert.published import published
 
-    rows = [_row(bundle) for bundle in list_bundles()]
+    known = published()
+    rows = [_row(bundle, bundle.name in known) for bundle in list_bundles()]
     if json:
         print(json_format.dumps([asdict(row) for row in rows]))
         return
@@ -58,7 +61,8 @@ def list_models(*, json: Flag = False) -> None:
         if row.problem:
             print(f"{row.name}  {row.path}\n    unusable: {row.problem}")
             continue
-        state = "" if row.weights else "  (its weights are not here)"
+        remedy = f"; `rtsep models get {row.name}` fetches them" if row.published else ""
+        state = "" if row.weights else f"  (its weights are not here{remedy})"
         print(f"{row.name}  {', '.join(row.stems)}{state}")
         cost = "" if row.gmac_per_s is None else f"{row.gmac_per_s:.2f} GMAC a second, "
         print(f"    {row.parameters / 1e6:.2f} M parameters, {cost}{row.latency_ms:.0f} ms of standard latency")
@@ -107,7 +111,7 @@ def _problems(bundle: "Bundle") -> list[str]:
         return [_in_one_line(error)]
 
 
-def _row(bundle: "Bundle") -> _Row:
+def _row(bundle: "Bundle", is_published: bool) -> _Row:
     from rtsep.dsp.grid import HOP, SAMPLE_RATE
 
     has_weights = False
@@ -125,9 +129,11 @@ def _row(bundle: "Bundle") -> _Row:
             licence=bundle.licence,
             path=str(bundle.path),
             weights=has_weights or parameters == 0,
+            published=is_published,
         )
     except Exception as error:  # as above; the other models are to be listed all the same
-        return _Row(bundle.name, [], 0, 0.0, 0.0, "", str(bundle.path), has_weights, _in_one_line(error))
+        problem = _in_one_line(error)
+        return _Row(bundle.name, [], 0, 0.0, 0.0, "", str(bundle.path), has_weights, is_published, problem)
 
 
 def _outline(recipe: "Recipe") -> "StreamingNetwork":

@@ -4,7 +4,7 @@ import json as json_format
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -13,10 +13,10 @@ from cyclopts import Parameter
 
 from rtsep.cli.arguments import Chunk, Compute, Files, Flag, Model
 from rtsep.cli.jobs import read_job
+from rtsep.cli.progress import clear_progress, progress
 from rtsep.engine.options import MAX_CHUNK
 from rtsep.errors import RtsepError, UsageError
 
-PROGRESS_S = 0.2
 TTA = ("shifted", "sliding")
 
 
@@ -85,15 +85,15 @@ def separate(
                 else:
                     print(copy, flush=True)
                 continue
-            result = split_file(file, task.folder, separator, _progress(said))
+            result = split_file(file, task.folder, separator, progress(said))
         except RtsepError as error:
             failed += 1
-            _clear_progress()
+            clear_progress()
             print(f"rtsep: {error}", file=sys.stderr)
             if json:
                 _print_json({"file": str(file), "error": str(error)})
             continue
-        _clear_progress()
+        clear_progress()
         for note in result.notes:
             print(f"rtsep: {note}", file=sys.stderr)
         if json:
@@ -172,25 +172,3 @@ def track_names(files: Sequence[Path]) -> list[str]:
 
 def _print_json(entry: dict[str, object]) -> None:
     print(json_format.dumps(entry), flush=True)
-
-
-def _progress(said: str) -> Callable[[int, int | None], None]:
-    """A line on stderr that is written over, a few times a second; nothing unless stderr is a terminal."""
-    began = last = time.monotonic()
-
-    def show(done: int, total: int | None) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if not sys.stderr.isatty() or now - last < PROGRESS_S:
-            return
-        last = now
-        share = f"{done / total:4.0%}" if total else "   ?"
-        left = f"{(now - began) * (total - done) / done:.0f} s left" if total else ""
-        print(f"\r\x1b[K{said}  {share}  {left}", end="", file=sys.stderr, flush=True)
-
-    return show
-
-
-def _clear_progress() -> None:
-    if sys.stderr.isatty():
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)

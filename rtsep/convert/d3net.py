@@ -61,12 +61,19 @@ ENDS = (
 )
 
 
+def require_h5py(wanted: Path | str) -> None:
+    """Raises RtsepError, in one line that begins with what is wanted, if the extra `h5` is not installed."""
+    try:
+        import h5py  # noqa: F401 - whether it is there
+    except ImportError as error:
+        raise RtsepError(f"{wanted}: reading .h5 files needs h5py: pip install 'rtsep[h5]'") from error
+
+
 def read_parameters(path: Path | str) -> dict[str, Tensor]:
     """Every array of an HDF5 file by its path. Raises RtsepError in one line if it is none, or damaged."""
-    try:
-        import h5py
-    except ImportError as error:
-        raise RtsepError(f"{path}: reading .h5 files needs h5py: pip install 'rtsep[h5]'") from error
+    require_h5py(path)
+    import h5py
+
     tensors: dict[str, Tensor] = {}
 
     def take(name: str, item: object) -> None:

@@ -276,7 +276,7 @@ def test_progress_is_for_terminals_only(
 ) -> None:
     song = write(tmp_path / "song.wav", sound(200_000, 44100), 44100)
     words = ["separate", str(song), "-o", str(tmp_path / "out"), "--model", str(constant_bundle())]
-    monkeypatch.setattr("rtsep.cli.separate.PROGRESS_S", 0.0)
+    monkeypatch.setattr("rtsep.cli.progress.PROGRESS_S", 0.0)
     assert main(words) == 0
     assert capsys.readouterr().err == ""
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
