@@ -21,7 +21,7 @@ class _Row:
     """One model, with its live settings.
 
     `latency_ms` is that of the standard mode, at one frame a step, without margin and device; `gmac_per_s` are billions
-    of multiply-adds for each second of sound, None where that cannot be told. What is `published` can be fetched.
+    of multiply-adds for each second of sound, None where that cannot be told. Of what is `published`, `rtsep models get` knows more.
     """
 
     name: str
@@ -61,7 +61,7 @@ def list_models(*, json: Flag = False) -> None:
         if row.problem:
             print(f"{row.name}  {row.path}\n    unusable: {row.problem}")
             continue
-        remedy = f"; `rtsep models get {row.name}` fetches them" if row.published else ""
+        remedy = f": `rtsep models get {row.name}`" if row.published else ""
         state = "" if row.weights else f"  (its weights are not here{remedy})"
         print(f"{row.name}  {', '.join(row.stems)}{state}")
         cost = "" if row.gmac_per_s is None else f"{row.gmac_per_s:.2f} GMAC a second, "

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,7 +62,7 @@ def test_a_model_is_fetched_listed_and_separates(
 def test_what_can_be_fetched_is_told_where_weights_are_missing(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "list"]) == 0
     said = capsys.readouterr().out
-    assert "(its weights are not here; `rtsep models get carperbr-b` fetches them)" in said
+    assert "(its weights are not here: `rtsep models get carperbr-b`)" in said
     assert "(its weights are not here)" in said, "of what nobody has published"
 
 
@@ -84,6 +86,27 @@ def test_weights_from_disk_are_imported(models: Path, tmp_path: Path, capsys: py
     assert capsys.readouterr().out == expected
     assert main(["models", "import", str(folder), "--as", "my.spleeter-2"]) == 1
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_full_disk_is_one_line(packed: bool, models: Path, tmp_path: Path) -> None:
+    """In a process whose files may not grow beyond 2 kB once it has started."""
+    source = spleeter_folder(tmp_path / "run")
+    if packed:
+        source = tmp_path / "run.tar.gz"
+        source.write_bytes(spleeter_archive(tmp_path))
+    code = (
+        "import resource, sys; import rtsep.convert.adopt; from rtsep.cli.main import main\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    words = [sys.executable, "-c", code, "models", "import", str(source)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    said = f"cannot unpack {source}" if packed else "cannot write the model to"
+    assert done.stderr.startswith(f"rtsep: {said}")
+    assert done.stderr.endswith("File too large\n")
+    assert list(models.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["../x", "/x", "", ".x", "a/b", "a\\b", "-x"])
