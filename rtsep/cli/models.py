@@ -21,7 +21,8 @@ class _Row:
     """One model, with its live settings.
 
     `latency_ms` is that of the standard mode, at one frame a step, without margin and device; `gmac_per_s` are billions
-    of multiply-adds for each second of sound, None where that cannot be told. Of what is `published`, `rtsep models get` knows more.
+    of multiply-adds for each second of sound, None where that cannot be told. `published`: `rtsep models get` knows
+    its weights.
     """
 
     name: str

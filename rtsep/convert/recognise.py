@@ -14,7 +14,6 @@ from rtsep.errors import RtsepError
 CONVERTERS = (
     (cascaded.recognises, cascaded.convert),
     (carperbr.recognises, carperbr.convert),
-    (spleeter.recognises, spleeter.convert_state_dict),
 )
 STATE_DICTS = (".pth", ".pt")
 IN_FOLDERS = (".h5", ".index")
@@ -36,17 +35,23 @@ def convert_path(path: Path, name: str | None = None) -> Conversion:
     if path.is_dir():
         configurations = _visible(path, "*.json")
         config = spleeter.read_config(configurations[0]) if len(configurations) == 1 else None
-        return spleeter.convert_checkpoint(path, config, name if name in spleeter.RELEASED else None)
-    return convert(read_state_dict(path), str(path))
+        return spleeter.convert_checkpoint(path, config, _released(name))
+    return convert(read_state_dict(path), str(path), name)
 
 
-def convert(tensors: dict[str, Tensor], source: str) -> Conversion:
+def convert(tensors: dict[str, Tensor], source: str, name: str | None = None) -> Conversion:
     """Raises RtsepError, in one line, if no converter knows the keys or the tensors do not fit."""
     names = set(tensors)
+    if spleeter.recognises(names):
+        return spleeter.convert_state_dict(tensors, source, name=_released(name))
     for recognises, converts in CONVERTERS:
         if recognises(names):
             return converts(tensors, source)
     raise RtsepError(f"{source}: no network that is known here has keys such as {sorted(names)[0]!r}")
+
+
+def _released(name: str | None) -> str | None:
+    return name if name in spleeter.RELEASED else None
 
 
 def _find_weights(folder: Path) -> Path:

@@ -12,6 +12,7 @@ import torch
 
 from rtsep.convert import spleeter
 from rtsep.convert.bundles import recipe_text, write_conversion
+from rtsep.convert.recognise import convert
 from rtsep.convert.spleeter import RELEASED, Config, Model
 from rtsep.errors import RtsepError
 from rtsep.recipe import Recipe, load_recipe
@@ -118,6 +119,16 @@ def test_a_published_checkpoint_is_told_by_its_stems(tmp_path: Path) -> None:
     assert wide.recipe.stft.bins == 1536
     with pytest.raises(RtsepError, match="2 stems of Spleeter"):
         spleeter.convert_checkpoint(tmp_path, name="spleeter-4stems")
+
+
+def test_the_port_of_a_published_checkpoint_may_be_told_by_name_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    narrow, wide = SYSTEMS["two"], msgspec.structs.replace(SYSTEMS["two"], F=24)
+    monkeypatch.setitem(RELEASED, "spleeter-2stems", narrow)
+    monkeypatch.setitem(RELEASED, "spleeter-2stems-16kHz", wide)
+    tensors = port_names(reference.random_variables(2, FILTERS), narrow.instrument_list)
+    for name, bins in ((None, 16), ("mine", 16), ("spleeter-2stems-16kHz", 24)):
+        conversion = convert(tensors, "model.pt", name)
+        assert (conversion.recipe.stft.bins, conversion.licence) == (bins, "MIT")
 
 
 def test_weights_of_another_size_are_one_line(tmp_path: Path) -> None:
