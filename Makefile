@@ -26,7 +26,7 @@ play: .venv/ready-play
 test: lint
 	@failed=0; \
 	$(BIN)/pytest -m "not realtime" --numprocesses=auto --dist=loadfile || failed=1; \
-	$(BIN)/pytest -m realtime || failed=1; \
+	$(BIN)/pytest -m realtime --durations=15 || failed=1; \
 	exit $$failed
 
 lint: .venv/ready-test

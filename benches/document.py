@@ -18,7 +18,7 @@ from benches.report import REPOSITORY, section
 DOCUMENT = REPOSITORY / "docs" / "benchmarks.md"
 KEPT = REPOSITORY / "docs" / "benchmarks"
 ORDER = ("throughput", "latency", "latency-devices", "soak", "soak-busy", "soak-jack", "soak-jack-busy", "runtimes",
-         "peers", "spleeter", "corrector")  # fmt: skip
+         "networks", "peers", "spleeter", "corrector")  # fmt: skip
 HEAD = """# Benchmarks
 
 Made by `make bench` from what `rtsep bench` has measured (`docs/benchmarks/*.json`); not to be edited. Each part tells

@@ -138,6 +138,8 @@ def _text(value: str | int | float | None) -> str:
         return "-"
     if isinstance(value, str | int):
         return str(value)
+    if 0 < abs(value) < 1e-3:
+        return f"{value:.1e}"
     places = next((places for places, below in ((3, 1), (2, 10), (1, 100)) if abs(value) < below), 0)
     return f"{value:.{places}f}"
 

@@ -93,6 +93,7 @@ def test_models_are_fetched_and_imported_and_play(folder_with_song: Path, silent
     assert made == {"spleeter-2stems", "mine"}
 
 
+@pytest.mark.realtime
 @pytest.mark.usefixtures("default_bundle", "virtual_audio")
 @pytest.mark.parametrize("command", [line for line in COMMANDS if line.startswith("rtsep live")])
 def test_live_commands_run(command: str) -> None:

@@ -146,6 +146,19 @@ def spleeter(*, install: Flag = False, seconds: float = 30.0, out: Path = OUT) -
     return _bench("spleeter").run(install, seconds, out)
 
 
+def networks(names: Annotated[tuple[str, ...], Parameter(negative="")] = (), /, *, out: Path = OUT) -> int:
+    """What every network costs: real-time factors in files and live, stride, lookahead and latency.
+
+    Parameters
+    ----------
+    names
+        Names or folders of models, with or without weights. Default: all, which takes minutes.
+    out
+        Folder for JSON and Markdown.
+    """
+    return _bench("networks").run(names, out)
+
+
 def corrector(*, seconds: int = 120, out: Path = OUT) -> int:
     """What the clock corrector costs, and how near it comes on simulated clocks that are off by 200 ppm.
 

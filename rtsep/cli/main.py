@@ -49,6 +49,7 @@ _GROUPS = {
             "throughput": ("rtsep.cli.bench:throughput", "Hops stage by stage, and whole songs."),
             "runtimes": ("rtsep.cli.bench:runtimes", "Other runtimes for a network's step."),
             "peers": ("rtsep.cli.bench:peers", "Other separators on the same sound."),
+            "networks": ("rtsep.cli.bench:networks", "What every network costs, in files and live."),
             "spleeter": ("rtsep.cli.bench:spleeter", "Equality with Spleeter itself, and its speed."),
             "corrector": ("rtsep.cli.bench:corrector", "The clock corrector: cost and precision."),
         },

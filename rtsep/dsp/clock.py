@@ -6,7 +6,8 @@ device knows that, else when the callback was called.
 
 A callback is never early, but often late, and several may come at once. So a stamp later than the ones before it let
 expect is put where it was expected, and what is expected gives way by `GIVING` of the time that has passed: more than
-clocks drift. When none has been in time for `LOST_NS`, the stream has stood still, and the next one counts as it is.
+clocks drift. When none has been in time for `LOST_NS`, the stream has stood still, or its first stamps were wrong: then
+what is expected gives way by as much as the least late one was.
 """
 
 import numpy as np
@@ -19,10 +20,12 @@ from rtsep.dsp.compiled import INT64_LINE, kernel
 SEQUENCE, POSITION, TIME_NS = 0, 1, 2  # SEQUENCE: 0 when never stamped, odd while being written
 IN_TIME_NS = 3  # of the last stamp that was in time
 AS_TOLD_NS = 4  # of the last stamp, as the device told it
+LEAST_LATE_NS = 5  # of the stamps since one was in time
 CLOCK_WORDS = 16  # a whole cache line: two writers never share one
 
 GIVING = 5e-4
-LOST_NS = 5_000_000_000
+LOST_NS = 1_000_000_000
+NEVER_NS = 1 << 62
 
 INPUT, CALL, OUTPUT = 0, 1, 2  # PaStreamCallbackTimeInfo: three doubles, in seconds
 
@@ -34,10 +37,16 @@ def stamp(clock, position, time_ns, rate):
     told_ns = time_ns
     elapsed = np.float64(position - clock[POSITION]) * (1e9 / rate)
     expected = clock[TIME_NS] + np.int64(elapsed * (1.0 + GIVING))
-    if sequence == 0 or time_ns <= expected or time_ns - clock[IN_TIME_NS] > LOST_NS:
+    if sequence == 0 or time_ns <= expected:
         clock[IN_TIME_NS] = time_ns
+        clock[LEAST_LATE_NS] = NEVER_NS
     else:
+        clock[LEAST_LATE_NS] = min(clock[LEAST_LATE_NS], time_ns - expected)
         time_ns = expected
+        if told_ns - clock[IN_TIME_NS] > LOST_NS:
+            time_ns += clock[LEAST_LATE_NS]
+            clock[IN_TIME_NS] = told_ns
+            clock[LEAST_LATE_NS] = NEVER_NS
     store_i64(clock, SEQUENCE, sequence + 1)
     fence()
     store_i64(clock, POSITION, position)

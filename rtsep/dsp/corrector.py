@@ -60,21 +60,23 @@ TARGET = 1  # distance to be held, NaN: the one found
 DISTANCE = 2  # estimated
 DRIFT = 3  # estimated: by how much of a sample the distance grows with a sample, uncorrected
 CORRECTION = 4  # by how much it is made to shrink
-JITTER = 5  # mean size of what does not fit, samples
+JITTER = 5  # mean size of what does not fit, around its own mean, samples
 AGE = 6  # samples since the start
 ASTRAY = 7  # samples since a distance has fitted
-DISTANCE_VARIANCE, COVARIANCE, DRIFT_VARIANCE, LOOP_WORDS = 8, 9, 10, 11
+BIAS = 8  # mean of what does not fit: how far the estimate lags, no jitter
+DISTANCE_VARIANCE, COVARIANCE, DRIFT_VARIANCE, LOOP_WORDS = 9, 10, 11, 12
 
 _RATE = 44100.0  # of the output
 EXPECTED_DRIFT = 2e-4
 MAX_DRIFT = 1e-3
 FIRST_JITTER = 300.0  # until it is known
+LEAST_JITTER = 4.0  # a tenth of a millisecond: time stamps that agree better wander together
 JITTER_TIME = 1.0 * _RATE
 WANDER = (2e-7) ** 2 / _RATE  # variance by which the drift itself changes with a sample: 0.2 ppm in a second
 FITTING = 8.0  # mean jitters
 JUMPED = 0.5 * _RATE
-LISTENING = 1.0 * _RATE  # before the first distance counts: the clocks find out what is late
-SETTLING = 2.0 * _RATE  # before there is any correction
+LISTENING = 2.0 * _RATE  # before the first distance counts: the clocks find out what is late, or was wrong at first
+SETTLING = 3.0 * _RATE  # before there is any correction
 HURRY = 9.0 * _RATE  # until then the ratio follows within FAST, from then on within SLOW
 FAST = 1.0 * _RATE
 SLOW = 15.0 * _RATE
@@ -165,11 +167,15 @@ def _estimate(loop, distance, samples):
             loop[ASTRAY] = 0.0
             loop[JITTER] *= 2.0
             loop[DISTANCE] = distance
-            loop[DISTANCE_VARIANCE] += (2.0 * loop[JITTER]) ** 2
+            loop[DISTANCE_VARIANCE] = (2.0 * loop[JITTER]) ** 2
+            loop[COVARIANCE] = loop[BIAS] = 0.0
+            loop[TARGET] = np.nan  # what was lost is lost: nothing is stretched to make up for it
         return
     loop[ASTRAY] = 0.0
-    loop[JITTER] += (abs(off) - loop[JITTER]) * min(samples / JITTER_TIME, 1.0)
-    noise = 1.6 * loop[JITTER] ** 2 + 0.1  # variance from mean size, and whole samples
+    share = min(samples / JITTER_TIME, 1.0)
+    loop[BIAS] += (off - loop[BIAS]) * share
+    loop[JITTER] = max(loop[JITTER] + (abs(off - loop[BIAS]) - loop[JITTER]) * share, LEAST_JITTER)
+    noise = 1.6 * loop[JITTER] ** 2  # variance from mean size
     gain = loop[DISTANCE_VARIANCE] / (loop[DISTANCE_VARIANCE] + noise)
     drift_gain = loop[COVARIANCE] / (loop[DISTANCE_VARIANCE] + noise)
     loop[DISTANCE] += gain * off

@@ -155,7 +155,7 @@ def test_a_tone_through_the_running_loop_keeps_70_db_and_has_no_step(drift_ppm, 
     assert 20 * np.log10(np.abs(steps[2000:]).max()) < -80
 
 
-def test_a_distance_that_jumps_is_found_again_and_the_ratio_does_not_move() -> None:
+def test_a_distance_that_jumps_is_held_where_it_is_then_and_the_ratio_does_not_move() -> None:
     corrector = Corrector(44100, 44100)
     rng = np.random.default_rng(5)
     true, error = 0.0, 0.0
@@ -166,7 +166,7 @@ def test_a_distance_that_jumps_is_found_again_and_the_ratio_does_not_move() -> N
         error = steer(corrector.control, true + jump - late + rng.normal(0, 5), 256)
         if block > 12 * 172:
             assert corrector.correction_ppm == pytest.approx(100, abs=10)
-    assert error == pytest.approx(3000 + true, abs=30)
+    assert abs(error) < 30
 
 
 def test_a_distance_can_be_asked_for() -> None:
