@@ -86,8 +86,8 @@ class Bundle:
         if not self.weights_path.exists():
             if any(True for _ in network.parameters()):
                 raise MissingWeights(
-                    f"{self.path} has no {WEIGHTS_FILE}: take over its author's (`rtsep models get {self.name}`, or "
-                    f"`rtsep models import`), or train it with `rtsep train {self.path}/{RECIPE_FILE}`"
+                    f"{self.path} has no {WEIGHTS_FILE}: `rtsep models list` tells which can be fetched, "
+                    f"`rtsep models import` takes them over, `rtsep train {self.path}/{RECIPE_FILE}` makes your own"
                 )
             return network
         self._check_sum()
