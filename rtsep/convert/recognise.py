@@ -35,7 +35,7 @@ def convert_path(path: Path, name: str | None = None) -> Conversion:
     if path.is_dir():
         configurations = _visible(path, "*.json")
         config = spleeter.read_config(configurations[0]) if len(configurations) == 1 else None
-        return spleeter.convert_checkpoint(path, config, _released(name))
+        return spleeter.convert_checkpoint(path, config, None if config else _released(name))
     return convert(read_state_dict(path), str(path), name)
 
 

@@ -28,7 +28,7 @@ def read_state_dict(path: Path | str) -> dict[str, Tensor]:
         raise RtsepError(f"cannot read {path}: {error.strerror or error}") from error
     except pickle.UnpicklingError as error:
         raise RtsepError(f"{path} is refused: it is no state dict, or holds more than names and tensors") from error
-    except (RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
+    except Exception as error:  # a damaged pickle can lead anywhere
         raise RtsepError(f"{path} is damaged or no PyTorch file: {' '.join(str(error).split())[:120]}") from error
     if not isinstance(content, dict) or not content:
         raise RtsepError(f"{path} holds no state dict")

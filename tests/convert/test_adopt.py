@@ -16,13 +16,15 @@ import torch
 from rtsep.bundle import Bundle, find_bundle, list_bundles
 from rtsep.convert.adopt import get_weights, import_weights
 from rtsep.convert.published import Published, find_published, published
+from rtsep.convert.spleeter import RELEASED, Config
 from rtsep.errors import RtsepError
-from tests.convert import golden
 from tests.convert.published_files import (
     ARCHIVE,
+    CONFIG,
+    INSTRUMENTS,
+    port_zip,
     spleeter_archive,
     spleeter_folder,
-    vocal_remover_zip,
     write_tar,
     write_zip,
 )
@@ -160,7 +162,7 @@ def test_what_is_no_such_checkpoint_leaves_nothing(
 ) -> None:
     contents = {
         "empty": lambda: write_tar(tmp_path / "e.tar.gz", {}).read_bytes(),
-        "another system": lambda: vocal_remover_zip(tmp_path).read_bytes(),
+        "another system": lambda: spleeter_archive(tmp_path, instruments=("vocals", "drums", "bass", "other")),
         "cut": lambda: spleeter_archive(tmp_path)[:-1000],
         "html": lambda: b"<html>sign in</html>",
         "malicious": lambda: malicious_zip(tmp_path).read_bytes(),
@@ -199,8 +201,7 @@ class Malicious:
 
 
 def malicious_zip(folder: Path) -> Path:
-    tensors, _ = golden.read("vocal-remover-5")
-    torch.save({**tensors, "payload": Malicious(folder / "mark")}, folder / "bad.pth")
+    torch.save({"weight": torch.zeros(3), "payload": Malicious(folder / "mark")}, folder / "bad.pth")
     return write_zip(folder / "bad.zip", {"models/bad.pth": (folder / "bad.pth").read_bytes()})
 
 
@@ -217,23 +218,32 @@ def test_malicious_pickles_are_refused_and_nothing_runs(tmp_path: Path, models: 
     assert not (tmp_path / "mark").exists()
 
 
+@pytest.fixture
+def small_release(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spleeter of two stems in the size of these files."""
+    small = msgspec.convert(CONFIG | {"instrument_list": INSTRUMENTS}, Config)
+    monkeypatch.setitem(RELEASED, "spleeter-2stems", small)
+
+
+@pytest.mark.usefixtures("small_release")
 @pytest.mark.parametrize("kind", ["file", "zip", "folder", "tar"])
 def test_a_checkpoint_is_told_by_its_keys_wherever_it_lies(kind: str, tmp_path: Path, models: Path) -> None:
-    archive = vocal_remover_zip(tmp_path)
+    archive = port_zip(tmp_path)
     if kind == "tar":
         archive = write_tar(tmp_path / "a.tar.xz", {"x/y.pth": (tmp_path / "baseline.pth").read_bytes()})
     elif kind == "folder":
         archive.unlink()
     place = {"file": tmp_path / "baseline.pth", "folder": tmp_path}.get(kind, archive)
     bundle = import_weights(place, None)
-    assert bundle.path == models / "vocal-remover-v5"
-    assert bundle.load_network().stems == ("instrumental", "vocals")
+    assert bundle.path == models / "spleeter-2stems"
+    assert bundle.load_network().stems == ("vocals", "instrumental")
     assert bundle.licence == "MIT if they are the author's own"
-    assert [path.name for path in models.iterdir()] == ["vocal-remover-v5"]
+    assert [path.name for path in models.iterdir()] == ["spleeter-2stems"]
 
 
+@pytest.mark.usefixtures("small_release")
 def test_a_model_may_have_another_name_but_none_that_is_taken(tmp_path: Path, models: Path) -> None:
-    vocal_remover_zip(tmp_path)
+    port_zip(tmp_path)
     path = tmp_path / "baseline.pth"
     bundle = import_weights(path, "mine")
     assert (bundle.name, bundle.recipe.name) == ("mine", "mine")
@@ -272,7 +282,7 @@ def test_files_that_hold_no_weights_are_one_line(
 
 
 def test_a_checkpoint_that_is_cut_off_anywhere_is_one_line(tmp_path: Path, models: Path) -> None:
-    vocal_remover_zip(tmp_path)
+    port_zip(tmp_path)
     content = (tmp_path / "baseline.pth").read_bytes()
     for size in np.linspace(0, len(content) - 1, 9, dtype=int):
         (tmp_path / "cut.pth").write_bytes(content[:size])
@@ -283,18 +293,19 @@ def test_folders_with_none_or_several_are_one_line(tmp_path: Path, models: Path)
     (tmp_path / "empty").mkdir()
     fails(lambda: import_weights(tmp_path / "empty", None), "holds no weights", models)
     fails(lambda: import_weights(tmp_path / "none", None), "there is no", models)
-    vocal_remover_zip(tmp_path)
+    port_zip(tmp_path)
     spleeter_folder(tmp_path / "spleeter")
     said = fails(lambda: import_weights(tmp_path, None), "weights in 2 places", models)
     assert "baseline.pth, spleeter" in said
 
 
+@pytest.mark.usefixtures("small_release")
 def test_a_models_folder_that_cannot_be_is_one_line(
     web: Web, get: Get, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, models: Path
 ) -> None:
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("RTSEP_MODEL_DIR", str(tmp_path / "file"))
-    vocal_remover_zip(tmp_path)
-    fails(lambda: import_weights(tmp_path / "vocal-remover.zip", None), "cannot write to", models)
+    port_zip(tmp_path)
+    fails(lambda: import_weights(tmp_path / "separator.zip", None), "cannot write to", models)
     fails(lambda: import_weights(tmp_path / "baseline.pth", None), "cannot write to", models)
     fails(lambda: get("spleeter-2stems"), "cannot write to", models)

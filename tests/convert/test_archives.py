@@ -81,14 +81,13 @@ def test_what_is_cut_off_is_refused(name: str, kept: float, tmp_path: Path) -> N
     refused(path, "no whole archive")
 
 
-def test_what_is_damaged_is_refused(tmp_path: Path) -> None:
-    for name in ("a.zip", "a.tar.gz", "a.tar.xz"):
-        path = WRITERS[name](tmp_path / name, {"good.bin": FILES["model/weights.bin"]})
-        content = bytearray(path.read_bytes())
-        content[len(content) // 2] ^= 0x55
-        path.write_bytes(content)
-        refused(path, "no whole archive")
-        path.unlink()
+@pytest.mark.parametrize("name", ["a.zip", "a.tar.gz", "a.tar.xz"])
+def test_what_is_damaged_is_refused(name: str, tmp_path: Path) -> None:
+    path = WRITERS[name](tmp_path / name, {"good.bin": FILES["model/weights.bin"]})
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0x55
+    path.write_bytes(content)
+    refused(path, "no whole archive")
 
 
 def test_what_is_not_as_long_as_it_says_is_refused(tmp_path: Path) -> None:

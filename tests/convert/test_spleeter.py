@@ -17,6 +17,7 @@ from rtsep.convert.spleeter import RELEASED, Config, Model
 from rtsep.errors import RtsepError
 from rtsep.recipe import Recipe, load_recipe
 from tests.convert import spleeter_reference as reference
+from tests.convert.published_files import port_names
 from tests.convert.tensorflow_files import write_checkpoint
 
 MODELS = Path(__file__).parent.parent.parent / "models"
@@ -71,29 +72,6 @@ def test_a_checkpoint_gives_the_masks_of_the_network_it_was_saved_from(config: C
     expected = np.concatenate([reference_masks(config, variables, window) for window in windows], axis=3)[..., 1:]
     np.testing.assert_allclose(found, expected, atol=2e-5)
     assert found.std() > 0.05, "a comparison of constants proves nothing"
-
-
-def port_names(variables: reference.Variables, stems: tuple[str, ...]) -> dict[str, torch.Tensor]:
-    """The state dict that pt-spleeter makes of a checkpoint."""
-    tensors = {"win": torch.hann_window(4096)}
-
-    def put(prefix: str, path: str, kinds: dict[str, str]) -> None:
-        for theirs, kind in kinds.items():
-            array = variables[f"{path}/{kind}"]
-            tensor = torch.from_numpy(array.transpose(3, 2, 0, 1).copy() if array.ndim == 4 else array)
-            tensors[f"stems.{prefix}.{theirs}"] = tensor
-
-    layer, norm = {"weight": "kernel", "bias": "bias"}, spleeter.NORM
-    for s, stem in enumerate(stems):
-        for i in range(LEVELS):
-            name, bn = reference.name, "batch_normalization"
-            put(f"{stem}.encoder_layers.{i}.conv", name("conv2d", (LEVELS + 1) * s + i), layer)
-            put(f"{stem}.encoder_layers.{i}.bn", name(bn, 2 * LEVELS * s + i), norm)
-            put(f"{stem}.decoder_layers.{i}.tconv", name("conv2d_transpose", LEVELS * s + i), layer)
-            put(f"{stem}.decoder_layers.{i}.bn", name(bn, 2 * LEVELS * s + LEVELS + i), norm)
-            tensors[f"stems.{stem}.encoder_layers.{i}.bn.num_batches_tracked"] = torch.tensor(0)
-        put(f"{stem}.up_final", reference.name("conv2d", (LEVELS + 1) * s + LEVELS), layer)
-    return tensors
 
 
 @pytest.mark.parametrize("config", SYSTEMS.values(), ids=SYSTEMS)
