@@ -154,15 +154,17 @@ def _write_atomically(path: Path, content: bytes) -> None:
 
 
 def bundle_folders() -> list[Path]:
-    """Where bundles are looked for, first match wins: RTSEP_MODEL_DIR, the user's cache, what the package carries.
-
-    The first of them is the user's own folder, where fetched and imported ones are put.
-    """
+    """Where bundles are looked for, first match wins: RTSEP_MODEL_DIR, the user's cache, what the package carries."""
     package = Path(__file__).resolve().parent
     folders = [Path(platformdirs.user_cache_dir("rtsep")) / "models", package / "_bundles", package.parent / "models"]
     if os.environ.get("RTSEP_MODEL_DIR"):
         folders.insert(0, Path(os.environ["RTSEP_MODEL_DIR"]))
     return folders
+
+
+def user_folder() -> Path:
+    """Where fetched and imported bundles are put: the first place where one is looked for."""
+    return bundle_folders()[0]
 
 
 def list_bundles() -> list[Bundle]:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 import rtsep
-from rtsep.bundle import RECIPE_FILE, WEIGHTS_FILE, Bundle, bundle_folders, list_bundles
+from rtsep.bundle import RECIPE_FILE, WEIGHTS_FILE, Bundle, list_bundles, user_folder
 from rtsep.convert import d3net
 from rtsep.convert.archives import is_archive, unpack
 from rtsep.convert.bundles import write_conversion
@@ -109,7 +109,7 @@ def _kept_by_spleeter(entry: Published) -> Path | None:
 
 def _models_folder() -> Path:
     """Where the user's models are; made if need be."""
-    folder = bundle_folders()[0]
+    folder = user_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

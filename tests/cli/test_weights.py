@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,14 +13,19 @@ import numpy as np
 import pytest
 
 from rtsep.cli.main import main
+from tests.conftest import REPOSITORY
 from tests.convert.published_files import ARCHIVE, spleeter_archive, spleeter_folder
 from tests.convert.web import Web, serve
 
 
 @pytest.fixture
 def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's folder; beside it there are two recipes without weights, one of them of a published model."""
+    for name in ("spleeter-2stems", "player-unet"):
+        shutil.copytree(REPOSITORY / "models" / name, tmp_path / "recipes" / name)
     monkeypatch.delenv("MODEL_PATH", raising=False)
     monkeypatch.setenv("RTSEP_MODEL_DIR", str(tmp_path / "models"))
+    monkeypatch.setattr("rtsep.bundle.bundle_folders", lambda: [tmp_path / "models", tmp_path / "recipes"])
     return tmp_path / "models"
 
 
@@ -59,10 +65,13 @@ def test_a_model_is_fetched_listed_and_separates(
     assert vocals.any()
 
 
+@pytest.mark.usefixtures("models")
 def test_what_can_be_fetched_is_told_where_weights_are_missing(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "list"]) == 0
     said = capsys.readouterr().out
-    assert "(its weights are not here: `rtsep models get carperbr-b`)" in said
+    assert (
+        "spleeter-2stems  vocals, instrumental  (its weights are not here: `rtsep models get spleeter-2stems`)" in said
+    )
     assert "(its weights are not here)" in said, "of what nobody has published"
 
 
