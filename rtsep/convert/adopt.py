@@ -47,7 +47,7 @@ def get_weights(entry: Published, *, progress: Callable[[int, int], None], notic
         d3net.require_h5py(entry.name)
     if (folder := _kept_by_spleeter(entry)) is not None:
         notice(f"{entry.name}: taken from {folder}, where MODEL_PATH leads")
-        return _adopt(convert_path(folder, entry.name), entry.name, entry.licence, f"{folder}; {entry.source}")
+        return _adopt(convert_path(folder, entry.name), entry.name, entry.licence, str(folder), entry.source)
     downloads = _models_folder() / ".downloads"
     try:
         downloads.mkdir(exist_ok=True)
@@ -73,7 +73,7 @@ def get_weights(entry: Published, *, progress: Callable[[int, int], None], notic
         if not (entry.sha256 or recorded):
             record_sum(ledger, entry.address, sha256)
             notice(f"{entry.name}: sha256 {sha256} is recorded; any other file from there will be refused")
-        return _adopt(conversion, entry.name, entry.licence, f"{entry.address} (sha256 {sha256}); {entry.source}")
+        return _adopt(conversion, entry.name, entry.licence, f"{entry.address} (sha256 {sha256})", entry.source)
     finally:
         file.unlink(missing_ok=True)
 
@@ -95,7 +95,8 @@ def import_weights(path: Path, name: str | None) -> Bundle:
     licence = conversion.licence
     if licence != "unknown":  # the architecture is known, not whose weights they are
         licence = f"{licence} if they are the author's own"
-    return _adopt(conversion, name, licence, path.name + (f" (sha256 {_sum(path)})" if path.is_file() else ""))
+    origin = f"{path.name} (sha256 {_sum(path)})" if path.is_file() else path.name
+    return _adopt(conversion, name, licence, origin, "not known")
 
 
 def _kept_by_spleeter(entry: Published) -> Path | None:
@@ -149,7 +150,7 @@ def _with_weights(name: str) -> Bundle | None:
     return next((bundle for bundle in list_bundles() if bundle.name == name and bundle.weights_path.exists()), None)
 
 
-def _adopt(conversion: Conversion, name: str, licence: str, origin: str) -> Bundle:
+def _adopt(conversion: Conversion, name: str, licence: str, origin: str, source: str) -> Bundle:
     """Write the bundle aside, then move it to its place, the recipe last: that is what makes a folder a model."""
     recipe = msgspec.structs.replace(conversion.recipe, name=name)
     folder = _models_folder() / name
@@ -157,7 +158,7 @@ def _adopt(conversion: Conversion, name: str, licence: str, origin: str) -> Bund
         made = write_conversion(dataclasses.replace(conversion, recipe=recipe, licence=licence), scratch / "bundle")
         try:
             (made.path / CARD_FILE).write_text(
-                f"# {name}\n\n{recipe.description}\n\n* weights: {origin}\n* licence: {licence}\n"
+                f"# {name}\n\n* weights: {origin}\n* source: {source}\n* licence: {licence}\n"
                 f"* converted by rtsep {rtsep.__version__}\n",
                 encoding="utf-8",
             )
