@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path, PureWindowsPath
 from typing import IO
 
-from rtsep.errors import RtsepError
+from rtsep.errors import RtsepError, one_line
 
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 MAX_BYTES = 4 << 30
@@ -61,10 +61,10 @@ def unpack(path: Path, folder: Path) -> None:
             with content, target.open("xb") as file:
                 shutil.copyfileobj(content, file)
     except DAMAGE as error:
-        raise RtsepError(f"{path} is no whole archive: {' '.join(str(error).split())[:120]}") from error
+        raise RtsepError(f"{path} is no whole archive: {one_line(error)}") from error
     except OSError as error:
         if error.errno is None:  # gzip's way to say so
-            raise RtsepError(f"{path} is no whole archive: {str(error)[:120]}") from error
+            raise RtsepError(f"{path} is no whole archive: {one_line(error)}") from error
         raise RtsepError(f"cannot unpack {path}: {error.strerror}") from error
 
 
@@ -93,5 +93,5 @@ def _check(path: Path, name: str, is_plain: bool) -> None:
     place = PureWindowsPath(name)
     if place.anchor or ".." in place.parts:
         raise RtsepError(f"{path} is refused: it would write to {name[:80]!r}, out of the folder it is unpacked to")
-    if not is_plain:
-        raise RtsepError(f"{path} is refused: {name[:80]!r} in it is neither file nor folder")
+    if not (is_plain and name.isprintable()):
+        raise RtsepError(f"{path} is refused: {name[:80]!r} in it is no plain file")

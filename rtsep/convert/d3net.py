@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rtsep.convert.conversion import Conversion
 from rtsep.convert.state_dict import fit, rename
-from rtsep.errors import RtsepError
+from rtsep.errors import RtsepError, one_line
 from rtsep.nn.d3net import SIZES, D3Net, Size
 from rtsep.recipe import Recipe, Stft, Window
 
@@ -84,7 +84,7 @@ def read_parameters(path: Path | str) -> dict[str, Tensor]:
         with h5py.File(path, "r") as file:
             file.visititems(take)
     except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
-        raise RtsepError(f"{path} is not a readable HDF5 file: {' '.join(str(error).split())[:120]}") from error
+        raise RtsepError(f"{path} is not a readable HDF5 file: {one_line(error)}") from error
     return tensors
 
 

@@ -21,7 +21,7 @@ import msgspec
 from msgspec import Struct
 
 import rtsep
-from rtsep.errors import RtsepError
+from rtsep.errors import RtsepError, one_line
 
 STALL_S = 30.0
 """So long may a server say nothing; and in so long it must send a little at least."""
@@ -117,9 +117,9 @@ def _transfer(address: str, part: Path, size: int | None, progress: Callable[[in
         if here and error.code == 416:
             _discard(part)
             raise _Broken("its server has nothing from there on") from error
-        raise RtsepError(f"cannot fetch {address}: {error.code} {_said(error.reason)}") from error
+        raise RtsepError(f"cannot fetch {address}: {error.code} {one_line(error.reason)}") from error
     except (OSError, HTTPException, ValueError) as error:
-        reason = _said(error.reason if isinstance(error, URLError) else error)
+        reason = one_line(error.reason if isinstance(error, URLError) else error)
         raise RtsepError(f"cannot fetch {address}: {reason}{f'; {KEPT}' if here else ''}") from error
     with response:
         begin, total = _extent(response)
@@ -200,7 +200,7 @@ def _read(response: HTTPResponse, count: int) -> bytes:
     except TimeoutError as error:
         raise _Broken(f"nothing came for {STALL_S:g} s") from error
     except (OSError, HTTPException, ValueError) as error:
-        raise _Broken(f"the connection broke ({_said(error)})") from error
+        raise _Broken(f"the connection broke ({one_line(error)})") from error
 
 
 def _origin_path(part: Path) -> Path:
@@ -218,9 +218,3 @@ def _read_origin(part: Path) -> _Origin | None:
         return msgspec.json.decode(_origin_path(part).read_bytes(), type=_Origin)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
-
-
-def _said(reason: object) -> str:
-    """What the other side says, fit for one line of a terminal."""
-    text = " ".join(str(reason).split()) or type(reason).__name__
-    return "".join(letter for letter in text if letter.isprintable())[:200]

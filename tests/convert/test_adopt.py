@@ -289,6 +289,11 @@ def test_a_checkpoint_that_is_cut_off_anywhere_is_one_line(tmp_path: Path, model
         fails(lambda: import_weights(tmp_path / "cut.pth", None), "cut.pth", models)
 
 
+def test_names_of_tensors_do_not_write_on_the_terminal(tmp_path: Path, models: Path) -> None:
+    torch.save({"stems.vocals.encoder_layers.0.conv.\n\x1b[2J": torch.zeros(1)}, tmp_path / "a.pth")
+    assert fails(lambda: import_weights(tmp_path / "a.pth", None), "no state dict", models).isprintable()
+
+
 def test_folders_with_none_or_several_are_one_line(tmp_path: Path, models: Path) -> None:
     (tmp_path / "empty").mkdir()
     fails(lambda: import_weights(tmp_path / "empty", None), "holds no weights", models)

@@ -63,11 +63,16 @@ def test_what_would_be_written_elsewhere_is_refused(name: str, member: str, tmp_
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
 def test_links_and_devices_are_refused(kind: bytes, tmp_path: Path) -> None:
-    refused(write_tar(tmp_path / "a.tar.gz", {"link": b""}, type=kind, linkname="../../a.tar.gz"), "neither file nor")
+    refused(write_tar(tmp_path / "a.tar.gz", {"link": b""}, type=kind, linkname="../../a.tar.gz"), "no plain file")
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_names_that_would_write_on_the_terminal_are_refused(name: str, tmp_path: Path) -> None:
+    refused(WRITERS[name](tmp_path / name, {"a\x1b[2J\n.pth": b""}), r"no plain file")
 
 
 def test_links_in_zip_are_refused(tmp_path: Path) -> None:
-    refused(write_zip(tmp_path / "a.zip", {"link": b"/etc"}, mode=0o120777), "neither file nor")
+    refused(write_zip(tmp_path / "a.zip", {"link": b"/etc"}, mode=0o120777), "no plain file")
 
 
 @pytest.mark.parametrize("name", WRITERS)
