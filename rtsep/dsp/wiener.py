@@ -91,20 +91,18 @@ class MultichannelWiener:
     Args:
         stems: S.
         bins: F, of a spectrum.
-        exponent: p, where masks are estimate^p over the sum of all estimates^p: the filter wants the estimates.
         memory_frames: after so many frames a frame counts 1/e of a new one; inf never forgets.
 
     Attributes:
         running: whether `separate` adds each frame to the sums first. Set it to False between two passes over a song.
     """
 
-    def __init__(self, stems: int, bins: int, exponent: float = 1.0, memory_frames: float = inf) -> None:
+    def __init__(self, stems: int, bins: int, memory_frames: float = inf) -> None:
         if not memory_frames > 0:
             raise ValueError(f"memory_frames must be more than 0, got {memory_frames}")
         self._sums = np.zeros((stems, bins, 4))
         self.running = True
         self._keep = float(np.exp(-1 / memory_frames))
-        self._root = 1 / exponent
         self._peak = 0.0
 
     def hear(self, spectrum: Complex64, masks: Float32) -> None:
@@ -126,5 +124,4 @@ class MultichannelWiener:
 
     def _shares(self, masks: Float32) -> Float32:
         """What each stem's estimate is of all of them: (S, 2, M)."""
-        estimates = masks**self._root if self._root != 1 else masks
-        return estimates / np.maximum(estimates.sum(axis=0), np.float32(1e-20))
+        return masks / np.maximum(masks.sum(axis=0), np.float32(1e-20))

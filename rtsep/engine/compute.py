@@ -70,7 +70,6 @@ class Stepper:
         self.bins = network.bins
         self.context_frames = network.context_frames
         self.lookahead_frames = network.lookahead_frames
-        self.mask_exponent = network.mask_exponent
         self.max_chunk = max_chunk
         self.device = device
         if device.type == "cpu":

@@ -45,8 +45,11 @@ def load(
 
     bundle = find_playable(model)
     n_fft = bundle.recipe.stft.n_fft
-    stepper = Stepper(bundle.load_network(), choose_compute(compute), chunk)
-    told_apart = MultichannelWiener(len(stepper.stems), n_fft // 2 + 1, stepper.mask_exponent) if wiener else None
+    network = bundle.load_network()
+    if wiener:
+        network.mask_exponent = 1.0
+    stepper = Stepper(network, choose_compute(compute), chunk)
+    told_apart = MultichannelWiener(len(stepper.stems), n_fft // 2 + 1) if wiener else None
     return Separator(Processor(stepper, latency, told_apart, n_fft), chunk)
 
 

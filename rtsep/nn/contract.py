@@ -74,7 +74,8 @@ class StreamingNetwork(nn.Module):
         bins: F, the lowest bins of the spectrum, which the network sees.
         context_frames: how many past frames (its own included) one attention may look at.
         lookahead_frames: how many frames beyond its own chunk a mask depends on.
-        mask_exponent: p, where masks are estimate^p over the sum of all estimates^p.
+        mask_exponent: p, where masks are estimate^p over the sum of all estimates^p. It may be set before the first
+            step: the Wiener filter wants the estimates' own shares, p = 1.
         capturable: every step of K frames is the same work, so that a CUDA graph can be made of it.
     """
 

@@ -22,13 +22,13 @@ def repeat_top_bin(masks: Tensor) -> Tensor:
     return F.pad(masks, (0, 0, 0, 1), mode="replicate")
 
 
-def share_energy(estimates: Tensor) -> Tensor:
-    """Magnitudes (B, S, C, F, T) to masks (B, S, C, F + 1, T): each stem's share in the energy of all.
+def share_out(estimates: Tensor, exponent: float) -> Tensor:
+    """Magnitudes (B, S, C, F, T) to masks (B, S, C, F + 1, T): each stem's share, at 2 in the energy of all.
 
     In silence all stems have the same. The mean of the highest masks rules the band above.
     """
-    energies = estimates.square() + SILENCE**2 / estimates.shape[1]
-    masks = energies / energies.sum(dim=1, keepdim=True)
+    powers = estimates.pow(exponent) + SILENCE**exponent / estimates.shape[1]
+    masks = powers / powers.sum(dim=1, keepdim=True)
     return torch.cat([masks, masks[..., -TOP_BINS:, :].mean(dim=-2, keepdim=True)], dim=-2)
 
 
@@ -53,7 +53,7 @@ class EstimateNetwork(WindowNetwork):
         raise NotImplementedError(f"{type(self).__name__} must define estimates")
 
     def forward(self, magnitudes: Tensor) -> Tensor:
-        return share_energy(self.estimates(magnitudes))
+        return share_out(self.estimates(magnitudes), self.mask_exponent)
 
     def teach(self, magnitudes: Tensor, stems: Tensor) -> Tensor:
         return compare_with_mixture(self.estimates(magnitudes), magnitudes)

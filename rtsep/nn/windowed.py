@@ -111,12 +111,19 @@ class Windowed(StreamingNetwork):
         self.stems, self.channels, self.bins = network.stems, network.channels, network.bins
         self.frames, self.stride, self.lookahead, self.fade, self.lead = frames, stride, lookahead, fade, lead
         self.input_scale = input_scale
-        self.mask_exponent = network.mask_exponent
         self.context_frames = frames - lookahead + fade
         self.lookahead_frames = stride + lookahead - 1
         self._before = frames - stride - lookahead  # frames of a window before its block
         self._first_end = stride + lookahead - lead  # frames heard when the first window is complete
         self.register_buffer("rise", torch.arange(1, fade + 1) / (fade + 1), persistent=False)
+
+    @property
+    def mask_exponent(self) -> float:
+        return self.network.mask_exponent
+
+    @mask_exponent.setter
+    def mask_exponent(self, exponent: float) -> None:
+        self.network.mask_exponent = exponent
 
     def init_state(self, batch: int = 1, max_chunk: int = 32) -> WindowedState:
         def zeros(*shape: int) -> Tensor:

@@ -22,10 +22,9 @@ def material(frames: int, bins: int, stems: int, gain: float = 50.0) -> tuple[np
     return spectra.astype(np.complex64), estimates.astype(np.float32)
 
 
-def masks_of(estimates: np.ndarray, exponent: float) -> np.ndarray:
+def masks_of(estimates: np.ndarray) -> np.ndarray:
     """As networks give them, and silence above: (T, S, 2, F + 1)."""
-    powers = estimates**exponent
-    low = (powers + 1e-10 / powers.shape[1]) / (powers.sum(axis=1, keepdims=True) + 1e-10)
+    low = (estimates + 1e-10 / estimates.shape[1]) / (estimates.sum(axis=1, keepdims=True) + 1e-10)
     return np.pad(low, ((0, 0), (0, 0), (0, 0), (0, 1))).astype(np.float32)
 
 
@@ -34,11 +33,11 @@ def expected(estimates: np.ndarray, spectra: np.ndarray) -> np.ndarray:
     return wiener_filter(estimates.transpose(0, 3, 2, 1), spectra.transpose(0, 2, 1)).transpose(0, 3, 2, 1)
 
 
-@pytest.mark.parametrize(("exponent", "gain"), [(1.0, 50.0), (2.0, 50.0), (1.3, 50.0), (1.0, 0.02)])
-def test_two_passes_are_what_the_formulas_say(exponent: float, gain: float) -> None:
+@pytest.mark.parametrize("gain", [50.0, 0.02])
+def test_two_passes_are_what_the_formulas_say(gain: float) -> None:
     spectra, estimates = material(11, 7, 3, gain)
-    masks = masks_of(estimates, exponent)
-    wiener = MultichannelWiener(3, 7, exponent)
+    masks = masks_of(estimates)
+    wiener = MultichannelWiener(3, 7)
     for frame in range(11):
         wiener.hear(spectra[frame], masks[frame])
     wiener.running = False
@@ -59,8 +58,8 @@ def test_norbert_itself_comes_to_the_same(gain: float) -> None:
 
 def test_running_it_knows_what_was_heard_so_far() -> None:
     spectra, estimates = material(9, 6, 2)
-    masks = masks_of(estimates, 2.0)
-    wiener = MultichannelWiener(2, 6, 2.0)
+    masks = masks_of(estimates)
+    wiener = MultichannelWiener(2, 6)
     first, out = (np.zeros((2, 2, 6), np.complex64) for _ in range(2))
     wiener.separate(spectra[0], masks[0], first)
     for frame in range(1, 9):
@@ -76,7 +75,7 @@ def test_a_memory_forgets_where_the_stems_stood() -> None:
     """After they have changed sides, the sums that forget are those that never heard the first half."""
     spectra, _ = material(400, 5, 2)
     sides = np.array([[0.9, 0.1], [0.1, 0.9]], np.float32)[:, :, None].repeat(6, axis=2)
-    fresh, forgetful, faithful = (MultichannelWiener(2, 5, 1.0, memory) for memory in (20, 20, math.inf))
+    fresh, forgetful, faithful = (MultichannelWiener(2, 5, memory) for memory in (20, 20, math.inf))
     outs = [np.zeros((2, 2, 5), np.complex64) for _ in range(3)]
     for frame in range(400):
         for wiener in (forgetful, faithful):
@@ -96,7 +95,7 @@ def test_stems_that_stand_apart_are_told_apart_better_than_by_their_masks() -> N
     images = (sources[:, :, None] * places[:, None, :, None]).astype(np.complex64)  # (S, T, 2, F)
     spectra = np.ascontiguousarray(images.sum(axis=0))
     guess = np.abs(images).transpose(1, 0, 2, 3) + 0.5
-    masks = masks_of(guess.astype(np.float32), 1.0)
+    masks = masks_of(guess.astype(np.float32))
     wiener = MultichannelWiener(2, bins)
     for frame in range(frames):
         wiener.hear(spectra[frame], masks[frame])

@@ -76,7 +76,7 @@ def test_the_gain_above_is_nothing_or_the_mean() -> None:
         music(8)[:, None].expand(-1, 3, -1, -1, -1) * torch.tensor([1.0, 2.0, 3.0])[:, None, None, None]
     )
     assert low[0, :, 0, 5, 0].tolist() == pytest.approx([1 / 14, 4 / 14, 9 / 14], rel=1e-5)
-    average = small(mask_extension="average", separation_exponent=1)
+    average = small(mask_extension="average", separation_exponent=1.0)
     estimates = average.estimates(music(8))
     masks = average.masks(estimates)
     torch.testing.assert_close(masks[:, :, :, 16], masks[:, :, :, :16].mean(dim=3))
@@ -182,8 +182,9 @@ def test_a_song_is_separated_as_spleeter_does_with_its_wiener_filter() -> None:
     network = small(bins=1024)
     mixture = noise(50001)
     mixture[1] = 0.3 * mixture[0] + 0.7 * mixture[1]
+    network.mask_exponent = 1.0
     stepper = Stepper(Windowed(network, 16, 16, lead=1), choose_compute("cpu"), 8)
-    wiener = MultichannelWiener(len(STEMS), 2049, stepper.mask_exponent)
+    wiener = MultichannelWiener(len(STEMS), 2049)
     separator = Separator(Processor(stepper, wiener=wiener), 8)
     separator.learn([mixture[:, :12345], mixture[:, 12345:]])
     fed, flushed = separator.feed(mixture), separator.flush()
