@@ -8,6 +8,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from rtsep.nn.contract import StreamingNetwork
+from rtsep.nn.segments import SegmentNetwork
 from rtsep.nn.windowed import Windowed
 
 
@@ -26,3 +27,17 @@ def multiply_adds_per_frame(network: StreamingNetwork) -> float:
         else:
             network.forward(magnitudes, chunk=1)
     return counter.get_total_flops() / 2 / frames
+
+
+def multiply_adds_per_segment(network: SegmentNetwork) -> float:
+    """The same for one segment of a network of whole segments."""
+    network = copy.deepcopy(network).to("meta")
+    mixture = torch.empty(1, network.channels, network.segment_samples, device="meta")
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # PyTorch's fused attention goes uncounted
+    try:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            network(mixture)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
+    return counter.get_total_flops() / 2
