@@ -1,6 +1,6 @@
 """D3Net in its authors' code with random weights: the parameter files it saves, and what it makes of magnitudes.
 
-Runs in the peer's own environment: `python d3net_equality.py CODE FOLDER`, CODE being d3net/music-source-separation of a
+Runs in the peer's own environment: `python d3net_equality.py CODE FOLDER`; CODE is d3net/music-source-separation of a
 checkout. Writes FOLDER/TARGET.h5 and FOLDER/outputs.npz.
 """
 

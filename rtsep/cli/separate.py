@@ -123,22 +123,24 @@ def separate(
 class _Task:
     file: Path
     folder: Path
-    copied: bool = False
+    copied: bool
 
 
 def _tasks(files: Sequence[Path], out: Path) -> list[_Task]:
-    """Songs by themselves, then those of the jobs."""
-    jobs = [file for file in files if file.suffix.lower() == ".json"]
-    songs = [file for file in files if file not in jobs]
-    tasks = [_Task(song, out / track) for song, track in zip(songs, track_names(songs), strict=True)]
-    for path in jobs:
-        convert, copy, folder = read_job(path)
-        tracks = track_names([*convert, *copy])
-        tasks += [_Task(song, out / folder / track) for song, track in zip(convert, tracks, strict=False)]
-        tasks += [
-            _Task(song, out / folder / track, copied=True)
-            for song, track in zip(copy, tracks[len(convert) :], strict=True)
-        ]
+    """Songs by themselves and those of jobs, folder by folder; no two of them have the same place."""
+    asked: list[tuple[Path, Path, bool]] = []  # song, folder, copied
+    for file in files:
+        if file.suffix.lower() == ".json":
+            convert, copy, folder = read_job(file)
+            asked += [(song, out / folder, False) for song in convert]
+            asked += [(song, out / folder, True) for song in copy]
+        else:
+            asked.append((file, out, False))
+    tasks: list[_Task] = []
+    for folder in dict.fromkeys(folder for _, folder, _ in asked):
+        here = [(song, copied) for song, place, copied in asked if place == folder]
+        tracks = track_names([song for song, _ in here])
+        tasks += [_Task(song, folder / track, copied) for (song, copied), track in zip(here, tracks, strict=True)]
     return tasks
 
 

@@ -7,6 +7,7 @@ After Hennequin et al. 2020, "Spleeter: a fast and efficient music source separa
 * A skip is the bare convolution, before norm and activation; the decoder has its norm behind the activation.
 * The released batch norms were trained with statistics that never moved: they are gains and biases.
 * Nothing is normalised on the way in: a louder song is another song.
+* The loss is about each stem's estimate by itself, not about the ratio masks that are made of all of them.
 * Two stems have leaky ReLU and ReLU, four and five have ELU, five a softmax over the stems: the wrong ones load
   without an error.
 
@@ -21,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rtsep.nn.masks import SILENCE
 from rtsep.nn.windowed import WindowNetwork
 
 EPSILON = 1e-10
@@ -157,6 +159,10 @@ class Spleeter(WindowNetwork):
     def forward(self, magnitudes: Tensor) -> Tensor:
         return self.masks(self.estimates(magnitudes))
 
+    def teach(self, magnitudes: Tensor, stems: Tensor) -> Tensor:
+        """Each estimate over the mixture: times the mixture it is the estimate again."""
+        return self._extend(self.estimates(magnitudes) / magnitudes[:, None].clamp(min=SILENCE))
+
     def estimates(self, magnitudes: Tensor) -> Tensor:
         """Magnitudes (B, S, C, F, T) of the stems, from those of the mixture (B, C, F, T): what the loss is about."""
         x = magnitudes.transpose(2, 3)
@@ -170,5 +176,9 @@ class Spleeter(WindowNetwork):
         """Ratio masks (B, S, C, F + 1, T); where all is silent every stem gets the same share."""
         powers = estimates.pow(self.mask_exponent)
         low = (powers + EPSILON / len(self.stems)) / (powers.sum(dim=1, keepdim=True) + EPSILON)
-        mean = low.mean(dim=3, keepdim=True)
-        return torch.cat([low, mean if self.mask_extension == "average" else torch.zeros_like(mean)], dim=3)
+        return self._extend(low)
+
+    def _extend(self, masks: Tensor) -> Tensor:
+        """(B, S, C, F, T) -> (B, S, C, F + 1, T)."""
+        mean = masks.mean(dim=3, keepdim=True)
+        return torch.cat([masks, mean if self.mask_extension == "average" else torch.zeros_like(mean)], dim=3)

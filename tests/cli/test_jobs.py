@@ -30,6 +30,20 @@ def test_a_job_separates_and_copies(
     assert {path for path in out.rglob("*") if path.is_file()} == set(written)
 
 
+def test_songs_of_one_name_have_places_of_their_own(
+    tmp_path: Path, short_wav: Path, constant_bundle: Callable[..., Path]
+) -> None:
+    (tmp_path / "in").mkdir()
+    for path in ("song.wav", "in/song.wav"):
+        (tmp_path / path).write_bytes(short_wav.read_bytes())
+    job = tmp_path / "job.json"
+    job.write_text(json.dumps({"convert": ["song.wav"], "copy": ["in/song.wav"]}))
+    out = tmp_path / "out"
+    words = ["separate", str(job), str(tmp_path / "in" / "song.wav"), "-o", str(out), "--model", str(constant_bundle())]
+    assert main(words) == 0
+    assert {path.name for path in out.iterdir()} == {"song", "song (2)", "song (3)"}
+
+
 def test_what_a_job_leaves_out_is_empty(tmp_path: Path) -> None:
     job = tmp_path / "job.json"
     job.write_text('{"convert": ["a.wav"], "copy": null}')

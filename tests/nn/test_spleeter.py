@@ -83,6 +83,17 @@ def test_the_gain_above_is_nothing_or_the_mean() -> None:
     torch.testing.assert_close(masks[:, :, :, :16], estimates / estimates.sum(dim=1, keepdim=True))
 
 
+@pytest.mark.parametrize("model", ["unet", "softmax_unet", "blstm"])
+@torch.inference_mode()
+def test_training_is_about_estimates_not_about_their_ratio(model: str) -> None:
+    network = small(model=model, lstm_units=5)
+    x = music(8)
+    taught = network.teach(x, torch.zeros(2, 3, 2, 16, 8))
+    assert taught[:, :, :, 16].abs().max() == 0
+    sounding = (x > 1e-3)[:, None].expand(-1, 3, -1, -1, -1)
+    torch.testing.assert_close((taught[:, :, :, :16] * x[:, None])[sounding], network.estimates(x)[sounding])
+
+
 def test_statistics_stay_as_they_are_in_training() -> None:
     norm = FrozenNorm(3).train()
     x = 4 + torch.randn(2, 3, 5, 5)
