@@ -27,3 +27,7 @@ class DeviceLost(RtsepError):
 
 class MissingWeights(RtsepError):
     """A model is there, but its weights are not: its author has them, or it is still to be trained."""
+
+
+class MissingPackage(RtsepError):
+    """A model is there, but not the Python package that computes it."""

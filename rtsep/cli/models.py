@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from rtsep.cli.arguments import Flag
-from rtsep.errors import MissingWeights, RtsepError
+from rtsep.errors import MissingPackage, MissingWeights, RtsepError
 
 if TYPE_CHECKING:
     from rtsep.bundle import Bundle
@@ -75,7 +75,7 @@ def check_models(names: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     Parameters
     ----------
     names
-        Names or folders. Default: every model whose weights are here.
+        Names or folders. Default: every model whose weights, and the package that it may need, are here.
     """
     from rtsep.bundle import find_bundle, list_bundles
 
@@ -86,9 +86,10 @@ def check_models(names: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     for bundle in bundles:
         try:
             problems = _problems(bundle)
-        except MissingWeights as error:
+        except (MissingWeights, MissingPackage) as error:
             if not names:
-                print(f"{bundle.name}: its weights are not here", flush=True)
+                missing = "its weights are not here" if isinstance(error, MissingWeights) else str(error)
+                print(f"{bundle.name}: {missing}", flush=True)
                 continue
             problems = [str(error)]
         failed += bool(problems)
@@ -106,7 +107,7 @@ def _problems(bundle: "Bundle") -> list[str]:
         if bundle.recipe.segments is not None:
             return check_segments(bundle.load_segment_network())
         return list(check_network(bundle.load_network(live=True)))
-    except MissingWeights:
+    except (MissingWeights, MissingPackage):
         raise
     except Exception as error:  # a network is anybody's code: whatever it raises is what is wrong with it
         return [_in_one_line(error)]

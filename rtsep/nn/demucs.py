@@ -14,16 +14,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rtsep.errors import RtsepError
+from rtsep.errors import MissingPackage
 from rtsep.nn.segments import SegmentNetwork
 
 
 def authors_class() -> Any:
-    """`demucs.htdemucs.HTDemucs`. Raises RtsepError that says what to install where it is not there."""
+    """`demucs.htdemucs.HTDemucs`. Raises MissingPackage that says what to install where it is not there."""
     try:
         return importlib.import_module("demucs.htdemucs").HTDemucs
     except ImportError as error:
-        raise RtsepError(
+        raise MissingPackage(
             f"HT Demucs needs its authors' package: pip install 'rtsep[demucs]' (cannot import it: {error})"
         ) from error
 
@@ -37,7 +37,7 @@ class HTDemucs(SegmentNetwork):
         weights: one row a member, of one weight a stem; None: a single network.
         channels: C, audio channels.
         bins: it looks at all of its own spectrum; this is not used.
-    Raises RtsepError if the package is not installed, ValueError or TypeError for arguments that do not fit.
+    Raises MissingPackage if the package is not installed, ValueError or TypeError for arguments that do not fit.
     """
 
     def __init__(
