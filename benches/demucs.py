@@ -30,7 +30,6 @@ LIMIT = 1e-5
 BLOCK = 32768
 
 
-@torch.inference_mode()
 def main(seconds: str = "20", threads: str = "2") -> int:
     from demucs.apply import apply_model
 
@@ -40,7 +39,7 @@ def main(seconds: str = "20", threads: str = "2") -> int:
     network = build_segment_network(find_bundle("htdemucs").recipe).eval()
     theirs = network.get_submodule("members.0")
     theirs.half().float()
-    with torch.inference_mode(False), tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "random-00000000.th"
         args, kwargs = theirs._init_args_kwargs
         state = {key: tensor.half() for key, tensor in theirs.state_dict().items()}
