@@ -48,6 +48,15 @@ def test_two_passes_are_what_the_formulas_say(exponent: float, gain: float) -> N
         np.testing.assert_allclose(out, stems, atol=3e-5 * gain)
 
 
+@pytest.mark.parametrize("gain", [50.0, 0.02])
+def test_norbert_itself_comes_to_the_same(gain: float) -> None:
+    norbert = pytest.importorskip("norbert")
+    spectra, estimates = material(13, 9, 4, gain)
+    # It scales in place what it is given.
+    theirs = norbert.wiener(estimates.transpose(0, 3, 2, 1).copy(), spectra.transpose(0, 2, 1).copy())
+    np.testing.assert_allclose(expected(estimates, spectra), theirs.transpose(0, 3, 2, 1), atol=3e-5 * gain)
+
+
 def test_running_it_knows_what_was_heard_so_far() -> None:
     spectra, estimates = material(9, 6, 2)
     masks = masks_of(estimates, 2.0)
