@@ -97,8 +97,9 @@ class SegmentSeparator:
             return self._named([])
         self._fed += block.shape[1]
         if self._fed > self._total:
+            total = self._total
             self.reset()
-            raise ValueError(f"another song was learnt: it has {self._total} samples")
+            raise ValueError(f"another song was learnt: it has {total} samples")
         self._song = np.concatenate([self._song, (block - self._mean) / self._deviation], axis=1)
         return self._named(list(self._segments()))
 

@@ -69,7 +69,7 @@ class StemFeeder:
         head = self._deck.callback.read()
         position = head.position if head.epoch == ring.epoch else ring.start
         if ring.epoch != self._epoch:
-            self._epoch, self._next, self._joined = ring.epoch, ring.start, False
+            self._epoch, self._next, self._joined = ring.epoch, max(ring.start, position), False
         if self._next < position:
             self._next, self._joined = position + RESTART_LEAD, False
         block = self._block(ring, position)

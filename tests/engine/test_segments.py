@@ -51,8 +51,7 @@ def at_once(song: np.ndarray, segment: int, overlap: float) -> np.ndarray:
     """The same with the whole song in hand, as it is told in words."""
     network, samples = Ramps(segment=segment), song.shape[1]
     mono = song.mean(axis=0, dtype=np.float64)
-    mean, deviation = mono.mean(), (mono.std(ddof=1) if samples > 1 else 1 - 1e-8) + 1e-8
-    mean = mean if samples > 1 else 0.0
+    mean, deviation = (mono.mean(), mono.std(ddof=1) + 1e-8) if samples > 1 else (0.0, 1.0)
     scaled = np.pad((song - mean) / deviation, ((0, 0), (segment, segment)))
     weight = np.minimum(np.arange(1, segment + 1), np.arange(segment, 0, -1)).astype(float)
     total, weights = np.zeros((2, 2, samples)), np.zeros(samples)

@@ -57,7 +57,7 @@ def test_stems_follow_a_queue(deck: Deck, feeding: Callable[[Sequence[int], Sequ
     assert feeder.turn() > 0  # nothing plays yet
     source.start(1, Place(0, 5000))
     wait_until(lambda: filled(deck, 1))
-    play(deck, feeder, 4096, sum(lengths))
+    play(deck, feeder, 5000, sum(lengths))
     assert deck.stem.end == sum(lengths)
     source.start(2, Place(4, 123))
     wait_until(lambda: filled(deck, 2))
