@@ -46,8 +46,8 @@ def import_model(path: Path, /, *, as_: Annotated[str | None, Parameter(name="--
     """Make a model of weights from elsewhere, which are recognised by their keys. Nothing of theirs is run.
 
     Spleeter's TensorFlow checkpoints (a folder; with its JSON if it is no published one), state dicts of its port
-    pt-spleeter, of tsurumeso's vocal remover and carperbr's frame transformer (.pth, .pt), D3Net's .h5 files, and
-    archives of these.
+    pt-spleeter, of tsurumeso's vocal remover and carperbr's frame transformer (.pth, .pt), packages of HT Demucs (.th,
+    .safetensors, .yaml for several), D3Net's .h5 files, and archives of these.
 
     Parameters
     ----------

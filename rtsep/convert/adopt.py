@@ -24,6 +24,7 @@ from rtsep.convert.published import Published
 from rtsep.convert.recognise import convert_path
 from rtsep.convert.sums import record_sum, recorded_sum
 from rtsep.errors import RtsepError
+from rtsep.nn.demucs import authors_class
 
 CARD_FILE = "CARD.md"
 
@@ -45,6 +46,8 @@ def get_weights(entry: Published, *, progress: Callable[[int, int], None], notic
         )
     if entry.system == "D3Net":
         d3net.require_h5py(entry.name)
+    if entry.system == "HT Demucs":
+        authors_class()  # or there is no use for its weights
     if (folder := _kept_by_spleeter(entry)) is not None:
         notice(f"{entry.name}: taken from {folder}, where MODEL_PATH leads")
         return _adopt(convert_path(folder, entry.name), entry.name, entry.licence, str(folder), entry.source)

@@ -23,7 +23,7 @@ class Published(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     name: str
-    system: Literal["Spleeter", "vocal remover of tsurumeso", "D3Net", "frame transformer of carperbr"]
+    system: Literal["Spleeter", "vocal remover of tsurumeso", "D3Net", "HT Demucs", "frame transformer of carperbr"]
     address: str
     licence: str
     source: str
