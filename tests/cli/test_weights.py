@@ -65,6 +65,16 @@ def test_a_model_is_fetched_listed_and_separates(
     assert vocals.any()
 
 
+def test_progress_is_shown_on_a_terminal(
+    web: Web, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    web.page(ARCHIVE, spleeter_archive(tmp_path))
+    monkeypatch.setattr("rtsep.cli.progress.PROGRESS_S", 0.0)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert main(["models", "get", "spleeter-2stems"]) == 0
+    assert "spleeter-2stems  100%" in capsys.readouterr().err
+
+
 @pytest.mark.usefixtures("models")
 def test_what_can_be_fetched_is_told_where_weights_are_missing(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "list"]) == 0
