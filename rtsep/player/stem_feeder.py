@@ -104,7 +104,8 @@ class StemFeeder:
             return None
         block = self._store.read(place.track, place.sample, left)
         before = self._before(place.track, turned)[:, FADE - left :]
-        return block + (before - block) * self._rise[FADE - left :]
+        block += (before - block) * self._rise[FADE - left :]
+        return block
 
     def _turned(self, joint: int, track: int) -> int | None:
         """The sample of the same song that follows at `joint`, where a loop turns back; None at the end of a song."""
