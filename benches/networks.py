@@ -13,12 +13,13 @@ import numpy as np
 import torch
 
 from benches.report import Report, Row, Table
-from rtsep.bundle import build_network, find_bundle, list_bundles
+from rtsep.bundle import build_network, build_segment_network, find_bundle, list_bundles
 from rtsep.dsp.grid import HOP, N_FFT, SAMPLE_RATE
 from rtsep.engine.compute import Stepper, choose_compute
 from rtsep.engine.options import MAX_CHUNK, MAX_CONTEXT_FRAMES, MAX_LOOKAHEAD_FRAMES
+from rtsep.errors import MissingPackage
 from rtsep.nn.contract import StreamingNetwork
-from rtsep.nn.cost import multiply_adds_per_frame
+from rtsep.nn.cost import multiply_adds_per_frame, multiply_adds_per_segment
 from rtsep.nn.spleeter import Spleeter
 from rtsep.nn.windowed import Windowed
 from rtsep.recipe import Recipe
@@ -33,16 +34,23 @@ def run(names: Sequence[str], out: Path) -> int:
     """Measure all models, or the named ones, and write."""
     report = Report("networks", "Networks", "as the columns say")
     recipes = [bundle.recipe for bundle in (map(find_bundle, names) if names else list_bundles())]
+    rows = []
+    for recipe in recipes:
+        try:
+            rows.append(_files(recipe) if recipe.segments is None else _segments(recipe, recipe.segments.overlap))
+        except MissingPackage as error:
+            report.problem(f"{recipe.name}: {error}")
     files_note = (
         "Real-time factor: seconds of computing for a second of sound, the network alone, in its author's "
         "segmentation (ours: 32 frames a step)."
     )
-    report.add(Table("Files", [_files(recipe) for recipe in recipes], files_note))
+    report.add(Table("Files", rows, files_note))
     live_note = (
         "At one frame a step on one thread, with each recipe's live settings. Latency is that of window, block and "
         "lookahead; the longest step is what a margin has to hide."
     )
-    played = [(recipe.name, build_network(recipe, live=True), recipe.stft.n_fft) for recipe in recipes]
+    framed = [recipe for recipe in recipes if recipe.segments is None]
+    played = [(recipe.name, build_network(recipe, live=True), recipe.stft.n_fft) for recipe in framed]
     rows = [_live(name, network, n_fft) for name, network, n_fft in played if _can_be_played(network)]
     report.add(Table("Live", rows, live_note))
     if not names:
@@ -71,6 +79,23 @@ def _files(recipe: Recipe) -> Row:
             else:
                 spent_s = _best_s(lambda: network.step(noise, state)) / frames
         row[f"{threads} thread{'s' * (threads - 1)}"] = spent_s / HOP_S
+    return row
+
+
+def _segments(recipe: Recipe, overlap: float) -> Row:
+    """As `_files`, of a network of whole segments."""
+    network = build_segment_network(recipe).eval()
+    stride_s = (1 - overlap) * network.segment_samples / SAMPLE_RATE
+    row: dict[str, str | int | float | None] = {
+        "model": recipe.name,
+        "M parameters": sum(parameter.numel() for parameter in network.parameters()) / 1e6,
+        "GMAC/s": multiply_adds_per_segment(network) / stride_s / 1e9,
+    }
+    noise = torch.rand(1, network.channels, network.segment_samples, generator=torch.Generator().manual_seed(0)) - 0.5
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        with torch.inference_mode():
+            row[f"{threads} thread{'s' * (threads - 1)}"] = _best_s(lambda: network(noise)) / stride_s
     return row
 
 

@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import platformdirs
@@ -19,9 +19,12 @@ from rtsep.files import write_atomically
 from rtsep.recipe import Recipe, encode_network, load_recipe
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from rtsep.nn.contract import StreamingNetwork
+    from rtsep.nn.segments import SegmentNetwork
+
+Network = TypeVar("Network", bound="nn.Module")
 
 DEFAULT_BUNDLE = "frame-transformer-2stems"
 RECIPE_FILE, WEIGHTS_FILE = "recipe.toml", "weights.safetensors"
@@ -31,19 +34,18 @@ WEIGHTS_TABLE = "[weights]    # of weights.safetensors, always last"
 def build_network(recipe: Recipe, *, live: bool = False) -> StreamingNetwork:
     """The recipe's network with fresh parameters, with its live settings or with its author's.
 
-    Raises RtsepError if it names none that can be built.
+    Raises RtsepError if it names none that can be built, or one of whole segments.
     """
+    from rtsep.nn.segments import SegmentNetwork
     from rtsep.nn.windowed import Windowed, WindowNetwork
 
-    module_name, _, class_name = recipe.network.partition(":")
-    try:
-        network_class = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
-        raise RtsepError(f"{recipe.name}: the network {recipe.network} cannot be imported: {error}") from error
-    try:
-        network = network_class(stems=recipe.stems, channels=recipe.stft.channels, bins=recipe.stft.bins, **recipe.net)
-    except (TypeError, ValueError) as error:
-        raise RtsepError(f"{recipe.name}: [net] does not fit {recipe.network}: {error}") from error
+    if recipe.segments is not None:
+        raise RtsepError(
+            f"{recipe.name} works on whole segments of sound, not on frames: rtsep play and rtsep separate take it"
+        )
+    network = _construct(recipe)
+    if isinstance(network, SegmentNetwork):
+        raise RtsepError(f"{recipe.name}: {recipe.network} needs [segments]")
     window = (recipe.live if live else None) or recipe.window
     if isinstance(network, WindowNetwork) != (window is not None):
         raise RtsepError(f"{recipe.name}: {recipe.network} {'has no use for' if window else 'needs'} a [window]")
@@ -53,6 +55,28 @@ def build_network(recipe: Recipe, *, live: bool = False) -> StreamingNetwork:
         return Windowed(network, **msgspec.structs.asdict(window))
     except ValueError as error:
         raise RtsepError(f"{recipe.name}: [{'window' if window is recipe.window else 'live'}]: {error}") from error
+
+
+def build_segment_network(recipe: Recipe) -> SegmentNetwork:
+    """The network of a recipe with [segments], with fresh parameters. Raises RtsepError if it cannot be built."""
+    from rtsep.nn.segments import SegmentNetwork
+
+    network = _construct(recipe)
+    if not isinstance(network, SegmentNetwork):
+        raise RtsepError(f"{recipe.name}: {recipe.network} has no use for [segments]")
+    return network
+
+
+def _construct(recipe: Recipe) -> Any:
+    module_name, _, class_name = recipe.network.partition(":")
+    try:
+        network_class = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError) as error:
+        raise RtsepError(f"{recipe.name}: the network {recipe.network} cannot be imported: {error}") from error
+    try:
+        return network_class(stems=recipe.stems, channels=recipe.stft.channels, bins=recipe.stft.bins, **recipe.net)
+    except (TypeError, ValueError) as error:
+        raise RtsepError(f"{recipe.name}: [net] does not fit {recipe.network}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -82,14 +106,22 @@ class Bundle:
     def load_network(self, *, live: bool = False) -> StreamingNetwork:
         """The network with its weights, ready to step, with the recipe's live settings or with its author's.
 
-        Raises RtsepError if the weights are missing, were changed, or belong to another network.
+        Raises RtsepError if the weights are missing, were changed, or belong to another network; also for a network of
+        whole segments.
         """
-        network = build_network(self.recipe, live=live).eval().requires_grad_(False)
+        return self._filled(build_network(self.recipe, live=live))
+
+    def load_segment_network(self) -> SegmentNetwork:
+        """The network of whole segments with its weights. Raises RtsepError as `load_network`."""
+        return self._filled(build_segment_network(self.recipe))
+
+    def _filled(self, network: Network) -> Network:
+        network = network.eval().requires_grad_(False)
         if not self.weights_path.exists():
             if any(True for _ in network.parameters()):
                 raise MissingWeights(
-                    f"{self.path} has no {WEIGHTS_FILE}: take over its author's weights, "
-                    f"or train it with `rtsep train {self.path}/{RECIPE_FILE}`"
+                    f"{self.path} has no {WEIGHTS_FILE}: `rtsep models list` tells which can be fetched, "
+                    f"`rtsep models import` takes them over, `rtsep train {self.path}/{RECIPE_FILE}` makes your own"
                 )
             return network
         self._check_sum()
@@ -161,6 +193,11 @@ def bundle_folders() -> list[Path]:
     if os.environ.get("RTSEP_MODEL_DIR"):
         folders.insert(0, Path(os.environ["RTSEP_MODEL_DIR"]))
     return folders
+
+
+def user_folder() -> Path:
+    """Where fetched and imported bundles are put: the first place where one is looked for."""
+    return bundle_folders()[0]
 
 
 def list_bundles() -> list[Bundle]:

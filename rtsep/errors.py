@@ -27,3 +27,13 @@ class DeviceLost(RtsepError):
 
 class MissingWeights(RtsepError):
     """A model is there, but its weights are not: its author has them, or it is still to be trained."""
+
+
+class MissingPackage(RtsepError):
+    """A model is there, but not the Python package that computes it."""
+
+
+def one_line(said: object) -> str:
+    """What another program, a server or a file says, fit for a line on a terminal: printable, and not endless."""
+    text = " ".join(str(said).split()) or type(said).__name__
+    return "".join(letter for letter in text if letter.isprintable())[:120]

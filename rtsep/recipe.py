@@ -11,7 +11,7 @@ from msgspec import Struct
 from rtsep.errors import RtsepError
 from rtsep.train_settings import Train
 
-STEM_NAMES = ("vocals", "drums", "bass", "other", "instrumental", "piano")
+STEM_NAMES = ("vocals", "drums", "bass", "other", "instrumental", "piano", "guitar")
 
 
 class Stft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,6 +41,17 @@ class Window(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     input_scale: Literal["none", "running_max"] = "none"
 
 
+class Segments(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a network of whole segments of sound hears a song: `overlap` is the share of a segment that its neighbour
+    has too."""
+
+    overlap: float = 0.25
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.overlap < 1:
+            raise ValueError(f"overlap must lie in 0..1, and not be 1, got {self.overlap}")
+
+
 class Weights(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What belongs to `weights.safetensors` beside the recipe."""
 
@@ -53,7 +64,7 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     `network` is "package.module:Class"; `net` holds its keyword arguments beyond stems, channels and bins. `window` is
     for a `WindowNetwork` alone: its author's segmentation, for training and for files that are separated. `live`, where
-    it is given, is taken instead for what is played.
+    it is given, is taken instead for what is played. `segments` is for a `SegmentNetwork` alone, which has no frames.
     """
 
     name: str
@@ -64,6 +75,7 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     net: dict[str, Any] = {}
     window: Window | None = None
     live: Window | None = None
+    segments: Segments | None = None
     train: Train = Train()
     weights: Weights | None = None
 
@@ -78,6 +90,8 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError(f'network must be "package.module:Class", got {self.network!r}')
         if self.live and not self.window:
             raise ValueError("live settings need a [window] that they stand in for")
+        if self.segments and self.window:
+            raise ValueError("a network has a [window] of frames or [segments] of sound, not both")
 
 
 def load_recipe(path: Path | str) -> Recipe:

@@ -36,6 +36,7 @@ AGAINST_THE_CLOCK = (
     "cli/test_play_keys.py",
     "cli/test_routes.py",
     "engine/test_host_deadlines.py",
+    "player/test_ahead.py",
     "player/test_capture.py",
     "player/test_device_faults.py",
     "player/test_faults.py",

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 from rtsep.ui.keys import help_markdown
+from tests.convert.published_files import ARCHIVE, spleeter_archive, spleeter_folder
+from tests.convert.web import serve
 
 REPOSITORY = Path(__file__).parent.parent
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -24,6 +26,7 @@ def blocks(language: str) -> list[str]:
 
 
 COMMANDS = [line.split(" #")[0].strip() for block in blocks("sh") for line in block.splitlines() if line]
+FETCHING = [line for line in COMMANDS if re.search("models (get|import)|--model", line)]
 
 
 @pytest.fixture
@@ -47,15 +50,13 @@ def test_make_targets_exist(command: str) -> None:
     subprocess.run([*shlex.split(command), "--dry-run"], cwd=REPOSITORY, check=True, capture_output=True)
 
 
-@pytest.mark.usefixtures("default_bundle")
-@pytest.mark.parametrize("command", [line for line in COMMANDS if re.match("rtsep (?!live)", line)])
-def test_commands_run(command: str, folder_with_song: Path, silent_environment: dict[str, str]) -> None:
+def run(command: str, folder: Path, environment: dict[str, str]) -> None:
     # Without a device: `play` renders to files then, and the sound of it is other tests' matter.
-    path = os.pathsep.join([str(Path(sys.executable).parent), silent_environment["PATH"]])
+    path = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])
     done = subprocess.run(
         shlex.split(command),
-        cwd=folder_with_song,
-        env=silent_environment | {"PATH": path},
+        cwd=folder,
+        env=environment | {"PATH": path},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -63,9 +64,33 @@ def test_commands_run(command: str, folder_with_song: Path, silent_environment: 
     )
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.usefixtures("default_bundle")
+@pytest.mark.parametrize(
+    "command", [line for line in COMMANDS if re.match("rtsep (?!live)", line) and line not in FETCHING]
+)
+def test_commands_run(command: str, folder_with_song: Path, silent_environment: dict[str, str]) -> None:
+    run(command, folder_with_song, silent_environment)
     if " -o stems" in command:
         written = {file.relative_to(folder_with_song).as_posix() for file in folder_with_song.glob("stems/*/*.wav")}
         assert written == {"stems/song/vocals.wav", "stems/song/instrumental.wav"}
+
+
+def test_models_are_fetched_and_imported_and_play(folder_with_song: Path, silent_environment: dict[str, str]) -> None:
+    spleeter_folder(folder_with_song / "pretrained_models" / "2stems")
+    with serve() as web:
+        web.page(ARCHIVE, spleeter_archive(folder_with_song))
+        own = {
+            "RTSEP_MODEL_DIR": str(folder_with_song / "models"),
+            "GITHUB_HOST": web.address,
+            "GITHUB_RELEASE": "test",
+            "no_proxy": "127.0.0.1",
+        }
+        for command in FETCHING:
+            run(command, folder_with_song, silent_environment | own)
+    made = {path.parent.name for path in folder_with_song.glob("models/*/weights.safetensors")}
+    assert made == {"spleeter-2stems", "mine"}
 
 
 @pytest.mark.realtime

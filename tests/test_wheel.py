@@ -30,7 +30,8 @@ def test_wheel_carries_the_package_and_nothing_beside_it(wheel: zipfile.ZipFile)
     names = wheel.namelist()
     metadata = next(name.split("/")[0] for name in names if name.endswith("/METADATA"))
     assert {name.split("/")[0] for name in names} == {"rtsep", metadata}
-    sources = {path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / "rtsep").rglob("*.py")}
+    files = [path for ending in ("py", "toml") for path in (REPOSITORY / "rtsep").rglob(f"*.{ending}")]
+    sources = {path.relative_to(REPOSITORY).as_posix() for path in files}
     assert sources <= set(names)
     assert "rtsep = rtsep.cli.main:main" in wheel.read(f"{metadata}/entry_points.txt").decode()
     assert any(name.endswith("/licenses/LICENSE") for name in names)

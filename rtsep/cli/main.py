@@ -30,9 +30,11 @@ _COMMANDS = {
 }
 _GROUPS = {
     "models": (
-        "List and check models.",
+        "List, fetch and check models.",
         {
             "list": ("rtsep.cli.models:list_models", "List the models that are here."),
+            "get": ("rtsep.cli.weights:get_model", "Fetch weights that a model's author published."),
+            "import": ("rtsep.cli.weights:import_model", "Make a model of weights from elsewhere."),
             "check": (
                 "rtsep.cli.models:check_models",
                 "Verify models: checksum, and the contract that streaming rests on.",

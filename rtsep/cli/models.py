@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from rtsep.cli.arguments import Flag
-from rtsep.errors import MissingWeights, RtsepError
+from rtsep.errors import MissingPackage, MissingWeights, RtsepError
 
 if TYPE_CHECKING:
     from rtsep.bundle import Bundle
     from rtsep.nn.contract import StreamingNetwork
+    from rtsep.nn.segments import SegmentNetwork
     from rtsep.recipe import Recipe
 
 
@@ -20,18 +21,20 @@ if TYPE_CHECKING:
 class _Row:
     """One model, with its live settings.
 
-    `latency_ms` is that of the standard mode, at one frame a step, without margin and device; `gmac_per_s` are billions
-    of multiply-adds for each second of sound, None where that cannot be told.
+    `latency_ms` is that of the standard mode, at one frame a step, without margin and device, None for one that is for
+    files alone; `gmac_per_s` are billions of multiply-adds for each second of sound, None where that cannot be told.
+    `published`: `rtsep models get` knows its weights.
     """
 
     name: str
     stems: list[str]
     parameters: int
     gmac_per_s: float | None
-    latency_ms: float
+    latency_ms: float | None
     licence: str
     path: str
     weights: bool
+    published: bool
     problem: str | None = None
 
 
@@ -46,8 +49,10 @@ def list_models(*, json: Flag = False) -> None:
         A JSON list on stdout.
     """
     from rtsep.bundle import bundle_folders, list_bundles
+    from rtsep.convert.published import published
 
-    rows = [_row(bundle) for bundle in list_bundles()]
+    known = published()
+    rows = [_row(bundle, bundle.name in known) for bundle in list_bundles()]
     if json:
         print(json_format.dumps([asdict(row) for row in rows]))
         return
@@ -58,10 +63,12 @@ def list_models(*, json: Flag = False) -> None:
         if row.problem:
             print(f"{row.name}  {row.path}\n    unusable: {row.problem}")
             continue
-        state = "" if row.weights else "  (its weights are not here)"
+        remedy = f": `rtsep models get {row.name}`" if row.published else ""
+        state = "" if row.weights else f"  (its weights are not here{remedy})"
         print(f"{row.name}  {', '.join(row.stems)}{state}")
         cost = "" if row.gmac_per_s is None else f"{row.gmac_per_s:.2f} GMAC a second, "
-        print(f"    {row.parameters / 1e6:.2f} M parameters, {cost}{row.latency_ms:.0f} ms of standard latency")
+        latency = "for files alone" if row.latency_ms is None else f"{row.latency_ms:.0f} ms of standard latency"
+        print(f"    {row.parameters / 1e6:.2f} M parameters, {cost}{latency}")
         print(f"    licence: {row.licence or 'none given'}")
         print(f"    {row.path}")
     print("rtsep's code: MIT; the weights: as listed; pyfftw's wheel, which comes along, carries FFTW (GPL 2 or later)")
@@ -73,7 +80,7 @@ def check_models(names: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     Parameters
     ----------
     names
-        Names or folders. Default: every model whose weights are here.
+        Names or folders. Default: every model whose weights, and the package that it may need, are here.
     """
     from rtsep.bundle import find_bundle, list_bundles
 
@@ -84,9 +91,10 @@ def check_models(names: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     for bundle in bundles:
         try:
             problems = _problems(bundle)
-        except MissingWeights as error:
+        except (MissingWeights, MissingPackage) as error:
             if not names:
-                print(f"{bundle.name}: its weights are not here", flush=True)
+                missing = "its weights are not here" if isinstance(error, MissingWeights) else str(error)
+                print(f"{bundle.name}: {missing}", flush=True)
                 continue
             problems = [str(error)]
         failed += bool(problems)
@@ -98,56 +106,75 @@ def check_models(names: Annotated[tuple[str, ...], Parameter(negative="")] = (),
 
 def _problems(bundle: "Bundle") -> list[str]:
     from rtsep.nn.check import check_network
+    from rtsep.nn.segments import check_segments
 
     try:
+        if bundle.recipe.segments is not None:
+            return check_segments(bundle.load_segment_network())
         return list(check_network(bundle.load_network(live=True)))
-    except MissingWeights:
+    except (MissingWeights, MissingPackage):
         raise
     except Exception as error:  # a network is anybody's code: whatever it raises is what is wrong with it
         return [_in_one_line(error)]
 
 
-def _row(bundle: "Bundle") -> _Row:
-    from rtsep.dsp.grid import HOP, SAMPLE_RATE
-
+def _row(bundle: "Bundle", is_published: bool) -> _Row:
     has_weights = False
     try:
         has_weights = bundle.weights_path.exists()
         network = _outline(bundle.recipe)
         parameters = sum(parameter.numel() for parameter in network.parameters())
-        latency_samples = bundle.recipe.stft.n_fft + network.lookahead_frames * HOP
         return _Row(
             name=bundle.name,
             stems=list(bundle.recipe.stems),
             parameters=parameters,
-            gmac_per_s=_gmac_per_s(network),
-            latency_ms=round(1000 * latency_samples / SAMPLE_RATE, 1),
+            gmac_per_s=_gmac_per_s(bundle.recipe, network),
+            latency_ms=_latency_ms(bundle.recipe, network),
             licence=bundle.licence,
             path=str(bundle.path),
             weights=has_weights or parameters == 0,
+            published=is_published,
         )
     except Exception as error:  # as above; the other models are to be listed all the same
-        return _Row(bundle.name, [], 0, 0.0, 0.0, "", str(bundle.path), has_weights, _in_one_line(error))
+        problem = _in_one_line(error)
+        return _Row(bundle.name, [], 0, 0.0, 0.0, "", str(bundle.path), has_weights, is_published, problem)
 
 
-def _outline(recipe: "Recipe") -> "StreamingNetwork":
+def _outline(recipe: "Recipe") -> "StreamingNetwork | SegmentNetwork":
     """The recipe's network, without its numbers where it can be built so: millions of random ones take seconds."""
     import torch
 
-    from rtsep.bundle import build_network
+    from rtsep.bundle import build_network, build_segment_network
+
+    def build() -> "StreamingNetwork | SegmentNetwork":
+        return build_segment_network(recipe) if recipe.segments is not None else build_network(recipe, live=True)
 
     try:
         with torch.device("meta"):
-            return build_network(recipe, live=True)
+            return build()
     except Exception:  # as above; it may want to see numbers
-        return build_network(recipe, live=True)
+        return build()
 
 
-def _gmac_per_s(network: "StreamingNetwork") -> float | None:
+def _latency_ms(recipe: "Recipe", network: "StreamingNetwork | SegmentNetwork") -> float | None:
     from rtsep.dsp.grid import HOP, SAMPLE_RATE
-    from rtsep.nn.cost import multiply_adds_per_frame
+    from rtsep.nn.segments import SegmentNetwork
+
+    if isinstance(network, SegmentNetwork):
+        return None
+    return round(1000 * (recipe.stft.n_fft + network.lookahead_frames * HOP) / SAMPLE_RATE, 1)
+
+
+def _gmac_per_s(recipe: "Recipe", network: "StreamingNetwork | SegmentNetwork") -> float | None:
+    from rtsep.dsp.grid import HOP, SAMPLE_RATE
+    from rtsep.nn.cost import multiply_adds_per_frame, multiply_adds_per_segment
+    from rtsep.nn.segments import SegmentNetwork
 
     try:
+        if isinstance(network, SegmentNetwork):
+            assert recipe.segments is not None
+            stride = (1 - recipe.segments.overlap) * network.segment_samples
+            return round(multiply_adds_per_segment(network) * SAMPLE_RATE / stride / 1e9, 3)
         return round(multiply_adds_per_frame(network) * SAMPLE_RATE / HOP / 1e9, 3)
     except Exception:  # as above: only its author knows what it does with sizes alone
         return None

@@ -8,7 +8,19 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from rtsep.cli.arguments import ChunkOrAuto, Compute, Files, Gains, Model, NoUi, ReportAsJson, Routes, Seconds, Start
+from rtsep.cli.arguments import (
+    ChunkOrAuto,
+    Compute,
+    Files,
+    Flag,
+    Gains,
+    Model,
+    NoUi,
+    ReportAsJson,
+    Routes,
+    Seconds,
+    Start,
+)
 from rtsep.errors import RtsepError
 from rtsep.ui.keys import help_sentence
 
@@ -25,6 +37,7 @@ def play(
     compute: Compute = "auto",
     start: Start = 0.0,
     seconds: Seconds = None,
+    ahead: Flag = False,
     no_ui: NoUi = False,
     json: ReportAsJson = False,
 ) -> int:
@@ -40,6 +53,9 @@ def play(
         Frames the network takes in one step, 1 to 32. Default: few while there is little lead, then up to 32.
     start
         Begin at this second of the first file.
+    ahead
+        Separate songs before they are played, for networks that are too slow here otherwise: a song begins as soon as
+        the rest of it will be ready in time. HT Demucs always does.
     """
     # Here, not above: they bring numpy and numba, and `rtsep play --help` is to be there at once.
     from rtsep.audio.devices import find_device
@@ -74,6 +90,7 @@ def play(
         compute=compute,
         start_s=start,
         seconds=seconds,
+        ahead=ahead,
         keys=not no_ui,
         json=json,
     )

@@ -13,11 +13,11 @@ class ProgressLine:
     """Share done and time left; on a terminal written over, a few times a second, and gone at the end of `with`.
 
     Args:
-        before: how much was done before it began, of what goes on.
+        before: how much was done before it began, of what goes on; None: what is told first.
         lines_s: where stderr is no terminal, a line of its own so often; None for nothing.
     """
 
-    def __init__(self, before: int = 0, lines_s: float | None = None) -> None:
+    def __init__(self, before: int | None = 0, lines_s: float | None = None) -> None:
         self._before, self._lines_s = before, lines_s
         self._began = self._last = time.monotonic()
 
@@ -29,6 +29,8 @@ class ProgressLine:
 
     def show(self, said: str, done: int, total: int | None) -> None:
         """Tell it, unless that was done just now. `total`: None while it is not known."""
+        if self._before is None:
+            self._before = done
         now, terminal = time.monotonic(), sys.stderr.isatty()
         pause_s = TERMINAL_S if terminal else self._lines_s
         if pause_s is None or now - self._last < pause_s:

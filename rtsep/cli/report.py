@@ -8,9 +8,9 @@ from typing import Any
 
 from rtsep.audio.devices import Device
 from rtsep.audio.resample import ENGINE_RATE
-from rtsep.engine.host import Engine
 from rtsep.engine.latency import Latency
 from rtsep.player.status import PlayerStatus
+from rtsep.player.stem_engine import StemEngine
 from rtsep.ui.status import latency_text, live_latency_text
 
 
@@ -36,7 +36,7 @@ def summary(status: PlayerStatus) -> str:
 
 
 def play_report(
-    status: PlayerStatus, engine: Engine, device: str, start_s: float, notices: Iterable[str]
+    status: PlayerStatus, engine: StemEngine, device: str, start_s: float, notices: Iterable[str]
 ) -> dict[str, Any]:
     """What `rtsep play` tells programs; units are in the names. `notices`: what was told meanwhile."""
     return {
@@ -57,7 +57,7 @@ def play_report(
 
 
 def live_report(
-    status: PlayerStatus, engine: Engine, given: Device, taken: Device, notices: Iterable[str]
+    status: PlayerStatus, engine: StemEngine, given: Device, taken: Device, notices: Iterable[str]
 ) -> dict[str, Any]:
     """What `rtsep live` tells programs, likewise."""
     assert status.live is not None
@@ -71,7 +71,7 @@ def live_report(
     }
 
 
-def _common(status: PlayerStatus, engine: Engine, notices: Iterable[str]) -> dict[str, Any]:
+def _common(status: PlayerStatus, engine: StemEngine, notices: Iterable[str]) -> dict[str, Any]:
     return {
         "model": engine.model_name,
         "compute": engine.compute,

@@ -36,7 +36,8 @@ def separate(
 ) -> int:
     """Write the stems of audio files.
 
-    OUT/TRACK/STEM.wav, 32-bit float, at the file's own rate and exact length; the stems sum to the file.
+    OUT/TRACK/STEM.wav, 32-bit float, at the file's own rate and exact length. Stems that masks cut out sum to
+    the file; those of networks that give waveforms (HT Demucs) need not.
     TRACK is the file's name without its ending; of several with one name the second becomes "NAME (2)".
     What an earlier run wrote under that name is replaced. The paths written are printed; a file that fails leaves none.
     A .json file is a job: "convert" and "copy" list files (these are instrumental already), "output" a folder in OUT.

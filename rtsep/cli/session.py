@@ -18,6 +18,7 @@ from rtsep.audio.stream import OutputStream
 from rtsep.cli.news import News
 from rtsep.cli.quiet import libraries_silenced
 from rtsep.cli.report import exit_code, play_report, summary
+from rtsep.cli.waiting import WaitingLine
 from rtsep.dsp.deck import Deck
 from rtsep.errors import RtsepError
 from rtsep.player.device_keeper import OutputKeeper, Side
@@ -53,6 +54,7 @@ def play_on(
     compute: str,
     start_s: float,
     seconds: float | None,
+    ahead: bool,
     keys: bool,
     json: bool,
 ) -> int:
@@ -78,6 +80,7 @@ def play_on(
                 compute=compute,
                 open_stream=lambda deck: OutputKeeper(deck, output, partial(open_on, deck), notices.append),
                 start_s=start_s,
+                ahead=ahead,
             )
         )
         length_s = player.status().length_s
@@ -88,8 +91,10 @@ def play_on(
         notices.extend(routes_notes(routes, player))
         for song in player.source.songs:
             notices.extend(song.notes)
+        waiting = WaitingLine(files[0].name, quiet=json)
         with patience(quiet=json):
-            player.open()
+            player.open(tell_waiting=waiting.show)
+        waiting.clear()
         player.play()
         terminal = stack.enter_context(Terminal()) if keys else None
         session = Session(player, terminal, seconds, notices)

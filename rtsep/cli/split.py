@@ -18,6 +18,7 @@ from rtsep.audio.wav import AtomicWav
 from rtsep.errors import RtsepError
 
 if TYPE_CHECKING:
+    from rtsep.engine.segments import SegmentSeparator
     from rtsep.engine.separator import Separator
     from rtsep.engine.whole_song import WholeSongSeparator
 
@@ -40,7 +41,7 @@ class SplitFile:
 def split_file(
     path: Path,
     folder: Path,
-    separator: "Separator | WholeSongSeparator",
+    separator: "Separator | SegmentSeparator | WholeSongSeparator",
     progress: Callable[[int, int | None], None] = lambda done, total: None,
 ) -> SplitFile:
     """Write `folder`/<stem>.wav: 32-bit float, at the file's own rate and exact length, mono for a mono file.
@@ -118,7 +119,7 @@ class _StemStream:
     computes does not depend on that.
     """
 
-    def __init__(self, separator: "Separator | WholeSongSeparator", sample_rate: int):
+    def __init__(self, separator: "Separator | SegmentSeparator | WholeSongSeparator", sample_rate: int):
         self._separator = separator
         channels = separator.channels
         self._shape = (len(separator.stems), channels)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rtsep.convert.conversion import Conversion
 from rtsep.convert.state_dict import fit, rename
-from rtsep.errors import RtsepError
+from rtsep.errors import RtsepError, one_line
 from rtsep.nn.d3net import SIZES, D3Net, Size
 from rtsep.recipe import Recipe, Stft, Window
 
@@ -61,12 +61,19 @@ ENDS = (
 )
 
 
+def require_h5py(wanted: Path | str) -> None:
+    """Raises RtsepError, in one line that begins with what is wanted, if the extra `h5` is not installed."""
+    try:
+        import h5py  # noqa: F401 - whether it is there
+    except ImportError as error:
+        raise RtsepError(f"{wanted}: reading .h5 files needs h5py: pip install 'rtsep[h5]'") from error
+
+
 def read_parameters(path: Path | str) -> dict[str, Tensor]:
     """Every array of an HDF5 file by its path. Raises RtsepError in one line if it is none, or damaged."""
-    try:
-        import h5py
-    except ImportError as error:
-        raise RtsepError(f"{path}: reading .h5 files needs h5py: pip install 'rtsep[h5]'") from error
+    require_h5py(path)
+    import h5py
+
     tensors: dict[str, Tensor] = {}
 
     def take(name: str, item: object) -> None:
@@ -77,7 +84,7 @@ def read_parameters(path: Path | str) -> dict[str, Tensor]:
         with h5py.File(path, "r") as file:
             file.visititems(take)
     except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
-        raise RtsepError(f"{path} is not a readable HDF5 file: {' '.join(str(error).split())[:120]}") from error
+        raise RtsepError(f"{path} is not a readable HDF5 file: {one_line(error)}") from error
     return tensors
 
 

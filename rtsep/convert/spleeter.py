@@ -166,13 +166,16 @@ def recognises(names: set[str]) -> bool:
     return any(re.match(r"stems\.\w+\.encoder_layers\.0\.conv\.", name) for name in names)
 
 
-def convert_state_dict(tensors: Mapping[str, Tensor], source: str, config: Config | None = None) -> Conversion:
-    """A state dict of pt-spleeter, with or without its STFT window. Raises RtsepError if it holds another network."""
-    names = {name.split(".")[1] for name in tensors if name.startswith("stems.")}
-    recipe = _recipe(len(names), config, None, source)
-    kept = {
-        name: tensor for name, tensor in tensors.items() if name != "win" and not name.endswith("num_batches_tracked")
-    }
+def convert_state_dict(
+    tensors: Mapping[str, Tensor], source: str, config: Config | None = None, name: str | None = None
+) -> Conversion:
+    """A state dict of pt-spleeter, with or without its STFT window; `config` and `name` as for `convert_checkpoint`.
+
+    Raises RtsepError if it holds another network.
+    """
+    stems = {key.split(".")[1] for key in tensors if key.startswith("stems.")}
+    recipe = _recipe(len(stems), config, name, source)
+    kept = {key: tensor for key, tensor in tensors.items() if key != "win" and not key.endswith("num_batches_tracked")}
     return _conversion(recipe, lambda _: rename(kept, PORT), source, config is None)
 
 

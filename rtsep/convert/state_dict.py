@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from rtsep.errors import RtsepError
+from rtsep.errors import RtsepError, one_line
 
 Rules = Iterable[tuple[str, str]]
 """Pairs of a regular expression and what stands in its place, applied in order to every name."""
@@ -28,13 +28,13 @@ def read_state_dict(path: Path | str) -> dict[str, Tensor]:
         raise RtsepError(f"cannot read {path}: {error.strerror or error}") from error
     except pickle.UnpicklingError as error:
         raise RtsepError(f"{path} is refused: it is no state dict, or holds more than names and tensors") from error
-    except (RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
-        raise RtsepError(f"{path} is damaged or no PyTorch file: {' '.join(str(error).split())[:120]}") from error
+    except Exception as error:  # a damaged pickle can lead anywhere
+        raise RtsepError(f"{path} is damaged or no PyTorch file: {one_line(error)}") from error
     if not isinstance(content, dict) or not content:
         raise RtsepError(f"{path} holds no state dict")
-    strange = [name for name, value in content.items() if not (isinstance(name, str) and isinstance(value, Tensor))]
-    if strange:
-        raise RtsepError(f"{path} is no state dict: {str(strange[0])[:60]!r} is no tensor")
+    for name, value in content.items():
+        if not (isinstance(name, str) and name.isprintable() and isinstance(value, Tensor)):
+            raise RtsepError(f"{path} is no state dict: {str(name)[:60]!r} is no tensor's name or no tensor")
     return dict(content)
 
 

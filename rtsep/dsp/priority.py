@@ -3,8 +3,9 @@
 Audio threads come first. PortAudio makes them itself; on macOS (CoreAudio) and Windows (WASAPI) the system ranks them,
 on Linux they are threads like any other, and it falls to us. What runs in them is short: our compiled callback and the
 way to the sound server. The worker comes second, and never in a real-time class: a network that hangs in one would take
-the whole processor with it. And what both have touched shall stay in memory: machine code that was thrown out to make
-room for files must be read again, and behind a busy disk that takes hundreds of milliseconds.
+the whole processor with it. What separates songs before they are played comes last. And what the first two have touched
+shall stay in memory: machine code that was thrown out to make room for files must be read again, and behind a busy disk
+that takes hundreds of milliseconds.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ REALTIME_PRIORITY = 5
 """Of 99: before everything ordinary, behind sound servers (PipeWire: 88, JACK: 10 and up)."""
 NICE = -11
 """What sound servers run at, where they get no real-time class."""
-HIGH_PRIORITY_CLASS = 0x80  # Windows
+BEHIND_NICE = 10
+HIGH_PRIORITY_CLASS, BELOW_NORMAL_PRIORITY_CLASS = 0x80, 0x4000  # Windows
 
 MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4  # <sys/mman.h> of Linux
 
@@ -64,6 +66,18 @@ def raise_worker() -> str:
     with contextlib.suppress(OSError), open("/proc/self/autogroup", "w") as group:
         group.write(str(NICE))
     return _raise_nice(0)
+
+
+def stand_behind() -> None:
+    """Put this process, which leads a session of its own, behind ordinary ones: what it computes is not urgent."""
+    if sys.platform == "win32":
+        kernel = ctypes.windll.kernel32
+        kernel.SetPriorityClass(kernel.GetCurrentProcess(), BELOW_NORMAL_PRIORITY_CLASS)
+        return
+    with contextlib.suppress(OSError), open("/proc/self/autogroup", "w") as group:
+        group.write(str(BEHIND_NICE))
+    with contextlib.suppress(OSError):
+        os.nice(BEHIND_NICE)
 
 
 def keep_in_memory() -> bool:

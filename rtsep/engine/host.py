@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -13,19 +12,19 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, cast
+from typing import IO, Any
 
 import numpy as np
 
-import rtsep
 from rtsep.dsp.deck import Deck, DeckLayout
 from rtsep.dsp.grid import RESERVE_S, synthesis_support
 from rtsep.dsp.words import Trouble, WorkerState
 from rtsep.engine.options import check_chunk, check_compute, check_latency, find_playable
+from rtsep.engine.processes import END_LIMIT_S, end, environment, inheriting, last_line, start, tell
 from rtsep.errors import RtsepError
 
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 READY_LIMIT_S = 120.0
-END_LIMIT_S = 2.0
 MAX_FAILED_STARTS = 3
 """A worker that dies this often in a row without having published a hop will not get better: the dry sound goes on
 without it."""
@@ -187,7 +186,7 @@ class Engine:
         with self._lock:
             process = self._process
         if process is not None:
-            _end(process)
+            end(process)
         self._keeper.join(timeout=END_LIMIT_S)
         self._watcher.join(timeout=END_LIMIT_S)
         self.deck.close()
@@ -222,7 +221,7 @@ class Engine:
                 if "error" in answer and self.compute.startswith("cuda"):  # it is not even there any more
                     self.lost, self._compute = answer["error"], "cpu"
                 if failed_starts == MAX_FAILED_STARTS:
-                    words = answer.get("error") or _last_line(errors) or f"exit code {process.returncode}"
+                    words = answer.get("error") or last_line(errors) or f"exit code {process.returncode}"
                     what = "dies before it has separated anything" if self.ready else "does not start"
                     self._failure = f"the separation worker {what}: {words}"
                     return
@@ -233,17 +232,7 @@ class Engine:
         with self._lock:
             if self._closing.is_set():
                 return None
-            process = cast(
-                "subprocess.Popen[bytes]",
-                subprocess.Popen(
-                    [sys.executable, "-P", "-m", "rtsep.engine.worker"],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=errors,
-                    env=_environment(),
-                    **_inheriting(self._descriptor),
-                ),
-            )
+            process = start("rtsep.engine.worker", errors, ONE_THREAD, **inheriting(self._descriptor))
             self._process = process
         config = {
             "fd": self._descriptor,
@@ -253,10 +242,7 @@ class Engine:
             "compute": self._compute,
             "latency": self._latency,
         }
-        assert process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.write((json.dumps(config) + "\n").encode())
-            process.stdin.flush()
+        tell(process, config)
         return process
 
     def _listen(self, process: subprocess.Popen[bytes]) -> dict[str, Any]:
@@ -297,42 +283,7 @@ def worker_rank() -> str:
     """In a few words, the rank that a worker gets on this system; asked of a process that ends."""
     code = "from rtsep.dsp.priority import raise_worker; print(raise_worker())"
     command = [sys.executable, "-P", "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, env=_environment(), start_new_session=True)
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment() | ONE_THREAD, start_new_session=True
+    )
     return done.stdout.strip() or "unknown"
-
-
-def _environment() -> dict[str, str]:
-    """The worker finds the same modules as this process does, also those of a user's own network; one thread each."""
-    package_root = str(Path(rtsep.__file__).resolve().parent.parent)
-    paths = [package_root, *(str(Path(path).absolute()) for path in sys.path)]
-    return os.environ | {
-        "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
-        "OMP_NUM_THREADS": "1",
-        "MKL_NUM_THREADS": "1",
-    }
-
-
-def _inheriting(descriptor: int) -> dict[str, Any]:
-    """Arguments of Popen that hand down the deck, and keep control-C, which is for the player, from the worker."""
-    if sys.platform == "win32":
-        startup = subprocess.STARTUPINFO(lpAttributeList={"handle_list": [descriptor]})
-        return {"startupinfo": startup, "creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-    return {"pass_fds": (descriptor,), "start_new_session": True}
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ask by closing its stdin, then insist."""
-    if process.stdin is not None:
-        with contextlib.suppress(OSError):
-            process.stdin.close()
-    try:
-        process.wait(timeout=END_LIMIT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def _last_line(errors: IO[bytes]) -> str:
-    errors.seek(0)
-    lines = errors.read().decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else ""

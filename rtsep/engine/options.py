@@ -38,7 +38,7 @@ def check_context(frames: int) -> int:
     if frames > MAX_CONTEXT_FRAMES:
         raise RtsepError(
             f"the network looks {frames} frames back, and only {MAX_CONTEXT_FRAMES} can be played; "
-            "rtsep separate has no such limit"
+            "rtsep play --ahead and rtsep separate have no such limit"
         )
     return frames
 
@@ -48,7 +48,7 @@ def check_lookahead(frames: int) -> int:
     if frames > MAX_LOOKAHEAD_FRAMES:
         raise RtsepError(
             f"the network looks {frames} frames ahead, and only {MAX_LOOKAHEAD_FRAMES} can be played: give its recipe "
-            "[live] settings; rtsep separate has no such limit"
+            "[live] settings; rtsep play --ahead and rtsep separate have no such limit"
         )
     return frames
 

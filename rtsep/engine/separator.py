@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,10 @@ from rtsep.dsp.grid import HOP, SAMPLE_RATE
 from rtsep.dsp.wiener import MultichannelWiener
 from rtsep.engine.options import MAX_CHUNK, check_latency, find_playable
 from rtsep.engine.processor import BrokenNetwork, Processor
+from rtsep.errors import UsageError
+
+if TYPE_CHECKING:
+    from rtsep.engine.segments import SegmentSeparator
 
 Float32 = NDArray[np.float32]
 
@@ -23,8 +28,11 @@ def load(
     compute: str = "auto",
     latency: str = "standard",
     wiener: bool = False,
-) -> Separator:
+) -> Separator | SegmentSeparator:
     """A separator for a model. On the CPU it sets torch to one thread, for the whole process: more made it slower.
+
+    For a model of whole segments it is a `SegmentSeparator`, which has no use for `chunk` and `latency`, gives stems
+    only after `flush` unless it could `learn` the song before, and takes all threads.
 
     Args:
         model: name or folder of a bundle; None is the default model.
@@ -35,7 +43,7 @@ def load(
             `Separator.learn` lets it hear the whole song first. The stems need not sum to the mixture then.
 
     Raises RtsepError if there is no such model or device, or for a model of another rate, window or channel count;
-    UsageError for a word that `compute` or `latency` does not know.
+    UsageError for a word that `compute` or `latency` does not know, or a filter that the model cannot have.
     """
     if not 1 <= chunk <= MAX_CHUNK:
         raise ValueError(f"chunk: expected 1 to {MAX_CHUNK} frames, got {chunk}")
@@ -44,6 +52,12 @@ def load(
     from rtsep.engine.compute import Stepper, choose_compute
 
     bundle = find_playable(model)
+    if bundle.recipe.segments is not None:
+        from rtsep.engine.segments import load_segments
+
+        if wiener:
+            raise UsageError(f"{bundle.name} gives waveforms: a Wiener filter needs masks")
+        return load_segments(bundle, compute)
     n_fft = bundle.recipe.stft.n_fft
     network = bundle.load_network()
     if wiener:

@@ -37,9 +37,9 @@ def load_whole_song(
     Raises RtsepError if there is no such model; UsageError for a model without windows, or one that cannot be mended.
     """
     bundle = find_playable(model)
-    network = bundle.load_network()
+    network = bundle.load_network() if bundle.recipe.segments is None else None
     if not isinstance(network, Windowed):
-        raise UsageError(f"{bundle.name} hears all of a song as it plays; --tta and --merge-artifacts are for windows")
+        raise UsageError(f"--tta and --merge-artifacts are for windows of frames, and {bundle.name} has none")
     if mend and set(network.stems) != {"instrumental", "vocals"}:
         raise UsageError(f"--merge-artifacts is for vocals and instrumental, and {bundle.name} has other stems")
     device = choose_compute(compute)

@@ -7,28 +7,23 @@ it cannot outlive the player; the rings it shares with the player have no name a
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import sys
-import threading
 import time
 from typing import Any, NoReturn
 
+from rtsep.engine.child import answer, claim_stdout, read_config
 from rtsep.errors import DeviceLost, RtsepError
 
 
 def main() -> None:
     """Read the configuration, then separate until stdin ends."""
-    answers = _claim_stdout()
-    config = _read_line()
-    # From here on, whatever is going on, imports and long kernels included: no parent, no worker.
-    threading.Thread(target=_end_with_stdin, daemon=True).start()
+    answers = claim_stdout()
     try:
-        _separate(config, answers)
+        _separate(read_config(), answers)
     except DeviceLost as error:
         # Only another process can go on: the host starts one that computes on the CPU.
-        _answer(answers, {"lost": str(error)})
+        answer(answers, {"lost": str(error)})
         os._exit(1)
 
 
@@ -40,11 +35,11 @@ def _separate(config: dict[str, Any], answers: int) -> NoReturn:
     except Exception as error:
         known = isinstance(error, RtsepError)
         text = str(error) if known else f"the separation worker failed: {type(error).__name__}: {error}"
-        _answer(answers, {"error": text})
+        answer(answers, {"error": text})
         if known:
             os._exit(1)
         raise
-    _answer(answers, {"ready": about})
+    answer(answers, {"ready": about})
     while True:
         pause_s = pump.turn()
         if pause_s > 0:
@@ -83,36 +78,6 @@ def _prepare(config: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         "context_frames": network.context_frames,
         "lookahead_frames": network.lookahead_frames,
     }
-
-
-def _claim_stdout() -> int:
-    """A descriptor for our answers; what libraries print to stdout goes to stderr instead."""
-    answers = os.dup(1)
-    os.dup2(2, 1)
-    return answers
-
-
-def _answer(descriptor: int, message: dict[str, Any]) -> None:
-    with contextlib.suppress(BrokenPipeError):  # nobody listens any more: stdin ends too
-        os.write(descriptor, (json.dumps(message) + "\n").encode())
-
-
-def _read_line() -> dict[str, Any]:
-    """The configuration. Unbuffered, so that nothing of stdin stays behind in a Python object."""
-    line = b""
-    while not line.endswith(b"\n"):
-        data = os.read(0, 1)
-        if not data:
-            os._exit(0)
-        line += data
-    return json.loads(line)
-
-
-def _end_with_stdin() -> NoReturn:
-    while os.read(0, 4096):
-        pass
-    # Not sys.exit: another thread may be in the middle of a step, and there is nothing to save.
-    os._exit(0)
 
 
 if __name__ == "__main__":

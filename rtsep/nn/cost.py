@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from rtsep.nn.contract import StreamingNetwork
+from rtsep.nn.segments import SegmentNetwork
 from rtsep.nn.windowed import Windowed
 
 
@@ -50,3 +53,29 @@ def multiply_adds_per_frame(network: StreamingNetwork) -> float:
         else:
             network.forward(magnitudes, chunk=1)
     return counter.get_total_flops() / 2 / frames
+
+
+def multiply_adds_per_segment(network: SegmentNetwork) -> float:
+    """The same for one segment of a network of whole segments; Fourier transforms are not counted."""
+    network = copy.deepcopy(network).to("meta")
+    mixture = torch.empty(1, network.channels, network.segment_samples, device="meta")
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # PyTorch's fused attention goes uncounted
+    try:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter, _NoNumbers():
+            network(mixture)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
+    return counter.get_total_flops() / 2
+
+
+class _NoNumbers(TorchFunctionMode):
+    """Does without what only numbers can tell: assertions hold, and the inverse STFT finds its window fitting."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is torch.Tensor.__bool__:
+            return True
+        if func is torch.istft:
+            return torch.empty(*args[0].shape[:-2], kwargs["length"], device="meta")
+        return func(*args, **kwargs)

@@ -8,10 +8,10 @@ import numpy as np
 
 from rtsep.audio.resample import ENGINE_RATE
 from rtsep.dsp.words import PlayHead
-from rtsep.engine.host import Engine
 from rtsep.errors import UsageError
 from rtsep.player.faders import MAX_GAIN_DB, MIN_GAIN_DB, Fader, db_to_linear
 from rtsep.player.status import PlayerStatus
+from rtsep.player.stem_engine import StemEngine
 
 METER_SAMPLES = 2048
 SILENCE_DB = -100.0
@@ -25,7 +25,7 @@ class Desk:
         stems: names, in the order of the faders.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: StemEngine) -> None:
         self.engine = engine
         self.deck = engine.deck
         self.stems = engine.stems

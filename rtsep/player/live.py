@@ -73,7 +73,8 @@ class LivePlayer(Desk):
         self._recorder: Recorder | None = None
         self._ending = threading.Event()
         self._closing = ExitStack()
-        super().__init__(Engine(model, chunk=chunk or 1, compute=compute, latency=latency))
+        engine = Engine(model, chunk=chunk or 1, compute=compute, latency=latency)
+        super().__init__(engine)
         self._closing.callback(self.engine.close)
         try:
             if record is not None:
@@ -82,7 +83,7 @@ class LivePlayer(Desk):
         except BaseException:
             self._closing.close()
             raise
-        self.distance = Distance(self.engine, self._ending)
+        self.distance = Distance(engine, self._ending)
         self._paused = False
         self._notices = Notices()
 

@@ -13,6 +13,8 @@ from rtsep.audio.resample import ENGINE_RATE
 from rtsep.dsp.deck import Deck
 from rtsep.engine.host import Engine
 from rtsep.engine.latency import Latency, algorithmic_latency
+from rtsep.engine.options import find_playable
+from rtsep.player.ahead import AheadEngine, Waiting
 from rtsep.player.desk import Desk
 from rtsep.player.navigation import Navigator
 from rtsep.player.source import FileSource
@@ -36,6 +38,7 @@ class Player(Desk, Navigator):
         open_stream: opens the device for a deck, e.g. ``lambda deck: OutputStream(deck, device_index)``.
             None: nothing is heard and nobody moves the play head.
         start_s: where to begin, in the first one.
+        ahead: separate songs before they are played; networks of whole segments always do.
 
     Raises RtsepError for a file, model or device that is not there.
     """
@@ -48,15 +51,21 @@ class Player(Desk, Navigator):
         compute: str = "auto",
         open_stream: Callable[[Deck], PlaybackStream] | None = None,
         start_s: float = 0.0,
+        ahead: bool = False,
     ) -> None:
         self._open_stream = open_stream
         self._stream: PlaybackStream | None = None
         self._closing = ExitStack()
         try:
-            engine = Engine(model, chunk=chunk, compute=compute)
+            if ahead or find_playable(model).recipe.segments is not None:
+                engine = AheadEngine(paths, model, compute)
+            else:
+                engine = Engine(model, chunk=chunk, compute=compute)
             self._closing.callback(engine.close)
             source = FileSource(paths, engine.deck)
             self._closing.callback(source.close)
+            if isinstance(engine, AheadEngine):
+                engine.follow(source)
         except BaseException:
             self._closing.close()
             raise
@@ -84,11 +93,16 @@ class Player(Desk, Navigator):
             stream.close()
         self._closing.close()
 
-    def open(self, limit_s: float = 120.0) -> None:
-        """Wait for the worker and the first separated sound, then open the device. RtsepError if either fails."""
+    def open(self, limit_s: float = 120.0, tell_waiting: Callable[[Waiting], None] = lambda waiting: None) -> None:
+        """Wait for the worker and the first separated sound, then open the device. RtsepError if either fails.
+
+        `tell_waiting` is called while a song that is separated ahead is waited for.
+        """
         self.engine.wait_ready(limit_s)
         first = self.place
         length = self.source.songs[first.track].length
+        if isinstance(self.engine, AheadEngine):
+            self.engine.wait_enough(first, length, tell_waiting)
         enough = first.sample + round(FIRST_LEAD_S * ENGINE_RATE)
         deadline = time.monotonic() + FIRST_PATIENCE_S
         while time.monotonic() < deadline:  # a machine too slow for it begins with the dry sound

@@ -12,10 +12,12 @@ import torch
 
 from rtsep.convert import spleeter
 from rtsep.convert.bundles import recipe_text, write_conversion
+from rtsep.convert.recognise import convert
 from rtsep.convert.spleeter import RELEASED, Config, Model
 from rtsep.errors import RtsepError
 from rtsep.recipe import Recipe, load_recipe
 from tests.convert import spleeter_reference as reference
+from tests.convert.published_files import port_names
 from tests.convert.tensorflow_files import write_checkpoint
 
 MODELS = Path(__file__).parent.parent.parent / "models"
@@ -72,29 +74,6 @@ def test_a_checkpoint_gives_the_masks_of_the_network_it_was_saved_from(config: C
     assert found.std() > 0.05, "a comparison of constants proves nothing"
 
 
-def port_names(variables: reference.Variables, stems: tuple[str, ...]) -> dict[str, torch.Tensor]:
-    """The state dict that pt-spleeter makes of a checkpoint."""
-    tensors = {"win": torch.hann_window(4096)}
-
-    def put(prefix: str, path: str, kinds: dict[str, str]) -> None:
-        for theirs, kind in kinds.items():
-            array = variables[f"{path}/{kind}"]
-            tensor = torch.from_numpy(array.transpose(3, 2, 0, 1).copy() if array.ndim == 4 else array)
-            tensors[f"stems.{prefix}.{theirs}"] = tensor
-
-    layer, norm = {"weight": "kernel", "bias": "bias"}, spleeter.NORM
-    for s, stem in enumerate(stems):
-        for i in range(LEVELS):
-            name, bn = reference.name, "batch_normalization"
-            put(f"{stem}.encoder_layers.{i}.conv", name("conv2d", (LEVELS + 1) * s + i), layer)
-            put(f"{stem}.encoder_layers.{i}.bn", name(bn, 2 * LEVELS * s + i), norm)
-            put(f"{stem}.decoder_layers.{i}.tconv", name("conv2d_transpose", LEVELS * s + i), layer)
-            put(f"{stem}.decoder_layers.{i}.bn", name(bn, 2 * LEVELS * s + LEVELS + i), norm)
-            tensors[f"stems.{stem}.encoder_layers.{i}.bn.num_batches_tracked"] = torch.tensor(0)
-        put(f"{stem}.up_final", reference.name("conv2d", (LEVELS + 1) * s + LEVELS), layer)
-    return tensors
-
-
 @pytest.mark.parametrize("config", SYSTEMS.values(), ids=SYSTEMS)
 def test_the_port_of_a_checkpoint_is_that_checkpoint(config: Config, tmp_path: Path) -> None:
     variables = reference.random_variables(len(config.instrument_list), FILTERS)
@@ -118,6 +97,16 @@ def test_a_published_checkpoint_is_told_by_its_stems(tmp_path: Path) -> None:
     assert wide.recipe.stft.bins == 1536
     with pytest.raises(RtsepError, match="2 stems of Spleeter"):
         spleeter.convert_checkpoint(tmp_path, name="spleeter-4stems")
+
+
+def test_the_port_of_a_published_checkpoint_may_be_told_by_name_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    narrow, wide = SYSTEMS["two"], msgspec.structs.replace(SYSTEMS["two"], F=24)
+    monkeypatch.setitem(RELEASED, "spleeter-2stems", narrow)
+    monkeypatch.setitem(RELEASED, "spleeter-2stems-16kHz", wide)
+    tensors = port_names(reference.random_variables(2, FILTERS), narrow.instrument_list)
+    for name, bins in ((None, 16), ("mine", 16), ("spleeter-2stems-16kHz", 24)):
+        conversion = convert(tensors, "model.pt", name)
+        assert (conversion.recipe.stft.bins, conversion.licence) == (bins, "MIT")
 
 
 def test_weights_of_another_size_are_one_line(tmp_path: Path) -> None:

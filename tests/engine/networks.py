@@ -14,6 +14,7 @@ from torch import Tensor
 from rtsep.errors import DeviceLost
 from rtsep.nn.constant import ConstantMask, ConstantState
 from rtsep.nn.contract import State
+from rtsep.nn.segments import SegmentNetwork
 from rtsep.nn.windowed import WindowNetwork
 
 LOUD = 50.0
@@ -190,3 +191,37 @@ class Faulty(ConstantMask):
         if fault == "memory":
             torch.empty(2**26)
         return super().step(magnitudes, state) * (float("nan") if fault == "nan" else 1.0)
+
+
+class Ramps(SegmentNetwork):
+    """Two stems that tell where in its segment a sample lay, and how loud that was. NaN above a level of 100."""
+
+    def __init__(
+        self,
+        stems: Sequence[str] = ("vocals", "instrumental"),
+        segment: int = 1000,
+        channels: int = 2,
+        bins: int = 1024,
+    ) -> None:
+        super().__init__()
+        self.stems, self.channels, self.segment_samples = tuple(stems), channels, segment
+
+    def forward(self, mixture: Tensor) -> Tensor:
+        assert mixture.shape[1:] == (self.channels, self.segment_samples)
+        ramp = torch.arange(self.segment_samples) / self.segment_samples
+        level = mixture.abs().mean(dim=(1, 2), keepdim=True)
+        first = mixture * ramp + level
+        second = mixture.flip(1) * (1 - ramp) * level
+        return torch.where(level > 100, torch.nan, torch.stack([first, second], dim=1))
+
+
+class HalfSegments(SegmentNetwork):
+    """Half of the mixture to each of two stems, in segments of half a second; each takes `pause_s` to compute."""
+
+    def __init__(self, stems: Sequence[str], pause_s: float = 0.0, channels: int = 2, bins: int = 1024) -> None:
+        super().__init__()
+        self.stems, self.channels, self.segment_samples, self.pause_s = tuple(stems), channels, 22050, pause_s
+
+    def forward(self, mixture: Tensor) -> Tensor:
+        time.sleep(self.pause_s)
+        return torch.stack([mixture / 2, mixture / 2], dim=1)

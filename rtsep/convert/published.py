@@ -1,0 +1,62 @@
+"""The table of weights that authors have published: where they are, and what is known of them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from rtsep.errors import RtsepError
+
+TABLE = Path(__file__).with_name("published.toml")
+SPLEETER_HOST, SPLEETER_RELEASE = "https://github.com", "v1.4.0"
+
+
+class Published(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Weights on the web, under the name of the recipe that plays them.
+
+    `size` is in bytes; None, as with `sha256`, where the author tells none. `source` is where the author presents them.
+    What is `by_hand` no program can fetch.
+    """
+
+    name: str
+    system: Literal["Spleeter", "vocal remover of tsurumeso", "D3Net", "HT Demucs", "frame transformer of carperbr"]
+    address: str
+    licence: str
+    source: str
+    size: int | None = None
+    sha256: str | None = None
+    by_hand: bool = False
+
+
+class _Table(Struct, frozen=True, forbid_unknown_fields=True):
+    weights: tuple[Published, ...]
+
+
+def published() -> dict[str, Published]:
+    """Every entry by its name. Spleeter's are where its own GITHUB_HOST and GITHUB_RELEASE say.
+
+    Its GITHUB_REPOSITORY is left alone: GitHub's own machines set it, to the repository they work for.
+    """
+    entries = msgspec.toml.decode(TABLE.read_bytes(), type=_Table).weights
+    return {entry.name: _redirected(entry) if entry.system == "Spleeter" else entry for entry in entries}
+
+
+def find_published(name: str) -> Published:
+    """Raises RtsepError that lists what there is."""
+    entries = published()
+    if name not in entries:
+        raise RtsepError(f"no published weights are known for {name!r}; they are for {', '.join(entries)}")
+    return entries[name]
+
+
+def _redirected(entry: Published) -> Published:
+    host = os.environ.get("GITHUB_HOST") or SPLEETER_HOST
+    release = os.environ.get("GITHUB_RELEASE") or SPLEETER_RELEASE
+    address = entry.address.replace(SPLEETER_HOST, host.rstrip("/"), 1).replace(SPLEETER_RELEASE, release, 1)
+    if release == SPLEETER_RELEASE:  # a mirror has the same files
+        return msgspec.structs.replace(entry, address=address)
+    return msgspec.structs.replace(entry, address=address, size=None, sha256=None)

@@ -1,0 +1,38 @@
+"""Checksums of downloads whose authors published none: taken at the first use, held against every later one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from rtsep.errors import RtsepError
+
+
+def recorded_sum(ledger: Path, address: str) -> str | None:
+    """The sha256 under which `address` was first taken. RtsepError if the ledger cannot be read: it is not skipped."""
+    return _read(ledger).get(address)
+
+
+def record_sum(ledger: Path, address: str, sha256: str) -> None:
+    """Note it for good. Raises RtsepError if it cannot be written."""
+    sums = _read(ledger) | {address: sha256}
+    partial = ledger.with_name(f"{ledger.name}.{os.getpid()}.part")
+    try:
+        partial.write_bytes(msgspec.json.format(msgspec.json.encode(sums)))
+        partial.replace(ledger)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise RtsepError(f"cannot write {ledger}: {error.strerror}") from error
+
+
+def _read(ledger: Path) -> dict[str, str]:
+    try:
+        return msgspec.json.decode(ledger.read_bytes(), type=dict[str, str])
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise RtsepError(f"cannot read {ledger}: {error.strerror}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RtsepError(f"{ledger}, the checksums of earlier downloads, is damaged: {error}") from error
