@@ -117,9 +117,10 @@ class Bundle:
         network = network.eval().requires_grad_(False)
         if not self.weights_path.exists():
             if any(True for _ in network.parameters()):
+                training = f", or train it with `rtsep train {self.path}/{RECIPE_FILE}`"
                 raise MissingWeights(
-                    f"{self.path} has no {WEIGHTS_FILE}: take over its author's weights, "
-                    f"or train it with `rtsep train {self.path}/{RECIPE_FILE}`"
+                    f"{self.path} has no {WEIGHTS_FILE}: take over its author's weights"
+                    + ("" if self.recipe.segments else training)
                 )
             return network
         self._check_sum()
