@@ -119,9 +119,10 @@ class Bundle:
         network = network.eval().requires_grad_(False)
         if not self.weights_path.exists():
             if any(True for _ in network.parameters()):
+                training = f", `rtsep train {self.path}/{RECIPE_FILE}` makes your own"
                 raise MissingWeights(
                     f"{self.path} has no {WEIGHTS_FILE}: `rtsep models list` tells which can be fetched, "
-                    f"`rtsep models import` takes them over, `rtsep train {self.path}/{RECIPE_FILE}` makes your own"
+                    f"`rtsep models import` takes them over{'' if self.recipe.segments else training}"
                 )
             return network
         self._check_sum()
