@@ -2,8 +2,9 @@
 
 Nobody can know what hangs on a socket; the names are all there is. Two devices are one piece of hardware when PortAudio
 lists them as one, or when their names are the same but for the words that tell input from output ("Microphone (Realtek
-Audio)" and "Speakers (Realtek Audio)"), as far as both are told where a name was cut short. Of those an input is harmless that is no microphone: a monitor or loop-back of
-what the system plays, a virtual cable, a line-in; and so is an output that calls itself headphones.
+Audio)" and "Speakers (Realtek Audio)"), as far as both are told where a name was cut short. Of those an input is
+harmless that is no microphone: a monitor or loop-back of what the system plays, a virtual cable, a line-in; and so is
+an output that calls itself headphones.
 """
 
 import re
