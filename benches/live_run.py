@@ -36,7 +36,8 @@ class LiveRun:
         muted: a stem to mute.
 
     Attributes:
-        reports: what `rtsep live --json` tells, and `monotonic_s`, `hop_times_us`, `player_mib`, `worker_mib`.
+        reports: what `rtsep live --json` tells, and `monotonic_s`, `hop_times_us`, `player_mib`, `worker_mib`; and
+            `news`, the lines that a user would have been told since the report before.
     """
 
     def __init__(
@@ -128,6 +129,7 @@ def main() -> None:
     """Be the player, until stdin ends."""
     from rtsep.audio.devices import find_device
     from rtsep.audio.live_stream import LiveStream
+    from rtsep.cli.news import News
     from rtsep.cli.quiet import libraries_silenced
     from rtsep.cli.report import live_report
     from rtsep.player.device_keeper import Side
@@ -148,11 +150,13 @@ def main() -> None:
                     player.set_gain(config["muted"], float("-inf"))
                 player.open()
                 counted = player.deck.worker.hops
+                news = News(player.notices)
                 while True:
                     hops, times = player.deck.worker.hops, player.deck.worker.recent_times()
                     status = player.status()
                     told = live_report(status, player.engine, given, taken, status.notices) | {
                         "monotonic_s": time.monotonic(),
+                        "news": news.look(status.messages, player.engine.notices, time.monotonic()),
                         "hop_times_us": times[len(times) - min(hops - counted, len(times)) :]
                         .round()
                         .astype(int)

@@ -210,11 +210,16 @@ def _tell(
     note += f"The first faults: {', '.join(told)}." if told else "No sample was lost, doubled or changed."
     note += " The machine itself: what a process at SCHED_FIFO 90 on each processor waited beyond its time."
     report.add(Table(f"Live at K = 1, block {BLOCK}, {last['model']} on {last['compute']}", facts, note))
-    for notice in last["notices"][len(first["notices"]) :] + last["messages"]:
-        report.problem(f"the player said: {notice}")
+    for line in said(reports):
+        report.problem(f"the player said: {line}")
     times_ms = _hop_times(reports)
     if times_ms:
         report.add(Table("Computing a hop of 23.2 ms", [{"hops": len(times_ms)} | tail(times_ms)]))
+
+
+def said(reports: list[dict[str, Any]]) -> list[str]:
+    """What a user was told after the first report, and whatever had failed for good before."""
+    return [*reports[0]["messages"], *(line for told in reports[1:] for line in told["news"])]
 
 
 def _standstills(stalls: list[tuple[float, float]] | None, faults_s: list[float]) -> list[dict[str, Any]]:

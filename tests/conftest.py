@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import hypothesis
@@ -113,23 +114,37 @@ def silent_environment(tmp_path: Path) -> dict[str, str]:
     return os.environ | hidden
 
 
-@pytest.fixture
-def only_48k(silent_environment: dict[str, str]) -> Iterator[dict[str, str]]:
-    """The environment for a child process whose one sound device, `system`, refuses every rate but 48 kHz.
+@contextmanager
+def only_device(environment: dict[str, str], rate: int) -> Iterator[dict[str, str]]:
+    """The environment for a child process whose one sound device, `system`, refuses every rate but this, in Hz.
 
     It is JACK's dummy: a strict clock without hardware.
     """
     if shutil.which("jackd") is None:
         pytest.skip("a device of one rate only needs jackd: apt-get install jackd2")
     name = f"rtsep-{os.getpid()}"
-    environment = silent_environment | {"JACK_DEFAULT_SERVER": name, "JACK_NO_AUDIO_RESERVATION": "1"}
-    command = ["jackd", "-n", name, "-r", "-d", "dummy", "-r", "48000", "-p", "256"]
+    environment = environment | {"JACK_DEFAULT_SERVER": name, "JACK_NO_AUDIO_RESERVATION": "1"}
+    command = ["jackd", "-n", name, "-r", "-d", "dummy", "-r", str(rate), "-p", "256"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
             subprocess.run(["jack_wait", "-w", "-t", "20"], env=environment, capture_output=True, check=True)
             yield environment
         finally:
             server.terminate()
+
+
+@pytest.fixture
+def only_48k(silent_environment: dict[str, str]) -> Iterator[dict[str, str]]:
+    """See `only_device`."""
+    with only_device(silent_environment, 48000) as environment:
+        yield environment
+
+
+@pytest.fixture
+def only_384k(silent_environment: dict[str, str]) -> Iterator[dict[str, str]]:
+    """See `only_device`."""
+    with only_device(silent_environment, 384000) as environment:
+        yield environment
 
 
 @pytest.fixture

@@ -3,13 +3,14 @@
 Runs in an environment of its own, with rtsep on its path.
 """
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from rtsep.nn.contract import State, StreamingNetwork
 from rtsep.recipe import Stft
 
 WARM_UP = 5
+REFERENCE = "PyTorch fp32"
 Step = Callable[[np.ndarray], np.ndarray]
 """Magnitudes (C, F, K) to masks (S, C, F + 1, K)."""
 
@@ -130,18 +132,20 @@ def open_vino(path: Path, state: list[np.ndarray], precision: str) -> Step:
     return step
 
 
-def ways(bundle: Bundle, chunk: int, folder: Path, problems: list[str]) -> dict[str, Step]:
-    """All that can be made here."""
+def ways(bundle: Bundle, chunk: int, folder: Path, problems: list[str], trial: np.ndarray) -> dict[str, Step]:
+    """All that can be made here and take a step; the state of each has seen `trial`, (C, F, K), once."""
     made: dict[str, Step] = {}
 
     def offer(name: str, make: Callable[[], Step]) -> None:
         try:
-            made[name] = make()
+            step = make()
+            step(trial)
+            made[name] = step
         except Exception as error:  # theirs, of every kind
             line = (str(error).strip() or type(error).__name__).splitlines()[0]
             problems.append(f"{name}, K = {chunk}: {line[:200]}")
 
-    offer("PyTorch fp32", lambda: eager(bundle, chunk, torch.float32))
+    offer(REFERENCE, lambda: eager(bundle, chunk, torch.float32))
     offer("rtsep compiled", lambda: compiled(bundle, chunk))
     offer("PyTorch bf16", lambda: eager(bundle, chunk, torch.bfloat16))
     try:
@@ -156,15 +160,26 @@ def ways(bundle: Bundle, chunk: int, folder: Path, problems: list[str]) -> dict[
     return made
 
 
-def magnitudes_of(song: Path, frames: int, stft: Stft) -> np.ndarray:
-    """(C, F, frames) from the middle of the song."""
+def spectrum_of(song: Path, frames: int, stft: Stft) -> np.ndarray:
+    """(C, F, frames), complex, from the middle of the song."""
     info = soundfile.info(song)
     samples = (frames - 1) * stft.hop + stft.n_fft
     sound = soundfile.read(song, samples, max(0, (info.frames - samples) // 2), dtype="float32")[0].T
     window = torch.hann_window(stft.n_fft)
     spectrum = torch.stft(torch.from_numpy(sound.copy()), stft.n_fft, stft.hop, window=window, center=False,
                           return_complex=True)  # fmt: skip
-    return spectrum.abs().numpy()[:, : stft.bins]
+    return spectrum.numpy()[:, : stft.bins]
+
+
+def stems_of(song: Path, stems: Sequence[str], frames: int, stft: Stft) -> np.ndarray | None:
+    """(S, C, F, frames), complex: the true stems, from the files beside the song; None where one is missing."""
+    mixture = spectrum_of(song, frames, stft)
+    found = {
+        stem: spectrum_of(path, frames, stft) for stem in stems if (path := song.with_name(f"{stem}.flac")).exists()
+    }
+    if "instrumental" in stems and "vocals" in found:
+        found.setdefault("instrumental", mixture - found["vocals"])
+    return np.stack([found[stem] for stem in stems]) if len(found) == len(stems) else None
 
 
 def decibels(power: float, off: float) -> float | None:
@@ -172,26 +187,41 @@ def decibels(power: float, off: float) -> float | None:
     return round(10 * float(np.log10(power / off)), 1) if off and np.isfinite(off) else None
 
 
+def cost_db(off: np.ndarray, least: np.ndarray) -> float | None:
+    """By how much the SDR falls, mean of the stems, when the error (S,) is `off` instead of `least`."""
+    if not np.all(np.isfinite(off)) or not np.all(off > 0) or not np.all(least > 0):
+        return None
+    return round(float(np.mean(10 * np.log10(off / least))), 3)
+
+
 def measured(
-    steps: dict[str, Step], magnitudes: np.ndarray, chunk: int, problems: list[str]
+    steps: dict[str, Step], spectrum: np.ndarray, truth: np.ndarray | None, chunk: int, problems: list[str]
 ) -> list[dict[str, object]]:
+    if REFERENCE not in steps:
+        return []  # why, the problems tell
     times_ms: dict[str, list[float]] = {name: [] for name in steps}
     power = dict.fromkeys(steps, 0.0)
     off = dict.fromkeys(steps, 0.0)
+    errors = {name: np.zeros(0 if truth is None else len(truth)) for name in steps}
     order = list(steps)
-    for number, first in enumerate(range(0, magnitudes.shape[2] - chunk + 1, chunk)):
-        frames = np.ascontiguousarray(magnitudes[:, :, first : first + chunk])
-        masked: dict[str, np.ndarray] = {}
+    for number, first in enumerate(range(0, spectrum.shape[2] - chunk + 1, chunk)):
+        mixture = spectrum[:, :, first : first + chunk]
+        frames = np.ascontiguousarray(np.abs(mixture))
+        masks: dict[str, np.ndarray] = {}
         for name in order:
             began = time.perf_counter()
-            masks = steps[name](frames)
+            made = steps[name](frames)
             spent_ms = 1000 * (time.perf_counter() - began) / chunk
             if number >= WARM_UP:
                 times_ms[name].append(spent_ms)
-            masked[name] = masks[:, :, :-1] * frames
+            masks[name] = made[:, :, :-1].copy()
         for name in steps:
-            power[name] += float(np.sum(np.square(masked["PyTorch fp32"], dtype=np.float64)))
-            off[name] += float(np.sum(np.square(masked[name] - masked["PyTorch fp32"], dtype=np.float64)))
+            masked = masks[REFERENCE] * frames
+            power[name] += float(np.sum(np.square(masked, dtype=np.float64)))
+            off[name] += float(np.sum(np.square(masks[name] * frames - masked, dtype=np.float64)))
+            if truth is not None:
+                error = np.abs(masks[name] * mixture - truth[..., first : first + chunk])
+                errors[name] += np.sum(np.square(error, dtype=np.float64), axis=(1, 2, 3))
         order.append(order.pop(0))
     problems += [f"{name}, K = {chunk}: its masks are not numbers" for name in steps if not np.isfinite(off[name])]
     return [
@@ -200,22 +230,35 @@ def measured(
             "way": name,
             "times_ms": times_ms[name],
             "parity_db": decibels(power[name], off[name]),
+            "sdr_cost_db": None if truth is None else cost_db(errors[name], errors[REFERENCE]),
         }
         for name in steps
     ]
 
 
+def installed(*names: str) -> dict[str, str]:
+    """Versions of those that are there."""
+    found = {}
+    for name in names:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
 def main() -> None:
     torch.set_num_threads(1)
     bundle, song, frames = find_bundle(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-    magnitudes = magnitudes_of(song, frames, bundle.recipe.stft)
+    stft = bundle.recipe.stft
+    spectrum = spectrum_of(song, frames, stft)
+    truth = stems_of(song, bundle.recipe.stems, frames, stft)
     rows: list[dict[str, object]] = []
     problems: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         for chunk in map(int, sys.argv[4:]):
-            rows += measured(ways(bundle, chunk, Path(folder), problems), magnitudes, chunk, problems)
-    versions = {name: importlib.metadata.version(name) for name in ("onnxruntime", "openvino")}
-    print(json.dumps({"rows": rows, "problems": problems, "versions": versions}))
+            trial = np.ascontiguousarray(np.abs(spectrum[:, :, :chunk]))
+            steps = ways(bundle, chunk, Path(folder), problems, trial)
+            rows += measured(steps, spectrum, truth, chunk, problems)
+    print(json.dumps({"rows": rows, "problems": problems, "versions": installed("onnxruntime", "openvino")}))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,8 @@
-"""Sound devices as PortAudio lists them, and how the user names one: index, exact name, or a unique part."""
+"""Sound devices as PortAudio lists them, and how the user names one: index, exact name, or a unique part.
+
+Windows lists every device once for each of its host APIs, MME, DirectSound, WASAPI and WDM-KS: with equal names, with
+names cut short (MME) or with names of its own (WDM-KS). Of these WASAPI's is meant, for input and output alike.
+"""
 
 from dataclasses import dataclass
 from types import ModuleType
@@ -7,6 +11,9 @@ from typing import Literal
 from rtsep.errors import RtsepError
 
 Kind = Literal["input", "output"]
+CUT_AT = 31
+"""Characters to which MME cuts names, so that one as long may go on."""
+PREFERRED_API = "WASAPI"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +75,17 @@ def list_devices() -> list[Device]:
 def find_device(wanted: str | int | None = None, kind: Kind = "output") -> Device:
     """The device that a user means: None is the default one, else index, exact name, or a part of one name.
 
-    Case matters only between two exact names. RtsepError when nothing or several match, with a list of them.
+    A name may be followed by a comma and a part of its host API's. Case matters only between two exact names.
+    RtsepError when nothing or several match, with a list of them.
     """
     devices = list_devices()
     able = [device for device in devices if device.serves(kind)]
     if not able:
         raise RtsepError(f"there is no sound {kind} device here; rtsep devices lists what PortAudio sees")
     if wanted is None:
-        defaults = [device for device in able if getattr(device, f"is_default_{kind}")]
-        return defaults[0] if defaults else able[0]
+        default = next((device for device in able if getattr(device, f"is_default_{kind}")), able[0])
+        again = _preferred([device for device in able if _same_name(device, default)], able, kind)
+        return again[0] if len(again) == 1 else default
     if isinstance(wanted, int) or wanted.strip().isdecimal():
         return _by_index(int(wanted), devices, kind)
     return _by_name(wanted.strip(), able, kind)
@@ -111,18 +120,40 @@ def _by_index(index: int, devices: list[Device], kind: Kind) -> Device:
 
 
 def _by_name(wanted: str, able: list[Device], kind: Kind) -> Device:
+    name, _, api = (part.strip() for part in wanted.rpartition(","))
+    of_api = [device for device in able if api and api.casefold() in device.host_api.casefold()]
+    found = _called(wanted, able) or _called(name, of_api)
+    meant = _preferred(found, able, kind)
+    if not found:
+        raise RtsepError(f'no {kind} device is called "{wanted}"; {_choice(able, kind)}')
+    if len(meant) > 1:
+        raise RtsepError(f'"{wanted}" could be several devices; say more, or the number: {_list(meant)}')
+    return meant[0]
+
+
+def _called(wanted: str, devices: list[Device]) -> list[Device]:
+    """Those with exactly that name; else but for case; else with it as a part."""
     rules = (
         lambda name: name == wanted,
         lambda name: name.casefold() == wanted.casefold(),
         lambda name: wanted.casefold() in name.casefold(),
     )
-    for matches in rules if wanted else ():
-        found = [device for device in able if matches(device.name)]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise RtsepError(f'"{wanted}" could be several devices; say more, or the number: {_list(found)}')
-    raise RtsepError(f'no {kind} device is called "{wanted}"; {_choice(able, kind)}')
+    found = ([device for device in devices if matches(device.name)] for matches in rules if wanted)
+    return next(filter(None, found), [])
+
+
+def _preferred(found: list[Device], able: list[Device], kind: Kind) -> list[Device]:
+    """Those of `found` that are left when one device under several host APIs counts once."""
+    meant = [device for device in found if PREFERRED_API in device.host_api] or found
+    if all(_same_name(device, meant[0]) for device in meant):
+        default_apis = {device.host_api for device in able if getattr(device, f"is_default_{kind}")}
+        return [device for device in meant if device.host_api in default_apis] or meant
+    return meant
+
+
+def _same_name(device: Device, other: Device) -> bool:
+    short, long = sorted((device.name, other.name), key=len)
+    return short == long or (len(short) == CUT_AT and long.startswith(short))
 
 
 def _choice(devices: list[Device], kind: Kind) -> str:

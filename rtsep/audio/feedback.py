@@ -2,13 +2,14 @@
 
 Nobody can know what hangs on a socket; the names are all there is. Two devices are one piece of hardware when PortAudio
 lists them as one, or when their names are the same but for the words that tell input from output ("Microphone (Realtek
-Audio)" and "Speakers (Realtek Audio)"). Of those an input is harmless that is no microphone: a monitor or loop-back of
-what the system plays, a virtual cable, a line-in; and so is an output that calls itself headphones.
+Audio)" and "Speakers (Realtek Audio)"), as far as both are told where a name was cut short. Of those an input is
+harmless that is no microphone: a monitor or loop-back of what the system plays, a virtual cable, a line-in; and so is
+an output that calls itself headphones.
 """
 
 import re
 
-from rtsep.audio.devices import Device
+from rtsep.audio.devices import CUT_AT, Device
 
 _NO_MICROPHONE = re.compile(
     r"monitor|loop-?back|stereo ?mix|what u hear|wave out mix|blackhole|soundflower|\bcable\b|vb-audio|voicemeeter"
@@ -28,7 +29,13 @@ def may_feed_back(given: Device, taken: Device) -> bool:
 
 def _same_hardware(given: Device, taken: Device) -> bool:
     core, other = (" ".join(_words(device.name)) for device in (given, taken))
-    return bool(core) and core == other
+    if not core or not other:
+        return False
+    return (
+        core == other
+        or (len(given.name) == CUT_AT and other.startswith(core))
+        or (len(taken.name) == CUT_AT and core.startswith(other))
+    )
 
 
 def _words(name: str) -> list[str]:

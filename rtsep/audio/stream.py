@@ -1,7 +1,7 @@
 """The streams: PortAudio driven by the compiled callbacks."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,15 @@ from rtsep.errors import RtsepError
 
 Latency = float | Literal["low", "high"]
 INVALID_SAMPLE_RATE = -9997  # PaErrorCode
+LARGEST_FACTOR = 8  # between the engine's rate and a device's, which `rtsep.dsp.corrector` can bridge
+
+
+class _Side(NamedTuple):
+    """A device as it is to be opened: `what` names it and its purpose, `own_rate` is in Hz."""
+
+    what: str
+    channels: int
+    own_rate: int
 
 
 class DeviceStream:
@@ -53,9 +62,12 @@ class DeviceStream:
         """
         sounddevice = self._sounddevice
         foreign = sounddevice._ffi
-        reachable.add(self)
         for rate in rates:
+            if not 1 / LARGEST_FACTOR <= rate / SAMPLE_RATE <= LARGEST_FACTOR:
+                far = "more than eight times or less than an eighth of"
+                raise RtsepError(f"cannot open {what}: its {rate} Hz are {far} {SAMPLE_RATE} Hz")
             callback, self._seen = prepare(rate)
+            reachable.add(self)
             try:
                 self._stream = sounddevice._StreamBase(
                     kind=kind,
@@ -70,21 +82,22 @@ class DeviceStream:
                 self.samplerate = rate
                 return
             except (sounddevice.PortAudioError, ValueError) as error:
+                reachable.discard(self)
                 if rate == rates[-1] or INVALID_SAMPLE_RATE not in error.args:
-                    reachable.discard(self)
                     raise RtsepError(f"cannot open {what}: {_first_line(error)}") from error
 
-    def _ask(
-        self, device_index: int | None, kind: Literal["input", "output"], routes: Routes = NO_ROUTES
-    ) -> tuple[int, int]:
-        """Channels to open, two where there are two, and more if `routes` ask for them; the device's own rate in Hz."""
+    def _ask(self, device_index: int | None, kind: Literal["input", "output"], routes: Routes = NO_ROUTES) -> _Side:
+        """How to open the device: with two channels where it has two, and with more if `routes` ask for them."""
+        purpose = "playing" if kind == "output" else "recording"
         try:
             found = self._sounddevice.query_devices(device_index, kind)
         except (self._sounddevice.PortAudioError, ValueError) as error:
-            raise RtsepError(f"cannot open {_named(device_index, kind)}: {_first_line(error)}") from error
-        channels = int(found[f"max_{kind}_channels"])
-        check_channels(routes, _named(device_index, kind), channels)
-        return min(channels_needed(routes), channels), round(found.get("default_samplerate", SAMPLE_RATE))
+            which = f"the default {kind}" if device_index is None else f"device {device_index}"
+            raise RtsepError(f"cannot open {which} for {purpose}: {_first_line(error)}") from error
+        name, channels = f'"{found["name"]}"', int(found[f"max_{kind}_channels"])
+        check_channels(routes, name, channels)
+        own_rate = round(found.get("default_samplerate", SAMPLE_RATE))
+        return _Side(f"{name} for {purpose}", min(channels_needed(routes), channels), own_rate)
 
     @property
     def active(self) -> bool:
@@ -181,7 +194,7 @@ class OutputStream(PlayingStream):
         routes: Routes = NO_ROUTES,
     ) -> None:
         super().__init__()
-        channels, own_rate = self._ask(device_index, "output", routes)
+        what, channels, own_rate = self._ask(device_index, "output", routes)
 
         def prepare(rate: int) -> tuple[Any, CallbackControl]:
             self._control = CallbackControl(deck, channels, rate, routes)
@@ -189,7 +202,7 @@ class OutputStream(PlayingStream):
 
         self._open(
             "output",
-            _named(device_index, "output"),
+            what,
             [SAMPLE_RATE, own_rate] if samplerate is None else [samplerate],
             prepare,
             device=device_index,
@@ -220,7 +233,7 @@ class CaptureStream(DeviceStream):
         blocksize: int = 0,
     ) -> None:
         super().__init__()
-        channels, own_rate = self._ask(device_index, "input")
+        what, channels, own_rate = self._ask(device_index, "input")
 
         def prepare(rate: int) -> tuple[Any, CaptureControl]:
             self.capture = CaptureControl(deck, channels, rate, master=master)
@@ -228,7 +241,7 @@ class CaptureStream(DeviceStream):
 
         self._open(
             "input",
-            _named(device_index, "input"),
+            what,
             [SAMPLE_RATE, own_rate],
             prepare,
             device=device_index,
@@ -260,20 +273,20 @@ class DuplexStream(PlayingStream):
         routes: Routes = NO_ROUTES,
     ) -> None:
         super().__init__()
-        (inputs, _), (outputs, own_rate) = self._ask(devices[0], "input"), self._ask(devices[1], "output", routes)
+        given, taken = self._ask(devices[0], "input"), self._ask(devices[1], "output", routes)
 
         def prepare(rate: int) -> tuple[Any, CaptureControl]:
-            self._control = CallbackControl(deck, outputs, rate, routes)
-            self.capture = CaptureControl(deck, inputs, rate, output=self._control)
+            self._control = CallbackControl(deck, taken.channels, rate, routes)
+            self.capture = CaptureControl(deck, given.channels, rate, output=self._control)
             return duplex_callback, self.capture
 
         self._open(
             "duplex",
-            f"{_named(devices[0], 'input')} with {_named(devices[1], 'output')}",
-            [SAMPLE_RATE, own_rate],
+            f"{given.what} with {taken.what}",
+            [SAMPLE_RATE, taken.own_rate],
             prepare,
             device=devices,
-            channels=(inputs, outputs),
+            channels=(given.channels, taken.channels),
             blocksize=blocksize,
             latency=latency,
         )
@@ -282,11 +295,6 @@ class DuplexStream(PlayingStream):
     def latency_s(self) -> float:
         """Input and output latency in seconds: the correctors' and what PortAudio reports."""
         return self.capture.delay_s + self.delay_s + float(sum(self._stream.latency))
-
-
-def _named(device_index: int | None, kind: str) -> str:
-    which = f"the default {kind}" if device_index is None else f"device {device_index}"
-    return f"{which} for {'playing' if kind == 'output' else 'recording'}"
 
 
 def _first_line(error: Exception) -> str:

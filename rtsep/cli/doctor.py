@@ -138,7 +138,6 @@ def _look_at_speed(report: _Report) -> None:
     except (ImportError, OSError) as error:
         report.problems.append(f"the engine does not load ({error}): install rtsep again with its requirements")
         return
-    report.system["torch_threads"] = torch.get_num_threads()
     hop_ms = 1000 * HOP / SAMPLE_RATE
     try:
         bundle = find_bundle()
@@ -187,8 +186,10 @@ def _measure(processor: "Processor", chunk: int) -> tuple[float, float]:
 def _print_loopback(given: str, taken: str, block: int, json: bool) -> None:
     from rtsep.audio.devices import find_device
     from rtsep.audio.loopback import measure_loopback
+    from rtsep.cli.quiet import libraries_silenced
 
-    found = measure_loopback(find_device(given, "input"), find_device(taken, "output"), block)
+    with libraries_silenced():
+        found = measure_loopback(find_device(given, "input"), find_device(taken, "output"), block)
     if json:
         print(json_format.dumps(asdict(found)))
         return

@@ -146,13 +146,21 @@ def _one_line(error: CycloptsError) -> str:
 
 
 def _unwind_on_termination() -> None:
-    """Let SIGTERM unwind like Ctrl-C: half-written files go away, the worker is sent home."""
+    """Let SIGTERM, and SIGHUP of a terminal that is closed, unwind like Ctrl-C.
+
+    Recordings get their names, half-written files go away, the worker is sent home. What `nohup` ignores stays ignored.
+    """
+    numbers = [signal.SIGTERM, *([signal.SIGHUP] if sys.platform != "win32" else [])]
 
     def leave(number: int, frame: object) -> None:
+        for each in numbers:  # a closed terminal's comes from its shell and from the kernel; one unwinding will do
+            signal.signal(each, signal.SIG_IGN)
         raise SystemExit(128 + number)
 
     with contextlib.suppress(ValueError):  # not the main thread: whoever called owns the signals
-        signal.signal(signal.SIGTERM, leave)
+        for number in numbers:
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, leave)
 
 
 def _stdout_is_broken(error: OSError) -> bool:

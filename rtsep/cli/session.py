@@ -32,8 +32,12 @@ from rtsep.ui.terminal import Terminal
 
 REFRESH_S = 0.05
 FADE_OUT_S = 0.1
-PATIENCE_S = 1.0
-"""Getting ready for longer than this is worth a line."""
+PATIENCE = (
+    (1.0, "getting ready"),
+    (10.0, "getting ready still; the first time takes half a minute, since machine code is compiled"),
+)
+"""What is said when getting ready takes longer than so many seconds. A start with everything compiled takes fewer than
+ten."""
 DEVICE_LATENCY_S = 0.1
 """Asked of the device. A busy machine has that long to call back; the fingers on the faders feel it, but just."""
 
@@ -117,15 +121,16 @@ def routes_notes(routes: Routes, player: Player | LivePlayer) -> list[str]:
 
 @contextmanager
 def patience(quiet: bool) -> Iterator[None]:
-    """Say a line, unless `quiet`, when what is inside takes long."""
-    timer = threading.Timer(PATIENCE_S, say, ["getting ready; the first time takes half a minute"])
-    timer.daemon = True
-    if not quiet:
+    """Say a line, unless `quiet`, when what is inside takes long, and another one when it takes very long."""
+    timers = [threading.Timer(after_s, say, [line]) for after_s, line in PATIENCE if not quiet]
+    for timer in timers:
+        timer.daemon = True
         timer.start()
     try:
         yield
     finally:
-        timer.cancel()
+        for timer in timers:
+            timer.cancel()
 
 
 class Session:

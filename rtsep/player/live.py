@@ -122,11 +122,11 @@ class LivePlayer(Desk):
     def close(self) -> None:
         """End everything, orderly; the recording gets its names. May be called twice."""
         self._ending.set()
-        if self._keeper is not None:
-            # First of all: the callbacks look at the deck, which goes with the engine.
-            self._keeper.stop()
-            self._keeper.close()
-        self._closing.close()
+        with self._closing:  # whatever interrupts, or the recording would be lost
+            if self._keeper is not None:
+                # First of all: the callbacks look at the deck, which goes with the engine.
+                self._keeper.stop()
+                self._keeper.close()
 
     # -- pause: silence, while everything goes on, so that it comes back at once and separated ------------------
 

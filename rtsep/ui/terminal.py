@@ -117,7 +117,10 @@ class Terminal:
         if not select.select([self._input], [], [], timeout_s)[0]:
             self._rest = b""  # nobody types the rest of a sequence this slowly: it was the ESC key
             return []
-        data = os.read(self._input, 1024)
+        try:
+            data = os.read(self._input, 1024)
+        except OSError:
+            data = b""
         if not data:  # the terminal is gone
             self._input = None
             return []

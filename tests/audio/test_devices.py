@@ -82,6 +82,70 @@ class TestFindDevice:
             find_device(None)
 
 
+# As Windows lists two devices and VB-Cable.
+MME, DIRECT, WASAPI, WDM = "MME", "Windows DirectSound", "Windows WASAPI", "Windows WDM-KS"
+WINDOWS = [
+    Device(0, "Microsoft Sound Mapper - Input", MME, 2, 0, 44100.0, False, False),
+    Device(1, "Microphone (Realtek High Defini", MME, 2, 0, 44100.0, True, False),
+    Device(2, "CABLE Output (VB-Audio Virtual ", MME, 2, 0, 44100.0, False, False),
+    Device(3, "Microsoft Sound Mapper - Output", MME, 0, 2, 44100.0, False, False),
+    Device(4, "Speakers (Realtek High Definiti", MME, 0, 2, 44100.0, False, True),
+    Device(5, "CABLE Input (VB-Audio Virtual C", MME, 0, 2, 44100.0, False, False),
+    Device(6, "Microphone (Realtek High Definition Audio)", DIRECT, 2, 0, 44100.0, False, False),
+    Device(7, "CABLE Output (VB-Audio Virtual Cable)", DIRECT, 2, 0, 44100.0, False, False),
+    Device(8, "Speakers (Realtek High Definition Audio)", DIRECT, 0, 2, 44100.0, False, False),
+    Device(9, "Speakers (Realtek High Definition Audio)", WASAPI, 0, 2, 48000.0, False, False),
+    Device(10, "CABLE Input (VB-Audio Virtual Cable)", WASAPI, 0, 2, 48000.0, False, False),
+    Device(11, "Microphone (Realtek High Definition Audio)", WASAPI, 2, 0, 48000.0, False, False),
+    Device(12, "CABLE Output (VB-Audio Virtual Cable)", WASAPI, 2, 0, 48000.0, False, False),
+    Device(13, "CABLE Output (VB-Audio Point)", WDM, 8, 0, 44100.0, False, False),
+    Device(14, "Stereo Mix (Realtek HD Audio Stereo input)", WDM, 2, 0, 48000.0, False, False),
+]
+
+
+class TestADeviceUnderSeveralHostApis:
+    @pytest.mark.parametrize(
+        ("wanted", "kind", "index"),
+        [
+            ("CABLE Output", "input", 12),
+            ("CABLE Output (VB-Audio Virtual Cable)", "input", 12),
+            ("CABLE Input", "output", 10),
+            ("speakers", "output", 9),
+            (None, "input", 11),
+            (None, "output", 9),
+            ("Stereo Mix", "input", 14),  # nowhere else
+            ("Speakers (Realtek High Definiti", "output", 4),  # exactly MME's
+            ("CABLE Output, MME", "input", 2),
+            ("cable output,directsound", "input", 7),
+            ("2", "input", 2),
+        ],
+    )
+    def test_is_one_device(
+        self, monkeypatch: pytest.MonkeyPatch, wanted: str | None, kind: devices.Kind, index: int
+    ) -> None:
+        monkeypatch.setattr(devices, "list_devices", lambda: WINDOWS)
+        assert find_device(wanted, kind).index == index
+
+    def test_is_the_default_host_api_s_where_there_is_no_wasapi(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(devices, "list_devices", lambda: [d for d in WINDOWS if d.host_api in (MME, DIRECT)])
+        assert find_device("CABLE Output", "input").index == 2
+        assert find_device("realtek", "output").index == 4
+        assert find_device(None).index == 4
+
+    def test_two_devices_of_one_kind_are_still_two(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        twin = Device(15, "Speakers (Realtek High Definition Audio)", WASAPI, 0, 2, 48000.0, False, False)
+        monkeypatch.setattr(devices, "list_devices", lambda: [*WINDOWS, twin])
+        with pytest.raises(RtsepError, match="could be several devices.*: 9 Speakers.*, 15 Speakers"):
+            find_device("speakers")
+        assert find_device(None).index == 4, "which of both it is, the host API of the default knows"
+
+    def test_a_host_api_alone_is_no_name(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(devices, "list_devices", lambda: WINDOWS)
+        for wanted in (", MME", "CABLE Output,", "CABLE Output, ASIO"):
+            with pytest.raises(RtsepError, match="no input device is called"):
+                find_device(wanted, "input")
+
+
 def test_a_missing_portaudio_library_says_how_to_install_it() -> None:
     program = (
         "import ctypes.util, rtsep.audio.devices as d\n"

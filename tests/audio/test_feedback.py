@@ -16,6 +16,11 @@ def device(name: str, index: int) -> Device:
         ("MacBook Pro Microphone", "MacBook Pro Speakers"),
         ("Microphone (Realtek(R) Audio)", "Speakers (Realtek(R) Audio)"),
         ("Microphone Array (Realtek High Definition Audio)", "Speakers (Realtek High Definition Audio)"),
+        # As MME cuts them, at 31 characters.
+        ("Microphone (Realtek High Defini", "Speakers (Realtek High Definiti"),
+        ("Microphone Array (Realtek High ", "Speakers (Realtek High Definiti"),
+        ("Microphone (Realtek High Defini", "Speakers (Realtek High Definition Audio)"),
+        ("Microphone (Realtek High Definition Audio)", "Speakers (Realtek High Definiti"),
     ],
 )
 def test_the_microphone_of_the_same_device_is_refused(given: str, taken: str) -> None:
@@ -41,6 +46,9 @@ def test_one_device_for_both_is_refused(name: str) -> None:
         ("Microphone (USB Podcast)", "Speakers (Realtek(R) Audio)"),
         ("Microphone", "Speakers"),  # says nothing
         ("rt_mic", "rt_out"),
+        ("Microphone (Realtek High Defini", "Headphones (Realtek High Defini"),
+        ("Microphone (Realtek USB Audio C", "Speakers (Realtek High Definiti"),
+        ("Microphone (Realtek)", "Speakers (Realtek High Definiti"),  # another name, not a cut one
     ],
 )
 def test_what_hears_no_loudspeaker_of_its_own_is_let_through(given: str, taken: str) -> None:

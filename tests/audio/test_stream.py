@@ -181,6 +181,31 @@ def test_a_device_that_refuses_44100_is_opened_at_its_own_rate(only_48k) -> None
     assert child.stdout.splitlines()[-1:] == ["48000 True True 48000"], child.stderr
 
 
+_TOO_FAST = """
+import numpy as np
+from rtsep.audio.devices import list_devices
+from rtsep.audio.portaudio import reachable
+from rtsep.audio.stream import CaptureStream, OutputStream
+from rtsep.dsp.deck import Deck, DeckLayout
+from rtsep.errors import RtsepError
+device = next(d for d in list_devices() if "JACK" in d.host_api and d.outputs)
+deck = Deck.create(DeckLayout(("one", "two")))
+for open_it in (lambda: OutputStream(deck, device.index), lambda: CaptureStream(deck, np.zeros(8, int), device.index)):
+    try:
+        open_it()
+    except RtsepError as error:
+        print(error, len(reachable))
+"""
+
+
+def test_a_device_of_a_rate_that_is_out_of_reach_is_one_clear_line(only_384k) -> None:
+    child = subprocess.run([sys.executable, "-c", _TOO_FAST], env=only_384k, capture_output=True, text=True, timeout=60)
+    far = "its 384000 Hz are more than eight times or less than an eighth of 44100 Hz 0"
+    assert child.stdout.splitlines() == [
+        f'cannot open "system" for {purpose}: {far}' for purpose in ("playing", "recording")
+    ], child.stderr
+
+
 def test_a_new_stream_goes_on_where_the_last_one_stood(virtual_audio) -> None:
     deck = loaded_deck()
     device = find_device("rt_out").index
@@ -261,7 +286,9 @@ def hanging(monkeypatch):
     sounddevice = load_sounddevice()
     monkeypatch.setattr(sounddevice, "_StreamBase", HangingStream)
     monkeypatch.setattr(
-        sounddevice, "query_devices", lambda *_: {"max_output_channels": 2, "default_samplerate": 48000.0}
+        sounddevice,
+        "query_devices",
+        lambda *_: {"name": "Speakers", "max_output_channels": 2, "default_samplerate": 48000.0},
     )
     monkeypatch.setattr(portaudio.atexit, "unregister", lambda _: None)
     return sounddevice
@@ -294,7 +321,7 @@ def test_an_unknown_sounddevice_is_refused_by_name(monkeypatch, version) -> None
 
 
 def test_a_device_with_too_few_channels_for_a_stem_is_one_clear_line(hanging) -> None:
-    reason = "^cannot send two to channels 3-4: the default output for playing has 2 channels$"
+    reason = '^cannot send two to channels 3-4: "Speakers" has 2 channels$'
     with pytest.raises(RtsepError, match=reason):
         OutputStream(loaded_deck(), routes={"two": Outlet(2, 3)})
 

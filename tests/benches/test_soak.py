@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from benches.soak import said
 from tests.conftest import REPOSITORY
 from tests.virtual_audio import why_not
 
@@ -53,3 +54,14 @@ def test_a_soak_that_control_c_ends_tells_what_was_measured(tmp_path: Path) -> N
 
 def _hear_control_c() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+
+
+def test_every_line_of_the_player_is_told_once() -> None:
+    """Conditions come and go, and of what happened only the last hundred lines are kept."""
+    kept = [f"stems were late, {number}" for number in range(100)]
+    reports = [
+        {"messages": ["the recording failed"], "notices": ["too slow", *kept], "news": ["before it counted"]},
+        {"messages": ["the recording failed"], "notices": kept, "news": []},
+        {"messages": ["the recording failed"], "notices": [*kept[1:], "device lost"], "news": ["device lost"]},
+    ]
+    assert said(reports) == ["the recording failed", "device lost"]

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,9 +48,24 @@ def test_a_healthy_machine(capsys: pytest.CaptureFixture[str], monkeypatch: pyte
         assert speed["way"] == ("eager" if speed["compute"] == "cpu" else "graph")
         assert 0 < speed["hop_p50_ms"] <= speed["hop_p99_ms"]
         assert speed["realtime_factor"] == pytest.approx(speed["hop_p50_ms"] / 23.22, abs=2e-3)
+    assert "torch_threads" not in found["system"], "the worker has one, whatever PyTorch would take here"
+    assert found["system"]["worker"].startswith("one thread")
     assert found["fastest_compute"] in {speed["compute"] for speed in found["speed"]}
     assert main(["doctor"]) == 0
     assert "nothing is wrong" in capsys.readouterr().out
+
+
+def test_what_portaudio_prints_stays_away_from_a_loop_back(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        os.write(2, b"Expression 'paInvalidSampleRate' failed\n")  # as C does
+        raise RtsepError("cannot open it")
+
+    monkeypatch.setattr("rtsep.audio.devices.find_device", lambda *_: SPEAKERS)
+    monkeypatch.setattr("rtsep.audio.loopback.measure_loopback", fail)
+    assert main(["doctor", "--loopback", "in", "out"]) == 1
+    assert capfd.readouterr() == ("", "rtsep: cannot open it\n")
 
 
 def test_no_device_comes_with_a_remedy(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from tests.live_path import FEED, MICROPHONE, SPEAKERS, LivePath, clicks, delays
 from tests.virtual_audio import VirtualAudio, why_not
 
 APART = 20011
+TAKE = {"mixture.wav", "vocals.wav", "instrumental.wav"}
 
 
 @pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
@@ -138,16 +140,14 @@ def test_when_the_sound_server_dies_it_goes_on_with_the_next_one(
     assert len(mixture) == len(vocals) > 44100
 
 
-@pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
-def test_control_c_ends_it_with_report_and_recording(tmp_path: Path, constant_bundle: Callable[..., Path]) -> None:
-    """And what the input sends that is no number is counted."""
-    sound = clicks(60, APART)
-    sound[:, ::1000] = np.nan
-    command = ["live", "--input", MICROPHONE, "--output", SPEAKERS, "--model", str(constant_bundle())]
+@contextmanager
+def recording(tmp_path: Path, model: Path, sound: np.ndarray) -> Iterator[subprocess.Popen[str]]:
+    """A `live` that has recorded two seconds of `sound` into the folder `take`."""
+    command = ["live", "--input", MICROPHONE, "--output", SPEAKERS, "--model", str(model), "--no-ui", "--json"]
     with LivePath(tmp_path) as path:
         path.say(sound)
         player = subprocess.Popen(
-            [sys.executable, "-m", "rtsep", *command, "--no-ui", "--json", "--record", str(tmp_path / "take")],
+            [sys.executable, "-m", "rtsep", *command, "--record", str(tmp_path / "take")],
             env=path.environment,
             cwd=REPOSITORY,
             stdout=subprocess.PIPE,
@@ -156,23 +156,45 @@ def test_control_c_ends_it_with_report_and_recording(tmp_path: Path, constant_bu
         )
         try:
             deadline = time.monotonic() + 60
-            while not any(file.stat().st_size > 2 * 44100 * 8 for file in tmp_path.glob("take/.*")):  # two seconds
+            while not any(file.stat().st_size > 2 * 44100 * 8 for file in tmp_path.glob("take/.*")):
                 assert player.poll() is None, player.communicate()
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
-            player.send_signal(signal.SIGINT)
-            out, said = player.communicate(timeout=20)
+            yield player
         finally:
             player.kill()
             player.wait()
+
+
+@pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+def test_control_c_ends_it_with_report_and_recording(tmp_path: Path, constant_bundle: Callable[..., Path]) -> None:
+    """And what the input sends that is no number is counted."""
+    sound = clicks(60, APART)
+    sound[:, ::1000] = np.nan
+    with recording(tmp_path, constant_bundle(), sound) as player:
+        player.send_signal(signal.SIGINT)
+        out, said = player.communicate(timeout=20)
     assert player.returncode == 130
     assert "channels: the first two are taken" not in said
     report = json.loads(out)
     assert report["seconds_played"] > 0
     assert report["live"]["bad_samples"] > 0
     assert [f"rtsep: {line}" for line in report["notices"]] == said.splitlines()
-    assert {file.name for file in (tmp_path / "take").iterdir()} == {"mixture.wav", "vocals.wav", "instrumental.wav"}
+    assert {file.name for file in (tmp_path / "take").iterdir()} == TAKE
     assert np.isfinite(soundfile.read(tmp_path / "take" / "mixture.wav")[0]).all()
+
+
+@pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+def test_a_terminal_that_is_closed_leaves_the_recording(tmp_path: Path, constant_bundle: Callable[..., Path]) -> None:
+    with recording(tmp_path, constant_bundle(), clicks(60, APART)) as player:
+        player.send_signal(signal.SIGHUP)
+        time.sleep(0.02)
+        player.send_signal(signal.SIGHUP)  # a shell sends it, then the kernel once more
+        out, said = player.communicate(timeout=20)
+    assert (player.returncode, out) == (129, "")
+    assert "Traceback" not in said
+    assert {file.name for file in (tmp_path / "take").iterdir()} == TAKE
+    assert soundfile.info(tmp_path / "take" / "vocals.wav").frames > 2 * 44100
 
 
 def test_channels_are_told_where_the_device_knows_them() -> None:

@@ -161,6 +161,17 @@ def test_a_closed_standard_stream_is_the_null_device(number: int) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no hangup")
+def test_a_hangup_that_nohup_ignores_stays_ignored() -> None:
+    program = (
+        "import signal; from rtsep.cli.main import main\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "assert main(['--version']) == 0\n"
+        "assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN != signal.getsignal(signal.SIGTERM)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, timeout=60)
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 @pytest.mark.parametrize("buffering", ["1", ""])
 @pytest.mark.parametrize("words", [["--version"], ["devices", "--json"]])
