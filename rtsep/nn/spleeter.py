@@ -53,6 +53,23 @@ class FrozenNorm(nn.Module):
         return F.batch_norm(x, mean, variance, self.weight, self.bias, training=False, eps=self.EPSILON)
 
 
+class Raise(nn.ConvTranspose2d):
+    """Transposed 5×5 convolution of stride 2 with TensorFlow's SAME: (B, C, T, F) -> (B, C', 2 T, 2 F).
+
+    Computed as a plain 3×3 convolution to four maps for each one, which lie between each other: twice as fast. An even
+    sample hears the kernel's taps 1 and 3, an odd one 0, 2 and 4; the taps stand backwards.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__(channels_in, channels_out, 5, stride=2)
+
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        taps = F.pad(self.weight, (1, 0, 1, 0)).unflatten(3, (3, 2)).unflatten(2, (3, 2)).flip(2, 4)
+        kernel = taps.permute(1, 3, 5, 0, 2, 4).flatten(0, 2)
+        assert self.bias is not None
+        return F.pixel_shuffle(F.conv2d(input, kernel, self.bias.repeat_interleave(4), padding=1), 2)
+
+
 class UNet(nn.Module):
     """(B, C, T, F) -> (B, C, T, F) without a last activation; T and F multiples of 2 to the number of levels."""
 
@@ -65,8 +82,7 @@ class UNet(nn.Module):
         self.down_norms = nn.ModuleList(FrozenNorm(size) for size in filters)  # the last is never used, yet saved
         out = [*reversed(filters[:-1]), 1]
         joined = [filters[-1], *(2 * size for size in out[:-1])]
-        # One of the three samples that SAME drops of every axis goes by padding, in front and behind.
-        self.up = nn.ModuleList(nn.ConvTranspose2d(joined[i], out[i], 5, stride=2, padding=1) for i in levels)
+        self.up = nn.ModuleList(Raise(joined[i], out[i]) for i in levels)
         self.up_norms = nn.ModuleList(FrozenNorm(size) for size in out)
         self.out = nn.Conv2d(1, channels, 4, dilation=2, padding=3)
         for layer in (*self.down, *self.up, self.out):
@@ -80,7 +96,7 @@ class UNet(nn.Module):
             skips.append(x)
             x = conv(F.pad(self.activate_down(norm(x)), (1, 2, 1, 2)))
         for conv, norm in zip(self.up, self.up_norms, strict=True):
-            x = norm(self.activate_up(conv(x)[:, :, :-1, :-1]))
+            x = norm(self.activate_up(conv(x)))
             if skips:
                 x = torch.cat([skips.pop(), x], dim=1)
         return self.out(x)
