@@ -58,7 +58,8 @@ class WholeSongSeparator:
     def __init__(self, network: Windowed, device: torch.device, n_fft: int, passes: Passes, mend: bool) -> None:
         self.stems, self.channels = network.stems, network.channels
         self._network, self._device, self._n_fft = network, device, n_fft
-        self._passes, self._mend = passes, mend
+        self._passes: Passes = passes
+        self._mend = mend
         self._blocks: list[Float32] = []
 
     def reset(self) -> None:

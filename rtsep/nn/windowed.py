@@ -118,7 +118,7 @@ class Windowed(StreamingNetwork):
         self.register_buffer("rise", torch.arange(1, fade + 1) / (fade + 1), persistent=False)
 
     @property
-    def mask_exponent(self) -> float:
+    def mask_exponent(self) -> float:  # type: ignore[override]
         return self.network.mask_exponent
 
     @mask_exponent.setter
