@@ -118,11 +118,11 @@ class Windowed(StreamingNetwork):
         self.register_buffer("rise", torch.arange(1, fade + 1) / (fade + 1), persistent=False)
 
     @property
-    def mask_exponent(self) -> float:  # type: ignore[override]
+    def mask_exponent(self) -> float:
         return self.network.mask_exponent
 
     @mask_exponent.setter
-    def mask_exponent(self, exponent: float) -> None:
+    def mask_exponent(self, exponent: float) -> None:  # type: ignore[override]
         self.network.mask_exponent = exponent
 
     def init_state(self, batch: int = 1, max_chunk: int = 32) -> WindowedState:
