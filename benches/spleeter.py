@@ -37,7 +37,7 @@ def run(install: bool, seconds: float, out: Path) -> int:
     """Compare, measure and write; 1 if anything differs by more than it may."""
     if install:
         environments.install(NAME, [NAME], out)
-    report = Report("spleeter", "Spleeter itself", f"Spleeter {THREADS}, rtsep one")
+    report = Report("spleeter", "Spleeter itself", f"Spleeter {THREADS}, rtsep as many as there are cores")
     sound = soundfile.read(SONG, dtype="float32", frames=round(seconds * SAMPLE_RATE))[0]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -49,7 +51,7 @@ def convert(tensors: dict[str, Tensor], source: str) -> Conversion:
     if first.shape[1] != 2:
         raise RtsepError(f"{source} works on complex spectra, {first.shape[1]} channels; only magnitudes are played")
     version = 5 if "aux_out.weight" in tensors else 6
-    net = {"version": version, "width": out.shape[1], "lstm_width": 2 * lstm.shape[1]}
+    net: dict[str, Any] = {"version": version, "width": out.shape[1], "lstm_width": 2 * lstm.shape[1]}
     recipe = Recipe(
         name=f"vocal-remover-v{version}",
         description=f"Vocal remover of tsurumeso, version {version}.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -107,7 +108,7 @@ def convert(parts: Sequence[dict[str, Tensor]], source: str) -> Conversion:
         name, stems, sizes = "d3net-vocals", ("vocals", "instrumental"), ("vocals",)
     else:
         raise RtsepError(f"{source}: expected D3Net's vocals, or all of {', '.join(TARGETS)}; got {sorted(by_target)}")
-    net = {"sizes": list(sizes)}
+    net: dict[str, Any] = {"sizes": list(sizes)}
     renamed = {
         f"networks.{index}.{ours}": tensor
         for index, target in enumerate(sizes)

@@ -48,22 +48,28 @@ def choose_compute(text: str = "auto") -> torch.device:
 class Stepper:
     """A network with its state, stepped with NumPy arrays.
 
-    S stems, C channels, F bins that the network sees, K frames. On the CPU torch is set to ONE thread for
-    the whole process: a step is too small to share, and threads that wait for each other on busy cores made
-    it twenty times slower.
+    S stems, C channels, F bins that the network sees, K frames. On the CPU torch is set to `threads` for the whole
+    process. While music plays that is ONE: a step is too small to share, and threads that wait for each other on busy
+    cores made it twenty times slower.
 
     Args:
         network: in evaluation mode; moved to the device.
         device: from `choose_compute`.
         max_chunk: the most frames a step will get.
         compiled: take machine code where there is some for the network; False to measure what it wins.
+        threads: of torch on the CPU.
 
     Attributes:
         way: compiled, eager or graph.
     """
 
     def __init__(
-        self, network: StreamingNetwork, device: torch.device, max_chunk: int = MAX_CHUNK, compiled: bool = True
+        self,
+        network: StreamingNetwork,
+        device: torch.device,
+        max_chunk: int = MAX_CHUNK,
+        compiled: bool = True,
+        threads: int = 1,
     ) -> None:
         self.stems = network.stems
         self.channels = network.channels
@@ -73,7 +79,7 @@ class Stepper:
         self.max_chunk = max_chunk
         self.device = device
         if device.type == "cpu":
-            torch.set_num_threads(1)
+            torch.set_num_threads(threads)
         self._network = network.eval().requires_grad_(False).to(device)
         self._state = self._network.init_state(1, max_chunk)
         self._step = self._step_eagerly

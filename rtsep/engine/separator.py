@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -31,6 +32,8 @@ def load(
 ) -> Separator | SegmentSeparator:
     """A separator for a model. On the CPU it sets torch to one thread, for the whole process: more made it slower.
 
+    Networks of whole windows have enough to share: for these it sets as many threads as there are cores.
+
     For a model of whole segments it is a `SegmentSeparator`, which has no use for `chunk` and `latency`, gives stems
     only after `flush` unless it could `learn` the song before, and takes all threads.
 
@@ -50,6 +53,7 @@ def load(
     check_latency(latency)
     # torch is imported when a model is asked for, not with this module
     from rtsep.engine.compute import Stepper, choose_compute
+    from rtsep.nn.windowed import Windowed
 
     bundle = find_playable(model)
     if bundle.recipe.segments is not None:
@@ -62,7 +66,8 @@ def load(
     network = bundle.load_network()
     if wiener:
         network.mask_exponent = 1.0
-    stepper = Stepper(network, choose_compute(compute), chunk)
+    threads = (os.cpu_count() or 1) if isinstance(network, Windowed) else 1
+    stepper = Stepper(network, choose_compute(compute), chunk, threads=threads)
     told_apart = MultichannelWiener(len(stepper.stems), n_fft // 2 + 1) if wiener else None
     return Separator(Processor(stepper, latency, told_apart, n_fft), chunk)
 

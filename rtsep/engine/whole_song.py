@@ -6,6 +6,7 @@ the end. A song is held in memory, its spectrum too.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -28,7 +29,7 @@ Float32 = NDArray[np.float32]
 def load_whole_song(
     model: str | Path | None, compute: str = "auto", passes: Passes = "plain", mend: bool = False
 ) -> WholeSongSeparator:
-    """A separator of whole songs for a model of fixed windows. On the CPU torch is set to one thread.
+    """A separator of whole songs for a model of fixed windows. On the CPU torch is set to all cores.
 
     Args:
         passes: plain, shifted or sliding, see `rtsep.nn.whole_song`.
@@ -44,7 +45,7 @@ def load_whole_song(
         raise UsageError(f"--merge-artifacts is for vocals and instrumental, and {bundle.name} has other stems")
     device = choose_compute(compute)
     if device.type == "cpu":
-        torch.set_num_threads(1)
+        torch.set_num_threads(os.cpu_count() or 1)
     return WholeSongSeparator(network.to(device), device, bundle.recipe.stft.n_fft, passes, mend)
 
 
@@ -57,7 +58,8 @@ class WholeSongSeparator:
     def __init__(self, network: Windowed, device: torch.device, n_fft: int, passes: Passes, mend: bool) -> None:
         self.stems, self.channels = network.stems, network.channels
         self._network, self._device, self._n_fft = network, device, n_fft
-        self._passes, self._mend = passes, mend
+        self._passes: Passes = passes
+        self._mend = mend
         self._blocks: list[Float32] = []
 
     def reset(self) -> None:

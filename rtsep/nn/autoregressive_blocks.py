@@ -128,6 +128,7 @@ class TargetBlock(nn.Module):
 
     def init_state(self, batch: int) -> BlockState:
         attention = self.self_attention[0]
+        assert isinstance(attention, DistanceAttention)
         width, window = attention.out.in_features, attention.window
         heard = attention.out.weight.new_zeros(2, 2, batch, attention.heads, window, width // attention.heads)
         return BlockState(heard, [branch.init_past(batch) for branch in self._branches()])
@@ -135,7 +136,7 @@ class TargetBlock(nn.Module):
     def remember(self, memory: Tensor) -> list[Tensor]:
         """Keys and values of the mixture for both attentions, each (2, B, H, T, E)."""
         tokens = self.memory_to_token(memory)
-        return [attention.keys_values(tokens) for attention in self.mixture_attention]
+        return [attention.keys_values(tokens) for attention in self.mixture_attention]  # type: ignore[operator]
 
     def forward(self, x: Tensor, remembered: list[Tensor], first: int, state: BlockState | None) -> Tensor:
         """Without `state` x is all frames from 0; with it, those from `first`, and the state goes on."""
@@ -143,7 +144,7 @@ class TargetBlock(nn.Module):
 
         def listen(index: int, h: Tensor) -> Tensor:
             attention = self.self_attention[index]
-            keys_values = attention.keys_values(h)
+            keys_values = attention.keys_values(h)  # type: ignore[operator]
             if state is not None:
                 end = first + h.shape[1]
                 state.heard[index, :, :, :, first:end] = keys_values

@@ -139,7 +139,7 @@ class CarperbrFrameTransformer(WindowNetwork):
         level, skips = x, []
         for conv, blocks in zip(self.encoder, self.encoder_blocks, strict=True):
             x = level = conv(x)
-            for block in blocks:
+            for block in blocks:  # type: ignore[attr-defined]
                 x = join(x, block(x))
             skips.append(x)
         x = level  # the bottleneck goes up without the channels that its encoder blocks added
@@ -148,7 +148,7 @@ class CarperbrFrameTransformer(WindowNetwork):
             if index:
                 raised = F.interpolate(x, size=skip.shape[2:], mode="bilinear", align_corners=True)
                 x = self.decoder[index - 1](join(raised, skip))
-            for block in blocks:
+            for block in blocks:  # type: ignore[attr-defined]
                 x = join(x, block(x, skip))
         masks = self.out(x.transpose(1, 3)).transpose(1, 3).sigmoid()
         masks = repeat_top_bin(masks)

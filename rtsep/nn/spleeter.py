@@ -181,7 +181,8 @@ class Spleeter(WindowNetwork):
 
     def estimates(self, magnitudes: Tensor) -> Tensor:
         """Magnitudes (B, S, C, F, T) of the stems, from those of the mixture (B, C, F, T): what the loss is about."""
-        x = magnitudes.transpose(2, 3)
+        # Channels lie innermost, as in TensorFlow: the transposed convolutions are faster so.
+        x = magnitudes.transpose(2, 3).contiguous(memory_format=torch.channels_last)
         outputs = torch.stack([network(x) for network in self.networks.values()], dim=1)
         if self.model != "blstm":
             shares = outputs.softmax(dim=1) if self.model == "softmax_unet" else outputs.sigmoid()

@@ -122,7 +122,7 @@ class Windowed(StreamingNetwork):
         return self.network.mask_exponent
 
     @mask_exponent.setter
-    def mask_exponent(self, exponent: float) -> None:
+    def mask_exponent(self, exponent: float) -> None:  # type: ignore[override]
         self.network.mask_exponent = exponent
 
     def init_state(self, batch: int = 1, max_chunk: int = 32) -> WindowedState:
