@@ -158,7 +158,11 @@ def _adopt(conversion: Conversion, name: str, licence: str, origin: str, source:
     recipe = msgspec.structs.replace(conversion.recipe, name=name)
     folder = _models_folder() / name
     with _scratch() as scratch:
-        made = write_conversion(dataclasses.replace(conversion, recipe=recipe, licence=licence), scratch / "bundle")
+        aside = scratch / "bundle"
+        try:
+            made = write_conversion(dataclasses.replace(conversion, recipe=recipe, licence=licence), aside)
+        except RtsepError as error:  # the user knows the model's place, not where it was put together
+            raise RtsepError(str(error).replace(str(aside), str(folder))) from error
         try:
             (made.path / CARD_FILE).write_text(
                 f"# {name}\n\n* weights: {origin}\n* source: {source}\n* licence: {licence}\n"

@@ -11,7 +11,6 @@ from msgspec import Struct
 
 from rtsep.bundle import Bundle, write_bundle
 from rtsep.convert.conversion import Conversion
-from rtsep.errors import RtsepError
 from rtsep.recipe import Recipe
 
 
@@ -23,10 +22,7 @@ def write_conversion(conversion: Conversion, folder: Path) -> Bundle:
     recipe = conversion.recipe
     prefix = "network." if recipe.window else ""  # of the network inside `Windowed`
     tensors = {prefix + name: tensor.contiguous() for name, tensor in conversion.tensors.items()}
-    try:
-        return write_bundle(folder, recipe, recipe_text(recipe), tensors, conversion.licence)
-    except OSError as error:
-        raise RtsepError(f"cannot write the model to {folder}: {error.strerror or error}") from error
+    return write_bundle(folder, recipe, recipe_text(recipe), tensors, conversion.licence)
 
 
 def recipe_text(recipe: Recipe) -> str:

@@ -206,6 +206,6 @@ def test_a_bundle_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     write_checkpoint(tmp_path, reference.random_variables(2, FILTERS))
     conversion = spleeter.convert_checkpoint(tmp_path, config)
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(RtsepError, match="cannot write the model"):
+    with pytest.raises(RtsepError, match="^cannot write .*file"):
         write_conversion(conversion, tmp_path / "file")
     assert (tmp_path / "file").read_text() == "in the way"
