@@ -52,11 +52,12 @@ def list_models(*, json: Flag = False) -> None:
     from rtsep.convert.published import published
 
     known = published()
-    rows = [_row(bundle, bundle.name in known) for bundle in list_bundles()]
+    bundles = list_bundles()
+    rows = (_row(bundle, bundle.name in known) for bundle in bundles)  # some take a second each to count
     if json:
         print(json_format.dumps([asdict(row) for row in rows]))
         return
-    if not rows:
+    if not bundles:
         places = ", ".join(str(folder) for folder in bundle_folders())
         print(f"rtsep: no models in {places}", file=sys.stderr)
     for row in rows:
@@ -70,7 +71,7 @@ def list_models(*, json: Flag = False) -> None:
         latency = "for files alone" if row.latency_ms is None else f"{row.latency_ms:.0f} ms of standard latency"
         print(f"    {row.parameters / 1e6:.2f} M parameters, {cost}{latency}")
         print(f"    licence: {row.licence or 'none given'}")
-        print(f"    {row.path}")
+        print(f"    {row.path}", flush=True)
     print("rtsep's code: MIT; the weights: as listed; pyfftw's wheel, which comes along, carries FFTW (GPL 2 or later)")
 
 
