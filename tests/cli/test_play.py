@@ -93,11 +93,11 @@ def test_wrong_arguments_end_in_one_line(
 
 
 def test_a_long_start_is_announced(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(session, "PATIENCE_S", 0.05)
-    for quiet, inside_s, said in ((False, 0.3, 1), (True, 0.3, 0), (False, 0.0, 0)):
+    monkeypatch.setattr(session, "PATIENCE", ((0.02, "a line"), (0.1, "another")))
+    for quiet, inside_s, said in ((False, 0.4, 2), (True, 0.4, 0), (False, 0.0, 0)):
         with session.patience(quiet):
             time.sleep(inside_s)
-        time.sleep(0.1)
+        time.sleep(0.2)
         assert len(capsys.readouterr().err.splitlines()) == said
 
 
