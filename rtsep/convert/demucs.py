@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 
 from rtsep.convert.conversion import Conversion
-from rtsep.convert.state_dict import fit
-from rtsep.errors import RtsepError
+from rtsep.convert.state_dict import fit, load_restricted
+from rtsep.errors import RtsepError, one_line
 from rtsep.nn.demucs import HTDemucs, authors_class
 from rtsep.recipe import STEM_NAMES, Recipe, Segments, Stft
 
@@ -73,15 +73,7 @@ def read_package(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
     Raises RtsepError, in one line, for a file that is unreadable, damaged, malicious or of another network.
     """
-    try:
-        with torch.serialization.safe_globals(STAND_INS):
-            package = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise RtsepError(f"cannot read {path}: {error.strerror or error}") from error
-    except pickle.UnpicklingError as error:
-        raise RtsepError(f"{path} is refused: it is no package of Demucs, or holds more than such a one") from error
-    except Exception as error:  # a damaged pickle can lead anywhere
-        raise RtsepError(f"{path} is damaged or no PyTorch file: {' '.join(str(error).split())[:120]}") from error
+    package = load_restricted(path, "package of Demucs", "such a one", STAND_INS)
     if not isinstance(package, dict) or "klass" not in package:
         raise RtsepError(f"{path} is no package of Demucs: it names no class")
     args, kwargs, state = (package.get(key) for key in ("args", "kwargs", "state"))
@@ -135,7 +127,7 @@ def _convert_bag(path: Path) -> Conversion:
     except OSError as error:
         raise RtsepError(f"cannot read {path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RtsepError(f"{path} is no readable YAML file: {' '.join(str(error).split())[:120]}") from error
+        raise RtsepError(f"{path} is no readable YAML file: {one_line(error)}") from error
     signatures = bag.get("models") if isinstance(bag, dict) else None
     if not (isinstance(signatures, list) and signatures and all(isinstance(name, str) for name in signatures)):
         raise RtsepError(f"{path} lists no models")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -16,20 +16,28 @@ Rules = Iterable[tuple[str, str]]
 """Pairs of a regular expression and what stands in its place, applied in order to every name."""
 
 
+def load_restricted(path: Path, kind: str, contents: str, stand_ins: Sequence[type | tuple[type, str]] = ()) -> object:
+    """What `torch.save` wrote: of it only data is built, and `stand_ins` for what they name; nothing is ever called.
+
+    Raises RtsepError, in one line, for a file that is unreadable, cut off, or no `kind`, which holds `contents` alone.
+    """
+    try:
+        with torch.serialization.safe_globals(list(stand_ins)):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise RtsepError(f"cannot read {path}: {error.strerror or error}") from error
+    except pickle.UnpicklingError as error:
+        raise RtsepError(f"{path} is refused: it is no {kind}, or holds more than {contents}") from error
+    except Exception as error:  # a damaged pickle can lead anywhere
+        raise RtsepError(f"{path} is damaged or no PyTorch file: {one_line(error)}") from error
+
+
 def read_state_dict(path: Path | str) -> dict[str, Tensor]:
     """The tensors of a file that `torch.save` wrote of a state dict; nothing else in it is ever built or called.
 
     Raises RtsepError, in one line, for a file that is unreadable, cut off, or holds more than names and tensors.
     """
-    path = Path(path)
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise RtsepError(f"cannot read {path}: {error.strerror or error}") from error
-    except pickle.UnpicklingError as error:
-        raise RtsepError(f"{path} is refused: it is no state dict, or holds more than names and tensors") from error
-    except Exception as error:  # a damaged pickle can lead anywhere
-        raise RtsepError(f"{path} is damaged or no PyTorch file: {one_line(error)}") from error
+    content = load_restricted(Path(path), "state dict", "names and tensors")
     if not isinstance(content, dict) or not content:
         raise RtsepError(f"{path} holds no state dict")
     for name, value in content.items():

@@ -18,6 +18,7 @@ from rtsep.convert.adopt import get_weights, import_weights
 from rtsep.convert.published import Published, find_published, published
 from rtsep.convert.spleeter import RELEASED, Config
 from rtsep.errors import RtsepError
+from tests.convert.malicious import Malicious
 from tests.convert.published_files import (
     ARCHIVE,
     CONFIG,
@@ -190,14 +191,6 @@ def test_what_spleeter_has_is_not_fetched(
 def test_what_only_a_browser_can_fetch_is_told(models: Path, notices: list[str]) -> None:
     said = fails(lambda: fetch(find_published("carperbr-b"), notices), "mega.nz", models)
     assert "rtsep models import FILE --as carperbr-b" in said
-
-
-class Malicious:
-    def __init__(self, proof: Path) -> None:
-        self.proof = proof
-
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return os.mkdir, (str(self.proof),)
 
 
 def malicious_zip(folder: Path) -> Path:

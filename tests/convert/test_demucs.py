@@ -20,7 +20,7 @@ from rtsep.convert.bundles import write_conversion
 from rtsep.convert.recognise import convert_path
 from rtsep.engine.separator import load
 from rtsep.errors import RtsepError
-from tests.convert.test_torch_checkpoints import Malicious
+from tests.convert.malicious import Malicious
 
 SOURCES = ["drums", "bass", "other", "vocals"]
 SMALL: dict[str, Any] = {

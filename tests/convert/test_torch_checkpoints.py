@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from rtsep.convert.state_dict import read_state_dict
 from rtsep.errors import RtsepError
 from rtsep.nn.windowed import Windowed
 from tests.convert import golden
+from tests.convert.malicious import Malicious
 
 SYSTEMS = ("vocal-remover-5", "vocal-remover-6", "carperbr-a", "carperbr-b", "carperbr-c")
 
@@ -77,14 +77,6 @@ def test_complex_vocal_removers_are_refused() -> None:
     wider = {**tensors, "stg1_high_band_net.enc1.conv.0.weight": torch.zeros(1, 4, 3, 3)}
     with pytest.raises(RtsepError, match="complex"):
         convert(wider, "x.pth")
-
-
-class Malicious:
-    def __init__(self, proof: Path) -> None:
-        self.proof = proof
-
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return os.mkdir, (str(self.proof),)
 
 
 def test_a_malicious_pickle_is_refused_and_nothing_runs(tmp_path: Path) -> None:
