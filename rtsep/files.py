@@ -11,15 +11,20 @@ from pathlib import Path
 from rtsep.errors import RtsepError
 
 
+def refusal(path: Path, error: OSError) -> str:
+    """What a disk that does not take `path` says, and what to do, in one line."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"no room left to write {path}: free some space or choose another folder"
+    return f"cannot write {path}: {error.strerror or error}"
+
+
 @contextmanager
 def refusals_told(path: Path, error_type: type[RtsepError] = RtsepError) -> Iterator[None]:
     """One line that names the path in place of an OSError."""
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise error_type(f"no room left to write {path}: free some space or choose another folder") from error
-        raise error_type(f"cannot write {path}: {error.strerror or error}") from error
+        raise error_type(refusal(path, error)) from error
 
 
 def write_atomically(path: Path, content: bytes | memoryview) -> None:

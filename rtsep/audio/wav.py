@@ -1,7 +1,6 @@
 """WAV files out, whole or not at all; and what a WAV file's header promises."""
 
 import contextlib
-import errno
 import os
 import secrets
 import struct
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtsep.errors import RtsepError
+from rtsep.files import refusal
 
 _FLOAT = 3  # WAVE_FORMAT_IEEE_FLOAT
 _HEADER = struct.Struct("<4sI4s 4sIQQQI 4sIHHIIHHH 4sII 4sI")
@@ -124,9 +124,7 @@ class AtomicWav:
         self.abort()
 
     def _failure(self, error: OSError) -> RtsepError:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            return RtsepError(f"no room left to write {self.path}: free some space or choose another folder")
-        return RtsepError(f"cannot write {self.path}: {error.strerror or error}")
+        return RtsepError(refusal(self.path, error))
 
 
 def declared_data_bytes(stream: BinaryIO) -> tuple[int, int] | None:

@@ -9,6 +9,11 @@ from typing import Self
 TERMINAL_S = 0.2
 
 
+def write_over(text: str) -> None:
+    """Put the text in place of the last line of stderr, a terminal."""
+    print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+
 class ProgressLine:
     """Share done and time left; on a terminal written over, a few times a second, and gone at the end of `with`.
 
@@ -40,12 +45,15 @@ class ProgressLine:
         if total:
             left_s = (now - self._began) * (total - done) / max(done - self._before, 1)
             text = f"{said}  {done / total:4.0%}  {duration(left_s)} left"
-        print(f"\r\x1b[K{text}" if terminal else text, end="" if terminal else "\n", file=sys.stderr, flush=True)
+        if terminal:
+            write_over(text)
+        else:
+            print(text, file=sys.stderr, flush=True)
 
     def clear(self) -> None:
         """Make room for another line."""
         if sys.stderr.isatty():
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+            write_over("")
 
 
 def duration(seconds: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
+from rtsep.cli.progress import write_over
 from rtsep.player.ahead import Waiting
 from rtsep.ui.status import clock
 
@@ -33,7 +34,7 @@ class WaitingLine:
         begins = "" if waiting.left_s is None else f"begins in {clock(waiting.left_s + 1)}"
         if sys.stderr.isatty():
             share = "   ?" if waiting.share is None else f"{waiting.share:4.0%}"
-            print(f"\r\x1b[Kseparating {self._name} ahead  {share}  {begins}", end="", file=sys.stderr, flush=True)
+            write_over(f"separating {self._name} ahead  {share}  {begins}")
         elif begins and not self._said:
             self._said = True
             print(f"rtsep: separating {self._name} ahead, {begins}", file=sys.stderr)
@@ -41,4 +42,4 @@ class WaitingLine:
     def clear(self) -> None:
         """Take the line away."""
         if not self._quiet and sys.stderr.isatty():
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+            write_over("")
