@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator
@@ -22,6 +23,19 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # No deadline for a single example: machines that run tests are busy, and a first call may compile.
 hypothesis.settings.register_profile("rtsep", deadline=None)
 hypothesis.settings.load_profile("rtsep")
+
+
+def _let_children_hear_signals() -> None:
+    """Background jobs and `nohup` ignore these, and hand that on: no program under test could then be interrupted.
+
+    With a handler of its own this process still pays no heed to them, and what it starts begins as usual.
+    """
+    for number in (signal.SIGINT, *([signal.SIGHUP] if sys.platform != "win32" else [])):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
+
+
+_let_children_hear_signals()
 
 # Continuous integration sets this: there, a test that needs virtual devices may not skip.
 REQUIRE_AUDIO = os.environ.get("RTSEP_REQUIRE_AUDIO") == "1"

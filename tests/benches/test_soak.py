@@ -28,7 +28,6 @@ def test_a_soak_that_control_c_ends_tells_what_was_measured(tmp_path: Path) -> N
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=_hear_control_c,
     ) as bench:
         assert bench.stderr is not None
         while "measuring" not in (line := bench.stderr.readline()):
@@ -50,10 +49,6 @@ def test_a_soak_that_control_c_ends_tells_what_was_measured(tmp_path: Path) -> N
     print(out)
     assert (tmp_path / "soak-timeline.png").exists()
     assert (tmp_path / "soak-hops.png").exists()
-
-
-def _hear_control_c() -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 
 
 def test_every_line_of_the_player_is_told_once() -> None:

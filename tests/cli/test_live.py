@@ -140,11 +140,6 @@ def test_when_the_sound_server_dies_it_goes_on_with_the_next_one(
     assert len(mixture) == len(vocals) > 44100
 
 
-def _hear_signals() -> None:
-    for number in (signal.SIGINT, signal.SIGHUP):  # what runs in the background, or under nohup, ignores them
-        signal.signal(number, signal.SIG_DFL)
-
-
 @contextmanager
 def recording(tmp_path: Path, model: Path, sound: np.ndarray) -> Iterator[subprocess.Popen[str]]:
     """A `live` that has recorded two seconds of `sound` into the folder `take`."""
@@ -158,7 +153,6 @@ def recording(tmp_path: Path, model: Path, sound: np.ndarray) -> Iterator[subpro
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=_hear_signals,
         )
         try:
             deadline = time.monotonic() + 60
