@@ -133,8 +133,8 @@ def _look_at_speed(report: _Report) -> None:
 
         from rtsep.bundle import find_bundle
         from rtsep.dsp.grid import HOP, SAMPLE_RATE
-        from rtsep.engine.compute import Stepper, choose_compute
         from rtsep.engine.processor import Processor
+        from rtsep.engine.stepping import load_stepper
     except (ImportError, OSError) as error:
         report.problems.append(f"the engine does not load ({error}): install rtsep again with its requirements")
         return
@@ -144,7 +144,7 @@ def _look_at_speed(report: _Report) -> None:
         report.model = bundle.name
         for compute in ("cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))):
             for chunk in (1, 32):
-                stepper = Stepper(bundle.load_network(live=True), choose_compute(compute), chunk)
+                stepper = load_stepper(bundle, compute, chunk, live=True)
                 p50, p99 = _measure(Processor(stepper), chunk)
                 report.speed.append(
                     _Speed(compute, stepper.way, chunk, round(p50, 2), round(p99, 2), round(p50 / hop_ms, 3))
