@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
-import numpy as np
 import platformdirs
-from numpy.typing import NDArray
 
 from rtsep.errors import MissingWeights, RtsepError
 from rtsep.files import write_atomically
 from rtsep.recipe import Recipe, encode_network, load_recipe
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from rtsep.nn.contract import StreamingNetwork
@@ -129,6 +129,7 @@ class Bundle:
                 f"`rtsep models import` takes them over{'' if self.recipe.segments else training}"
             )
         self._check_sum()
+        import numpy as np
         import safetensors
 
         try:

@@ -31,9 +31,8 @@ def load(
     latency: str = "standard",
     wiener: bool = False,
 ) -> Separator | SegmentSeparator:
-    """A separator for a model. On the CPU it sets torch to one thread, for the whole process: more made it slower.
-
-    Networks of whole windows have enough to share: for these it sets as many threads as there are cores.
+    """A separator for a model. Where PyTorch computes on the CPU, it is set to one thread, for the whole process: more
+    made it slower. Networks of whole windows have enough to share: for these it gets a thread for each core.
 
     For a model of whole segments it is a `SegmentSeparator`, which has no use for `chunk` and `latency`, gives stems
     only after `flush` unless it could `learn` the song before, and takes all threads.
