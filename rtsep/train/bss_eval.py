@@ -37,8 +37,8 @@ Float64 = NDArray[np.float64]
 FILTER_SAMPLES = 512
 RIDGE = 1e-12
 """Of the mean energy of a channel, so that two equal channels, as in mono, do not leave the filters undetermined."""
-NO_END_DB = 120.0
-"""From there on a ratio is that of a signal to rounding."""
+LEAST_ARTIFACTS = 1e-12
+"""Of the energy of what is explained, -120 dB: what is left over below that is rounding."""
 
 
 def correlate(left: Tensor, right: Tensor, lags: int) -> Tensor:
@@ -108,7 +108,7 @@ class BssEval:
     def judge(self, estimates: Float32) -> Float64:
         """SDR, ISR, SIR and SAR in dB of estimates (S, C, N): (4, S, J).
 
-        NaN in frames in which any reference or estimate is silent, and where a ratio has no end.
+        NaN in frames in which any reference or estimate is silent, and where a ratio has no end; SAR ends at 120 dB.
         """
         stems, channels, samples = self.references.shape
         if estimates.shape != self.references.shape:
@@ -124,11 +124,12 @@ class BssEval:
         signals = [self._stems.energy, self._stems.energy, *self._energies(itself + spatial, itself + explained)]
         distorted, interference, of_explained = self._energies(spatial, explained - spatial, explained)
         common = torch.einsum("jrqk,rqk->jq", errors.by_frame, explained)
-        noises = [errors.energy, distorted, interference, errors.energy - 2 * common + of_explained]
+        artifacts = (errors.energy - 2 * common + of_explained).maximum(LEAST_ARTIFACTS * signals[3])
+        noises = [errors.energy, distorted, interference, artifacts]
         powers = [torch.stack(told).unflatten(2, (stems, channels)).sum(dim=3).numpy() for told in (signals, noises)]
         with np.errstate(divide="ignore", invalid="ignore"):
             ratios = 10 * np.log10(powers[0] / powers[1]).transpose(0, 2, 1)
-        ratios[~(np.abs(ratios) < NO_END_DB)] = np.nan
+        ratios[~np.isfinite(ratios)] = np.nan
         for frame in range(self.frames):
             part = np.s_[..., frame * self.frame_samples : (frame + 1) * self.frame_samples]
             if _is_silent(self.references[part]) or _is_silent(estimates[part]):
