@@ -48,11 +48,12 @@ def run(model: str, data: Sequence[Path], minutes: float, cache: Path, out: Path
     songs = [song for song in songs if song.source.bandwidth_hz is None]
     if not songs:
         raise RtsepError(f"nothing to check {bundle.name} by: no held-out song of full bandwidth in {data}")
+    song = next((song for song in songs if not is_silent(song.segment(0, song.samples)[0])), songs[0])
     report = Report(f"model-{bundle.name}", f"{bundle.name}, checked", "one")
-    report.add(Table("Speed", _speed(bundle, songs[0]), "Seconds of computing for a second of sound: of each second."))
-    note = f"The {LEVELS_S} s of {songs[0].name} in which {bundle.recipe.stems[0]} are loudest, K = 1."
-    report.add(Table("Input level", _levels(bundle, songs[0]), note))
-    report.add(Table("Digital silence", _silence(bundle, songs[0]), "K = 1; the largest sample of any stem."))
+    report.add(Table("Speed", _speed(bundle, song), "Seconds of computing for a second of sound: of each second."))
+    note = f"The {LEVELS_S} s of {song.name} in which {bundle.recipe.stems[0]} are loudest, K = 1."
+    report.add(Table("Input level", _levels(bundle, song), note))
+    report.add(Table("Digital silence", _silence(bundle, song), "K = 1; the largest sample of any stem."))
     note = (
         f"Held-out songs in a loop at K = 1; the last {JUDGED_S} s against the same from a separator that was started "
         f"{BEFORE_S} s before them: signal to difference."
