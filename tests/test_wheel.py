@@ -26,6 +26,11 @@ def test_wheel_carries_the_default_bundle(wheel: zipfile.ZipFile, default_bundle
         assert carried == (default_bundle / file).read_bytes()
 
 
+def test_pictures_of_models_stay_in_the_repository(wheel: zipfile.ZipFile) -> None:
+    assert any((REPOSITORY / "models").glob("*/pictures/*.png"))
+    assert not [name for name in wheel.namelist() if name.endswith(".png") and "_bundles" in name]
+
+
 def test_wheel_carries_the_package_and_nothing_beside_it(wheel: zipfile.ZipFile) -> None:
     names = wheel.namelist()
     metadata = next(name.split("/")[0] for name in names if name.endswith("/METADATA"))

@@ -159,6 +159,38 @@ def networks(names: Annotated[tuple[str, ...], Parameter(negative="")] = (), /, 
     return _bench("networks").run(names, out)
 
 
+def model(
+    name: str,
+    /,
+    *,
+    data: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative="")],
+    minutes: float = 30.0,
+    cache: Path = Path("runs/cache"),
+    out: Path = OUT,
+) -> int:
+    """Whether a model behaves: speed, input level, silence, half an hour of streaming, pauses between phrases.
+
+    Spectrograms go to the model's folder, into `pictures`.
+
+    Parameters
+    ----------
+    name
+        Name or folder of a model.
+    data
+        Folders of songs, as for rtsep eval: those that the model's recipe holds out are heard.
+    minutes
+        Of streaming.
+    cache
+        Where decoded songs are kept.
+    out
+        Folder for JSON and Markdown.
+    """
+    _check("--minutes", minutes, 2.0)
+    if not data:
+        raise UsageError("--data: expected a folder or several")
+    return _bench("model").run(name, data, minutes, cache, out)
+
+
 def corrector(*, seconds: int = 120, out: Path = OUT) -> int:
     """What the clock corrector costs, and how near it comes on simulated clocks that are off by 200 ppm.
 

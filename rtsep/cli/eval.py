@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -51,6 +52,9 @@ def evaluate(
         raise UsageError("--card tells of the model as it is: leave --context out")
     if not data:
         raise UsageError("--data: expected a folder or several")
+    os.environ.setdefault(
+        "THP_MEM_ALLOC_ENABLE", "1"
+    )  # torch then asks for large pages: whole songs fill many small ones
     import torch
 
     from rtsep.bundle import find_bundle

@@ -51,6 +51,7 @@ _GROUPS = {
             "peers": ("rtsep.cli.bench:peers", "Other separators on the same sound."),
             "networks": ("rtsep.cli.bench:networks", "What every network costs, in files and live."),
             "spleeter": ("rtsep.cli.bench:spleeter", "Equality with Spleeter itself, and its speed."),
+            "model": ("rtsep.cli.bench:model", "Whether a model behaves: speed, level, silence, drift, pauses."),
             "corrector": ("rtsep.cli.bench:corrector", "The clock corrector: cost and precision."),
         },
     ),

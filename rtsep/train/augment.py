@@ -14,8 +14,11 @@ Dimensions: S stems, two channels, N samples.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import soxr
+import torch
 from numpy.typing import NDArray
 
 from rtsep.train.codec import code_and_decode
@@ -75,8 +78,11 @@ def blend(first: Float32, second: Float32, share: float) -> Float32:
 
 def reverberate(crop: Float32, random: np.random.Generator, share: float, sample_rate: int) -> Float32:
     """Put stems into a room each: exponentially decaying noise, another in each channel, after the direct sound."""
+    chosen = _chosen(crop, random, share)
+    if not len(chosen):
+        return crop
     result = crop.copy()
-    for stem in _chosen(crop, random, share):
+    for stem in chosen:
         response = room_response(random, sample_rate)
         size = 1 << (crop.shape[2] + response.shape[1] - 2).bit_length()
         spectrum = np.fft.rfft(crop[stem], size) * np.fft.rfft(response, size)
@@ -103,15 +109,27 @@ def equalize(crop: Float32, random: np.random.Generator, range_db: float, sample
     """A smooth random equaliser of zero phase for each stem: up to +-`range_db` at knots over the octaves."""
     if not range_db:
         return crop
-    size = 1 << (crop.shape[2] - 1).bit_length()
-    octaves = np.log(np.maximum(np.fft.rfftfreq(size, 1 / sample_rate), 1.0))
+    samples = crop.shape[2]
+    size = 1 << (samples - 1).bit_length()
+    weights = _knot_weights(size, sample_rate)
+    padded = torch.zeros(crop.shape[1], size)
     result = np.empty_like(crop)
     for stem, sound in enumerate(crop):
-        gains_db = random.uniform(-range_db, range_db, len(EQUALIZER_KNOTS_HZ))
-        curve = 10 ** (np.interp(octaves, np.log(EQUALIZER_KNOTS_HZ), gains_db) / 20)
-        spectrum = np.fft.rfft(sound, size) * curve.astype(np.float32)
-        result[stem] = np.fft.irfft(spectrum, size)[:, : crop.shape[2]]
+        gains = random.uniform(-range_db, range_db, len(EQUALIZER_KNOTS_HZ)) * (np.log(10) / 20)
+        curve = np.exp(sum(gain * weight for gain, weight in zip(gains.astype(np.float32), weights, strict=True)))
+        padded[:, :samples] = torch.from_numpy(sound)
+        spectrum = torch.fft.rfft(padded)  # several times as fast as NumPy's
+        spectrum *= torch.from_numpy(curve)
+        result[stem] = torch.fft.irfft(spectrum, size)[:, :samples].numpy()
     return result
+
+
+@lru_cache(maxsize=2)
+def _knot_weights(size: int, sample_rate: int) -> Float32:
+    """How much each knot of the equaliser has to say at each bin of a transform: (knots, bins)."""
+    octaves = np.log(np.maximum(np.fft.rfftfreq(size, 1 / sample_rate), 1.0))
+    knots = np.log(EQUALIZER_KNOTS_HZ)
+    return np.stack([np.interp(octaves, knots, of_one) for of_one in np.eye(len(knots))]).astype(np.float32)
 
 
 def vary_gain(crop: Float32, random: np.random.Generator, range_db: float) -> Float32:
@@ -137,8 +155,10 @@ def swap_channels(crop: Float32, random: np.random.Generator, share: float) -> F
 
 def drop_channel(crop: Float32, random: np.random.Generator, share: float) -> Float32:
     """Silence the left or the right of stems."""
-    result = crop.copy()
     chosen = _chosen(crop, random, share)
+    if not len(chosen):
+        return crop
+    result = crop.copy()
     result[chosen, random.integers(2, size=len(chosen))] = 0.0
     return result
 

@@ -7,69 +7,69 @@ filters are those that come nearest to the estimate over the whole song; energie
     SDR  true stem / everything else          ISR  true stem / spatial distortion
     SIR  filtered stem / interference         SAR  filtered stem and interference / artifacts
 
+No filtered signal is ever made: the energy of what filters make of a frame's stems is a quadratic form of the filters
+in the frame's correlations, which are found once for a song; of each estimate only its error is correlated with them.
+
 Sources: Vincent, Gribonval and Févotte, "Performance measurement in blind audio source separation", 2006; Stöter,
 Liutkus and Ito, "The 2018 signal separation evaluation campaign", 2018. The figures are those of the package museval,
 which defines them in practice (the tests hold some of its own); it is not used here because it loads FFmpeg's program
 at import, has had no release since 2023, and solves the same equations anew for every estimate.
 
-Dimensions: S stems, C channels, N samples, L taps of a filter, J frames.
+Dimensions: S stems, C channels, N samples, L taps of a filter, J frames; R = S C rows of the true stems, Q rows of
+what they are filtered towards.
 """
 
 from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import pad
 
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
-Complex128 = NDArray[np.complex128]
 
 FILTER_SAMPLES = 512
 RIDGE = 1e-12
 """Of the mean energy of a channel, so that two equal channels, as in mono, do not leave the filters undetermined."""
+LEAST_ARTIFACTS = 1e-12
+"""Of the energy of what is explained, -120 dB: what is left over below that is rounding."""
 
 
-def correlate(left: Float32, right: Float32, lags: int) -> Float64:
-    """Sums of ``left[r, n + k] * right[q, n]`` over n, for -lags < k < lags: (R, N), (Q, N) -> (R, Q, 2 lags - 1)."""
-    margin = lags - 1
-    size = 1 << (16 * lags - 1).bit_length()
-    step = size - 2 * margin  # no product then wraps round
-    total = np.zeros((len(left), len(right), size // 2 + 1), np.complex128)
-    for start in range(0, left.shape[1], step):
-        first = max(0, start - margin)
-        wide = np.zeros((len(left), size))
-        part = left[:, first : start + step + margin]
-        wide[:, first - start + margin :][:, : part.shape[1]] = part
-        narrow = right[:, start : start + step].astype(np.float64)
-        total += np.fft.rfft(wide)[:, None] * np.fft.rfft(narrow, size).conj()
-    return np.fft.irfft(total, size)[..., : 2 * margin + 1]
+def correlate(left: Tensor, right: Tensor, lags: int) -> Tensor:
+    """Sums of ``left[r, n - k] * right[q, n]`` over n, for 0 <= k < lags: (R, N), (Q, N) float64 -> (R, Q, lags)."""
+    size = 8 * lags  # a power of two where lags is one
+    step = size - lags + 1  # no product then wraps round
+    blocks = math.ceil(left.shape[1] / step)
+    missing = blocks * step - left.shape[1]
+    earlier = pad(left, (lags - 1, missing)).unfold(1, size, step)  # (R, blocks, size)
+    now = pad(right, (0, missing)).unflatten(1, (blocks, step))
+    past, present = torch.fft.rfft(earlier).numpy(), torch.fft.rfft(now, size).numpy().conj()
+    products = past.transpose(2, 0, 1) @ present.transpose(2, 1, 0)  # (bins, R, Q); NumPy is the faster with small ones
+    return torch.fft.irfft(torch.from_numpy(products).permute(1, 2, 0), size)[..., :lags].flip(2)
 
 
-def _factorise(correlations: Float64) -> tuple[Tensor, Tensor]:
-    """LU decomposition of the inner products of all delayed rows, from (R, R, 2 L - 1): of a matrix (R L, R L)."""
-    rows, taps = len(correlations), (correlations.shape[2] + 1) // 2
-    delays = np.arange(taps)
-    products = correlations[:, :, taps - 1 + delays[None, :] - delays[:, None]]  # (R, R, L, L)
-    matrix = np.ascontiguousarray(products.transpose(0, 2, 1, 3)).reshape(rows * taps, rows * taps)
-    matrix.flat[:: len(matrix) + 1] += RIDGE * float(np.trace(matrix)) / len(matrix)
-    return torch.linalg.lu_factor(torch.from_numpy(matrix))
+def _factorise(correlations: Tensor) -> tuple[Tensor, Tensor]:
+    """LU decomposition of the inner products of all delayed rows, from (R, R, L): of a matrix (R L, R L)."""
+    rows, _, taps = correlations.shape
+    both_sides = torch.cat([correlations.transpose(0, 1)[..., 1:].flip(2), correlations], dim=2)
+    delays = torch.arange(taps)
+    products = both_sides[:, :, taps - 1 + delays[:, None] - delays[None, :]]  # (R, R, L, L)
+    matrix = products.transpose(1, 2).reshape(rows * taps, rows * taps)
+    matrix.diagonal().add_(RIDGE * matrix.diagonal().mean())
+    return torch.linalg.lu_factor(matrix)
 
 
-def _solve(factors: tuple[Tensor, Tensor], correlations: Float64) -> Float64:
-    """The filters from R rows to Q that come nearest, from (R, Q, 2 L - 1): (R, Q, L)."""
-    rows, columns, lags = correlations.shape
-    taps = (lags + 1) // 2
-    products = np.ascontiguousarray(correlations[:, :, taps - 1 :: -1].transpose(0, 2, 1)).reshape(-1, columns)
-    filters = torch.linalg.lu_solve(*factors, torch.from_numpy(products)).numpy()
-    return filters.reshape(rows, taps, columns).transpose(0, 2, 1)
-
-
-def _energy(spectrum: Complex128) -> float:
-    """Of the signals whose rfft of an even size this is (C, bins), but for a constant factor."""
-    power = np.square(spectrum.real) + np.square(spectrum.imag)
-    return float(2 * power.sum() - power[:, 0].sum() - power[:, -1].sum())
+def _solve(factors: tuple[Tensor, Tensor], correlations: Tensor) -> Tensor:
+    """The filters from R rows to Q that come nearest, from (R, Q, L): of the same shape."""
+    rows, columns, taps = correlations.shape
+    filters = torch.linalg.lu_solve(*factors, correlations.transpose(1, 2).reshape(-1, columns))
+    return filters.unflatten(0, (rows, taps)).transpose(1, 2)
 
 
 def _is_silent(stems: Float32) -> bool:
@@ -77,63 +77,95 @@ def _is_silent(stems: Float32) -> bool:
     return bool((stems.sum(axis=1) == 0).all(axis=1).any())
 
 
+@dataclass(frozen=True)
+class _Correlations:
+    """Of the true stems with some sound: `by_frame` (J, R, Q, L), each frame by itself; `whole` (R, Q, L), of the song;
+    `energy` (J, Q), of the sound. All float64."""
+
+    by_frame: Tensor
+    whole: Tensor
+    energy: Tensor
+
+
 class BssEval:
     """A song's true stems, ready to judge estimates of them.
 
     Args:
         references: (S, C, N), none of them silent.
-        frame_samples: length of a frame and distance to the next; what is left over at the end is not judged.
+        frame_samples: length of a frame and distance to the next; what is left over at the end is not judged. More
+            than `taps`.
     """
 
     def __init__(self, references: Float32, frame_samples: int, taps: int = FILTER_SAMPLES) -> None:
         stems, channels, samples = references.shape
         self.references, self.frame_samples, self.taps = references, frame_samples, taps
         self.frames = max(1, samples // frame_samples)
-        self._rows = references.reshape(stems * channels, samples)
-        products = correlate(self._rows, self._rows, taps)
-        self._all = _factorise(products)
-        self._own = [_factorise(products[part, part]) for part in self._parts()]
+        self._rows = torch.from_numpy(references.reshape(stems * channels, samples))
+        self._stems = self._correlate(self._rows_of)
+        self._all = _factorise(self._stems.whole)
+        self._own = [_factorise(self._stems.whole[part, part]) for part in self._parts()]
 
     def judge(self, estimates: Float32) -> Float64:
         """SDR, ISR, SIR and SAR in dB of estimates (S, C, N): (4, S, J).
 
-        NaN in frames in which any reference or estimate is silent, and where a ratio has no end.
+        NaN in frames in which any reference or estimate is silent, and where a ratio has no end; SAR ends at 120 dB.
         """
         stems, channels, samples = self.references.shape
         if estimates.shape != self.references.shape:
             raise ValueError(f"expected estimates {self.references.shape}, got {estimates.shape}")
-        size = 1 << (min(samples, self.frame_samples) + self.taps - 2).bit_length()
-        products = correlate(self._rows, estimates.reshape(stems * channels, samples), self.taps)
-        whole = np.fft.rfft(_solve(self._all, products), size)  # (S C, S C, bins): from references to estimates
-        own = [
-            np.fft.rfft(_solve(factors, products[part, part]), size)
-            for factors, part in zip(self._own, self._parts(), strict=True)
-        ]
-        ratios = np.full((4, stems, self.frames), np.nan)
+        heard = torch.from_numpy(estimates.reshape(stems * channels, samples))
+        errors = self._correlate(lambda part: heard[:, part].double() - self._rows_of(part))
+        explained = _solve(self._all, errors.whole)  # of the error: (R, Q, L)
+        spatial = torch.zeros_like(explained)
+        for factors, part in zip(self._own, self._parts(), strict=True):
+            spatial[part, part] = _solve(factors, errors.whole[part, part])
+        itself = torch.zeros_like(explained)
+        itself[..., 0] = torch.eye(stems * channels)
+        signals = [self._stems.energy, self._stems.energy, *self._energies(itself + spatial, itself + explained)]
+        distorted, interference, of_explained = self._energies(spatial, explained - spatial, explained)
+        common = torch.einsum("jrqk,rqk->jq", errors.by_frame, explained)
+        artifacts = (errors.energy - 2 * common + of_explained).maximum(LEAST_ARTIFACTS * signals[3])
+        noises = [errors.energy, distorted, interference, artifacts]
+        powers = [torch.stack(told).unflatten(2, (stems, channels)).sum(dim=3).numpy() for told in (signals, noises)]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios = 10 * np.log10(powers[0] / powers[1]).transpose(0, 2, 1)
+        ratios[~np.isfinite(ratios)] = np.nan
         for frame in range(self.frames):
             part = np.s_[..., frame * self.frame_samples : (frame + 1) * self.frame_samples]
             if _is_silent(self.references[part]) or _is_silent(estimates[part]):
-                continue
-            truth = np.fft.rfft(self.references[part].astype(np.float64), size)
-            heard = np.fft.rfft(estimates[part].astype(np.float64), size)
-            sources = truth.reshape(stems * channels, -1)
-            explained = np.einsum("rqf,rf->qf", whole, sources).reshape(truth.shape)
-            for stem in range(stems):
-                filtered = np.einsum("rqf,rf->qf", own[stem], truth[stem])
-                ratios[:, stem, frame] = _decibels(truth[stem], filtered, explained[stem], heard[stem])
+                ratios[..., frame] = np.nan
         return ratios
+
+    def _correlate(self, sound: Callable[[slice], Tensor]) -> _Correlations:
+        """`sound`: its samples (Q, n) in float64, by where they are."""
+        frames, energies = [], []
+        whole = torch.zeros(())
+        last = self._rows_of(slice(0, 0))
+        for start in range(0, self._rows.shape[1], self.frame_samples):
+            part = slice(start, start + self.frame_samples)
+            rows, now = self._rows_of(part), sound(part)
+            frames.append(correlate(rows, now, self.taps))
+            energies.append(now.square().sum(dim=1))
+            first = now[:, : self.taps - 1]
+            across = pad(last, (0, first.shape[1])), pad(first, (last.shape[1], 0))
+            whole = whole + frames[-1] + correlate(*across, self.taps)
+            last = rows[:, 1 - self.taps :]
+        return _Correlations(torch.stack(frames[: self.frames]), whole, torch.stack(energies[: self.frames]))
+
+    def _energies(self, *filters: Tensor) -> list[Tensor]:
+        """Of what filters (R, Q, L) make of the true stems, frame by frame: (J, Q) of each."""
+        taps = self.taps
+        spectra = torch.fft.rfft(torch.cat(filters, dim=1), 2 * taps)
+        products = torch.fft.irfft(spectra[:, None] * spectra.conj()[None], 2 * taps)[..., :taps]  # (R, R, Q, L)
+        products[..., 1:] *= 2  # a pair of rows and a lag stand for the same pair turned round and the lag before zero
+        energies = self._stems.by_frame.flatten(1) @ products.transpose(2, 3).flatten(0, 2)
+        return list(energies.split(filters[0].shape[1], dim=1))
+
+    def _rows_of(self, part: slice) -> Tensor:
+        """The true stems (R, n) in float64."""
+        return self._rows[:, part].double()
 
     def _parts(self) -> list[slice]:
         """The rows of each stem."""
         stems, channels, _ = self.references.shape
         return [slice(stem * channels, (stem + 1) * channels) for stem in range(stems)]
-
-
-def _decibels(truth: Complex128, filtered: Complex128, explained: Complex128, heard: Complex128) -> Float64:
-    """The four ratios of one stem in one frame, all spectra (C, bins)."""
-    signal = np.array([_energy(part) for part in (truth, truth, filtered, explained)])
-    errors = (heard - truth, filtered - truth, explained - filtered, heard - explained)
-    noise = np.array([_energy(part) for part in errors])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = 10 * np.log10(signal / noise)
-    return np.where(np.isfinite(ratios), ratios, np.nan)

@@ -64,9 +64,12 @@ class RunFolder:
         if held:
             way = "go on with --resume, or give" if LAST in held else "but no checkpoint to go on from; give"
             raise UsageError(f"{self.path} holds a run already ({held[0]}): {way} --out a new folder")
+        return None
+
+    def make(self) -> None:
+        """Make the folder, if it is not there yet: once it is known that there is something to put into it."""
         with refusals_told(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-        return None
 
     def save_last(self, state: State) -> None:
         """Replace the checkpoint to go on from, and the bundle of its averaged weights, `state["average"]`."""

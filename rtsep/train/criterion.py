@@ -20,7 +20,7 @@ from rtsep.nn.contract import spread_high_band
 from rtsep.recipe import Recipe
 from rtsep.train import losses, waveforms
 from rtsep.train.losses import Target, bin_weights, judged_bins, spectra
-from rtsep.train.waveforms import judged_samples, synthesise
+from rtsep.train.waveforms import judged_samples, low_pass, synthesise
 
 COUNTED_BY_BIN = {"separation", "magnitude", "compressed", "complex"}
 """Losses in which a crop counts by how many of its bins are judged; in the others each crop counts the same."""
@@ -100,19 +100,22 @@ class Criterion:
         return mixture[:, :, : self._stft.bins].abs().permute(0, 3, 2, 1)
 
     def __call__(
-        self, network: Callable[[Tensor, Tensor], Tensor], crops: Crops, totals: Tensor, latency: str
+        self, network: Callable[[Tensor, Callable[[], Tensor]], Tensor], crops: Crops, totals: Tensor, latency: str
     ) -> Tensor:
         """The share of these crops in each loss: (L,).
 
         Args:
-            network: magnitudes (B, C, F, T), and those of the true stems (B, S, C, F, T), those that are not known in
-                sum -> masks (B, S, C, F + 1, T).
+            network: magnitudes (B, C, F, T), and what gives those of the true stems (B, S, C, F, T), those that are not
+                known in sum, if it wants them -> masks (B, S, C, F + 1, T).
             totals: (L,), the sums of `counts` over the whole batch.
             latency: mode of synthesis for the losses on waveforms.
         """
         crops = replace(crops, stems=crops.together(crops.stems))
         mixture, stems = self.normalised(crops)
-        true = stems[:, :, :, : self._stft.bins].abs().permute(0, 1, 4, 3, 2)
+
+        def true() -> Tensor:
+            return stems[:, :, :, : self._stft.bins].abs().permute(0, 1, 4, 3, 2)
+
         masks = crops.together(network(self.magnitudes(mixture), true))
         errors = self._on_spectra(masks, mixture, stems, crops) | self._on_waves(masks, crops, latency)
         means = torch.stack([errors[name] for name in self.names])
@@ -131,8 +134,9 @@ class Criterion:
         chosen = [name for name in self.names if name in waveforms.LOSSES]
         if not chosen:
             return {}
-        estimates = synthesise(masks, crops.stems.sum(dim=1), self._judged, self._stft, latency)
-        references = crops.stems[..., self._judged]
+        heard = (self._judged, self._stft, latency)
+        estimates = synthesise(masks, crops.stems.sum(dim=1), crops.top_bin, *heard)
+        references = low_pass(crops.stems, crops.top_bin, *heard)
         return {name: waveforms.LOSSES[name](estimates, references) for name in chosen}
 
     def _weight(self, crops: Crops) -> Tensor:

@@ -58,8 +58,10 @@ def analyse(x: Float32, stft: Stft) -> Complex64:
     padded = np.zeros((x.shape[0], hops * stft.hop), np.float32)
     padded[:, : x.shape[1]] = x
     transform = StreamingSTFT(x.shape[0], stft.n_fft, stft.hop)
-    frames = padded.reshape(x.shape[0], hops, stft.hop)
-    return np.stack([transform.push(np.ascontiguousarray(frames[:, h])).copy() for h in range(hops)])
+    spectra = np.empty((hops, x.shape[0], transform.bins), np.complex64)
+    for h in range(hops):
+        spectra[h] = transform.push(np.ascontiguousarray(padded[:, h * stft.hop : (h + 1) * stft.hop]))
+    return spectra
 
 
 def synthesise(frames: Complex64, masks: Float32, samples: int, stft: Stft, latency: str = "standard") -> Float32:
@@ -68,12 +70,12 @@ def synthesise(frames: Complex64, masks: Float32, samples: int, stft: Stft, late
     support = synthesis_support(latency, stft.n_fft, stft.hop)
     transform = StreamingISTFT(stems * channels, stft.n_fft, stft.hop, support)
     buffer = transform.spectrum.reshape(stems, channels, -1)
-    hops = []
+    whole = np.empty((stems, channels, len(frames) * stft.hop), np.float32)
+    hops = whole.reshape(stems * channels, len(frames), stft.hop)
     for t in range(len(frames)):
         apply_masks(frames[t], masks[..., t], buffer)
-        hops.append(transform.push(transform.spectrum).copy())
+        hops[:, t] = transform.push(transform.spectrum)
     before = support - stft.hop
-    whole = np.concatenate(hops, axis=1).reshape(stems, channels, -1)
     return whole[:, :, before : before + samples]
 
 
@@ -87,10 +89,16 @@ def network_masks(network: StreamingNetwork, frames: Complex64, chunk: int, devi
 
 def ideal_ratio_masks(stems: Float32, stft: Stft) -> Float32:
     """The power-ratio masks of the true stems (S, C, N), one row a bin and one for the band above: (S, C, F + 1, T)."""
-    power = np.stack([np.square(np.abs(analyse(stem, stft))) for stem in stems])  # (S, T, C, bins)
-    low, high = power[..., : stft.bins], power[..., stft.bins :].sum(axis=3, keepdims=True)
-    rows = np.concatenate([low, high], axis=3)
-    return np.ascontiguousarray((rows / np.maximum(rows.sum(axis=0), 1e-12)).transpose(0, 2, 3, 1))
+
+    def of(stem: Float32) -> Float32:
+        """(T, C, F + 1)."""
+        spectra = analyse(stem, stft)
+        power = np.square(spectra.real) + np.square(spectra.imag)
+        return np.concatenate([power[..., : stft.bins], power[..., stft.bins :].sum(axis=2, keepdims=True)], axis=2)
+
+    rows = np.stack([of(stem) for stem in stems])
+    rows /= np.maximum(rows.sum(axis=0), 1e-12)
+    return rows.transpose(0, 2, 3, 1)
 
 
 def is_silent(x: Float32) -> bool:

@@ -42,14 +42,18 @@ CPU = torch.device("cpu")
 
 
 class _Taught(nn.Module):
-    """`StreamingNetwork.teach` as a forward pass, which is what several processes follow."""
+    """`StreamingNetwork.teach` as a forward pass, which is what several processes follow.
+
+    Most networks have no use for the true magnitudes: those are found only where one has a `teach` of its own.
+    """
 
     def __init__(self, network: StreamingNetwork) -> None:
         super().__init__()
         self.network = network
+        self._listens = type(network).teach is not StreamingNetwork.teach
 
-    def forward(self, magnitudes: Tensor, stems: Tensor, chunk: int | None) -> Tensor:
-        return self.network.teach(magnitudes, stems, chunk)
+    def forward(self, magnitudes: Tensor, stems: Callable[[], Tensor], chunk: int | None) -> Tensor:
+        return self.network.teach(magnitudes, stems(), chunk) if self._listens else self.network(magnitudes, chunk)
 
 
 class Trainer:
@@ -120,6 +124,7 @@ class Trainer:
             self._start_from(init)
         else:
             self._calibrate()
+        self.processes.from_first(self._folder.make)
         self._parallel = self.processes.parallel(_Taught(self.network))
         self._log = RunLog(folder, self._saved_step, tensorboard) if self.processes.first else None
 
@@ -161,8 +166,9 @@ class Trainer:
         stems = torch.from_numpy(batch.stems).to(device, non_blocking=True)
         return Crops(stems, torch.from_numpy(batch.top_bin).to(device), torch.from_numpy(batch.known).to(device))
 
-    def _masks(self, magnitudes: Tensor, stems: Tensor, chunk: int | None) -> Tensor:
-        """(B, C, F, T) and the true (B, S, C, F, T) -> (B, S, C, F + 1, T), float32 whatever the recipe's precision."""
+    def _masks(self, magnitudes: Tensor, stems: Callable[[], Tensor], chunk: int | None) -> Tensor:
+        """(B, C, F, T) and what gives the true (B, S, C, F, T) -> (B, S, C, F + 1, T), float32 whatever the recipe's
+        precision."""
         precision = self.recipe.train.precision
         dtype = torch.float16 if precision == "fp16" else torch.bfloat16
         with torch.autocast(magnitudes.device.type, dtype, enabled=precision != "fp32"):

@@ -27,10 +27,11 @@ def judged_samples(frames: int, warmup_frames: int, stft: Stft) -> slice:
     return slice((warmup_frames + before) * stft.hop, frames * stft.hop)
 
 
-def synthesise(masks: Tensor, mixture: Tensor, judged: slice, stft: Stft, latency: str) -> Tensor:
+def synthesise(masks: Tensor, mixture: Tensor, top_bin: Tensor, judged: slice, stft: Stft, latency: str) -> Tensor:
     """The stems that are heard in a latency mode: masks (B, S, C, F + 1, T), mixture (B, C, N) -> (B, S, C, M).
 
-    Differentiable; the same samples as `rtsep.train.evaluate.synthesise`. `judged`: from `judged_samples`.
+    Differentiable; the same samples as `rtsep.train.evaluate.synthesise`, but without the bins from `top_bin` (B,) up,
+    of which the crop's material knows nothing. `judged`: from `judged_samples`.
     """
     batch, stems, channels, _, frames = masks.shape
     analysis = hann_periodic(stft.n_fft)
@@ -45,13 +46,26 @@ def synthesise(masks: Tensor, mixture: Tensor, judged: slice, stft: Stft, latenc
     support = synthesis_support(latency, stft.n_fft, stft.hop)
     window = torch.from_numpy(synthesis_window(analysis, stft.hop, support)).to(mixture.device)
     skipped = stft.n_fft - support  # the synthesis sees the end of a frame alone
-    masked = spread_high_band(masks, spectrum.shape[-2]) * spectrum
+    known = torch.arange(spectrum.shape[-2], device=mixture.device) < top_bin[:, None]
+    masked = spread_high_band(masks, spectrum.shape[-2]) * (spectrum * known[:, None, None, :, None])
     pieces = torch.fft.irfft(masked, stft.n_fft, dim=-2)[..., skipped:, :]
     length = (frames - 1) * stft.hop + support
     whole = F.fold(
         (pieces * window[:, None]).flatten(0, 2), (1, length), kernel_size=(1, support), stride=(1, stft.hop)
     )
     return whole.view(batch, stems, channels, length)[..., judged.start - skipped : judged.stop - skipped]
+
+
+def low_pass(stems: Tensor, top_bin: Tensor, judged: slice, stft: Stft, latency: str) -> Tensor:
+    """True stems as `synthesise` would give them at best, without the bins from `top_bin` up: (B, S, C, N) ->
+    (B, S, C, M)."""
+    if bool((top_bin > stft.n_fft // 2).all()):
+        return stems[..., judged]
+    batch, count, channels, samples = stems.shape
+    frames = (samples - stft.n_fft) // stft.hop + 1
+    ones = stems.new_ones(()).expand(batch * count, 1, channels, stft.bins + 1, frames)
+    whole = synthesise(ones, stems.flatten(0, 1), top_bin.repeat_interleave(count), judged, stft, latency)
+    return whole.view(batch, count, channels, -1)
 
 
 def waveform(estimates: Tensor, references: Tensor) -> Tensor:

@@ -23,6 +23,8 @@ from rtsep.cli.main import main
         (["throughput", "--model", "nothing-like-it"], 1, "nothing-like-it"),
         (["runtimes", "--frames", "31"], 2, "--frames 31"),
         (["peers", "--install", "winamp"], 2, "--install winamp: expected hs-tasnet, demucs, spleeter"),
+        (["model", "x", "--data", "y", "--minutes", "1"], 2, "--minutes 1: expected 2 or more"),
+        (["model", "nothing-like-it", "--data", "y"], 1, "nothing-like-it"),
         (["spleeter", "--seconds", "0"], 2, "--seconds 0: expected 1 or more"),
         (["spleeter", "--out", "/nowhere"], 1, "rtsep bench spleeter --install"),
         (["zzz"], 2, "there is latency, soak, throughput, runtimes, peers"),

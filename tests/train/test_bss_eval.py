@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from rtsep.train.bss_eval import BssEval, correlate
 
@@ -48,13 +49,58 @@ def test_the_figures_are_those_of_museval() -> None:
 
 @pytest.mark.parametrize(("samples", "lags"), [(1, 1), (7, 3), (3, 7), (1000, 5), (20011, 512)])
 def test_correlations_are_sums_of_products(samples: int, lags: int) -> None:
-    left, right = noise(1, 3, samples), noise(2, 2, samples)
-    found = correlate(left, right, lags)
-    assert found.shape == (3, 2, 2 * lags - 1)
-    for k in {-lags + 1, -1, 0, 1, lags - 1} & set(range(-lags + 1, lags)):
-        later, earlier = left[:, max(k, 0) : samples + min(k, 0)], right[:, max(-k, 0) : samples - max(k, 0)]
-        expected = later.astype(np.float64) @ earlier.astype(np.float64).T
-        np.testing.assert_allclose(found[:, :, lags - 1 + k], expected, atol=1e-9 * samples)
+    left, right = noise(1, 3, samples).astype(np.float64), noise(2, 2, samples).astype(np.float64)
+    found = correlate(torch.from_numpy(left), torch.from_numpy(right), lags).numpy()
+    assert found.shape == (3, 2, lags)
+    for k in {0, 1, lags - 1} & set(range(lags)):
+        expected = left[:, : max(0, samples - k)] @ right[:, k:].T
+        np.testing.assert_allclose(found[:, :, k], expected, atol=1e-9 * samples)
+
+
+def slowly_judged(references: np.ndarray, estimates: np.ndarray, taps: int) -> np.ndarray:
+    """The definition, word for word: filters by least squares, filtered frames, energies; (4, S, J)."""
+    stems, channels, samples = references.shape
+    heard = estimates.reshape(-1, samples).astype(np.float64)
+
+    def delayed(rows: np.ndarray) -> np.ndarray:
+        """(R, n) -> (R * taps, n + taps - 1)."""
+        wide = np.zeros((len(rows), taps, rows.shape[1] + taps - 1))
+        for k in range(taps):
+            wide[:, k, k : k + rows.shape[1]] = rows
+        return wide.reshape(-1, wide.shape[2])
+
+    def projected(rows: np.ndarray, onto: np.ndarray, frame: slice) -> np.ndarray:
+        basis = delayed(onto)
+        filters = np.linalg.lstsq(basis @ basis.T, basis @ np.pad(rows, ((0, 0), (0, taps - 1))).T, rcond=None)[0]
+        return filters.T @ delayed(onto[:, frame])
+
+    ratios = np.zeros((4, stems, samples // FRAME))
+    for j in range(samples // FRAME):
+        frame = slice(j * FRAME, (j + 1) * FRAME)
+        for s in range(stems):
+            mine = slice(s * channels, (s + 1) * channels)
+            truth, estimate = (np.pad(x[:, frame], ((0, 0), (0, taps - 1))) for x in (references[s], heard[mine]))
+            own = projected(heard[mine], references[s].astype(np.float64), frame)
+            explained = projected(heard[mine], references.reshape(-1, samples).astype(np.float64), frame)
+            parts = [(truth, estimate - truth), (truth, own - truth), (own, explained - own)]
+            parts.append((explained, estimate - explained))
+            ratios[:, s, j] = [10 * np.log10(np.sum(signal**2) / np.sum(noise**2)) for signal, noise in parts]
+    return ratios
+
+
+def test_energies_of_filtered_frames_are_those_of_the_filtered_signals() -> None:
+    stems = filtered_stems(3 * FRAME + 11)[:, :, :-11]
+    stems[1, :, 2 * FRAME :] = noise(19, 2, FRAME)
+    estimates = wrong_estimates(stems)
+    np.testing.assert_allclose(
+        BssEval(stems, FRAME, 16).judge(estimates), slowly_judged(stems, estimates, 16), atol=1e-6
+    )
+
+
+def test_what_has_no_artifacts_but_rounding_has_a_ratio_to_them_of_120_db() -> None:
+    stems = noise(20, 2, 2, 2 * FRAME)
+    ratios = BssEval(stems, FRAME, taps=16).judge(np.broadcast_to(stems.sum(axis=0), stems.shape))
+    np.testing.assert_allclose(ratios[SAR], 120, atol=1e-6)
 
 
 def test_each_kind_of_error_lowers_its_own_ratio() -> None:

@@ -130,6 +130,14 @@ def test_a_run_can_start_from_a_bundle(recipe: Path, tmp_path: Path) -> None:
     assert logged_losses(tmp_path / "second") == {1: report["loss"]}
 
 
+def test_a_run_that_cannot_begin_leaves_nothing(recipe: Path, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong"
+    wrong.mkdir()
+    with pytest.raises(RtsepError, match="is in none of"):
+        Trainer(recipe, [wrong], tmp_path / "runs" / "run")
+    assert list(tmp_path.iterdir()) == [wrong]
+
+
 def test_data_may_lie_in_several_folders(recipe: Path, tmp_path: Path) -> None:
     data = recipe.parent.parent
     for name in ("songs", "duets"):

@@ -7,11 +7,12 @@ import torch
 from rtsep.recipe import Stft
 from rtsep.train.evaluate import analyse
 from rtsep.train.evaluate import synthesise as play
-from rtsep.train.waveforms import LOSSES, judged_samples, synthesise
+from rtsep.train.waveforms import LOSSES, judged_samples, low_pass, synthesise
 
 STFT = Stft(bins=300)
 FRAMES, WARMUP = 12, 2
 JUDGED = judged_samples(FRAMES, WARMUP, STFT)
+ALL_BINS = torch.full((3,), 2049)
 
 
 def noise(seed: int, *shape: int) -> torch.Tensor:
@@ -22,7 +23,7 @@ def noise(seed: int, *shape: int) -> torch.Tensor:
 def test_what_is_judged_is_what_is_played(latency: str) -> None:
     mixture = noise(1, 2, 2, STFT.n_fft + (FRAMES - 1) * STFT.hop)
     masks = torch.rand(2, 3, 2, STFT.bins + 1, FRAMES, generator=torch.Generator().manual_seed(2))
-    judged = synthesise(masks, mixture, JUDGED, STFT, latency).numpy()
+    judged = synthesise(masks, mixture, ALL_BINS[:2], JUDGED, STFT, latency).numpy()
     for crop in range(2):
         frames = analyse(mixture[crop].numpy(), STFT)
         around = np.ones((3, 2, STFT.bins + 1, len(frames)), np.float32)
@@ -34,11 +35,22 @@ def test_what_is_judged_is_what_is_played(latency: str) -> None:
 def test_the_gradient_reaches_every_judged_frame() -> None:
     mixture = noise(3, 1, 2, STFT.n_fft + (FRAMES - 1) * STFT.hop)
     masks = torch.full((1, 2, 2, STFT.bins + 1, FRAMES), 0.5, requires_grad=True)
-    synthesise(masks, mixture, JUDGED, STFT, "low").square().sum().backward()
+    synthesise(masks, mixture, ALL_BINS[:1], JUDGED, STFT, "low").square().sum().backward()
     assert masks.grad is not None
     reached = masks.grad.abs().sum(dim=(0, 1, 2, 3)) > 0
     assert reached[WARMUP + 2 : FRAMES - 2].all()
     assert not reached[:WARMUP].any()
+
+
+@pytest.mark.parametrize("latency", ["standard", "medium", "low"])
+def test_a_low_passed_stem_is_what_the_best_masks_give_of_it(latency: str) -> None:
+    samples = STFT.n_fft + (FRAMES - 1) * STFT.hop
+    time_s = torch.arange(samples) / STFT.sample_rate
+    low, high = (0.1 * torch.sin(2 * torch.pi * hertz * time_s).expand(1, 1, 2, -1) for hertz in (1000, 9000))
+    cut = low_pass(low + high, torch.tensor([round(5000 / 44100 * 4096)]), JUDGED, STFT, latency)
+    torch.testing.assert_close(cut, low[..., JUDGED], atol=1e-3, rtol=0)
+    whole = low_pass((low + high).expand(2, 3, 2, -1), torch.tensor([2049, 2048]), JUDGED, STFT, latency)
+    torch.testing.assert_close(whole[0], (low + high).expand(1, 3, 2, -1)[0, ..., JUDGED], atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("name", LOSSES)
