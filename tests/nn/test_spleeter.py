@@ -17,7 +17,8 @@ from rtsep.engine.compute import Stepper, choose_compute
 from rtsep.engine.processor import Processor
 from rtsep.engine.separator import Separator
 from rtsep.nn.check import check_network
-from rtsep.nn.spleeter import FrozenNorm, Spleeter
+from rtsep.nn.spleeter import Spleeter
+from rtsep.nn.spleeter_unet import FrozenNorm
 from rtsep.nn.windowed import Windowed
 from tests.dsp.wiener_reference import wiener_filter
 
