@@ -128,8 +128,8 @@ class Spleeter(WindowNetwork):
     def masks(self, estimates: Tensor) -> Tensor:
         """Ratio masks (B, S, C, F + 1, T); where all is silent every stem gets the same share."""
         powers = estimates.pow(self.mask_exponent)
-        total = sum(powers.unbind(dim=1)) + EPSILON
-        return self._extend((powers + EPSILON / len(self.stems)) / total[:, None])
+        total = sum(powers.split(1, dim=1)) + EPSILON
+        return self._extend((powers + EPSILON / len(self.stems)) / total)
 
     def _extend(self, masks: Tensor) -> Tensor:
         """(B, S, C, F, T) -> (B, S, C, F + 1, T), with bins innermost, as they come."""

@@ -43,7 +43,7 @@ class InQuarters(nn.Module):
     """A layer of (B, C, T, F) that computes the quarters of its output with one plain convolution."""
 
     weight: Tensor
-    bias: Tensor
+    bias: Tensor | None
     _frozen: Tensor | None = None
 
     def quarter_kernel(self) -> Tensor:
@@ -57,7 +57,9 @@ class InQuarters(nn.Module):
     def quarters(self, x: Tensor) -> Tensor:
         """(B, C, T, F) -> (B, C', 2 T, 2 F)"""
         kernel = self.quarter_kernel() if self._frozen is None else self._frozen
-        return F.pixel_shuffle(F.conv2d(x, kernel, self.bias.repeat_interleave(4), padding=kernel.shape[2] // 2), 2)
+        assert self.bias is not None
+        bias = self.bias.repeat_interleave(4)
+        return F.pixel_shuffle(F.conv2d(x, kernel, bias, padding=kernel.shape[2] // 2), 2)
 
 
 class Raise(InQuarters, nn.ConvTranspose2d):
