@@ -52,7 +52,7 @@ class InQuarters(nn.Module):
 
     def freeze(self) -> None:
         """Rearrange the kernel for the last time."""
-        self._frozen = self.quarter_kernel().contiguous(memory_format=torch.channels_last)
+        self._frozen = self.quarter_kernel().detach().contiguous(memory_format=torch.channels_last)
 
     def quarters(self, x: Tensor) -> Tensor:
         """(B, C, T, F) -> (B, C', 2 T, 2 F)"""
