@@ -68,6 +68,7 @@ def _files(recipe: Recipe) -> Row:
         "M parameters": sum(parameter.numel() for parameter in network.parameters()) / 1e6,
         "GMAC/s": multiply_adds_per_frame(network) / HOP_S / 1e9,
     }
+    network.freeze()
     frames = network.frames if isinstance(network, Windowed) else MAX_CHUNK
     noise = torch.rand(1, network.channels, network.bins, frames, generator=torch.Generator().manual_seed(0))
     state = network.init_state()

@@ -50,7 +50,7 @@ class Stepper:
     cores made it twenty times slower.
 
     Args:
-        network: in evaluation mode; moved to the device.
+        network: in evaluation mode; moved to the device and frozen.
         device: from `choose_compute`.
         max_chunk: the most frames a step will get.
         threads: of torch on the CPU.
@@ -77,6 +77,7 @@ class Stepper:
         if device.type == "cpu":
             torch.set_num_threads(threads)
         self._network = network.eval().requires_grad_(False).to(device)
+        self._network.freeze()
         self._state = self._network.init_state(1, max_chunk)
         self._step = self._step_eagerly
         self.way = "eager"

@@ -60,9 +60,9 @@ class Processor:
         self._lookahead = stepper.lookahead_frames
         self._analysis = StreamingSTFT(self.channels, n_fft, HOP)
         self._synthesis = StreamingISTFT(len(self.stems) * self.channels, n_fft, HOP, support)
-        # Spectra wait here for masks that come `lookahead` frames later: [0, L) are the past, [L, L + K)
-        # this chunk.
+        # A ring, in which spectra wait for masks that come `lookahead` frames later; the next chunk begins at `_next`.
         self._spectra = np.zeros((self._lookahead + self.max_chunk, self.channels, spectrum_bins), np.complex64)
+        self._next = 0
         self._magnitudes = np.zeros(self.channels * stepper.bins * self.max_chunk, np.float32)
         self._bins = stepper.bins
         self._masked = self._synthesis.spectrum.reshape(len(self.stems), self.channels, spectrum_bins)
@@ -93,16 +93,16 @@ class Processor:
         rows = out.reshape(-1, out.shape[-1])
         for k in range(again, frames):
             if self.wiener is None:
-                apply_masks(self._spectra[k], masks[..., k], self._masked)
+                apply_masks(self._waiting(k), masks[..., k], self._masked)
             else:
-                self.wiener.separate(self._spectra[k], masks[..., k], self._masked)
+                self.wiener.separate(self._waiting(k), masks[..., k], self._masked)
             hop = self._synthesis.push(self._synthesis.spectrum)
             rows[:, k * HOP : (k + 1) * HOP] = hop
             # One number tells: NaN and infinity survive every sum, and no sound is loud enough to overflow
             # this one.
             if not np.isfinite(np.vdot(hop, hop)):
                 raise BrokenNetwork("the network gave values that are not numbers; run `rtsep models check`")
-        self._keep_past(frames)
+        self._advance(frames)
 
     def hear(self, mixture: Float32) -> None:
         """Let the Wiener filter hear K hops that are not separated: (C, K * hop), 1 <= K <= max_chunk."""
@@ -110,8 +110,8 @@ class Processor:
         frames = self._check(mixture)
         masks = self._stepper.step(self._analyse(mixture, 0, frames))
         for k in range(frames):
-            self.wiener.hear(self._spectra[k], masks[..., k])
-        self._keep_past(frames)
+            self.wiener.hear(self._waiting(k), masks[..., k])
+        self._advance(frames)
 
     def warm(self, mixture: Float32, prime_hops: int = SUPPORT_HOPS) -> None:
         """Give the network the past: restart the analysis, push `mixture` (C, n * hop), any n, and publish nothing.
@@ -132,7 +132,7 @@ class Processor:
         for first in range(prime_hops, hops, self.max_chunk):
             frames = min(self.max_chunk, hops - first)
             self._stepper.step(self._analyse(mixture, first, frames))
-            self._keep_past(frames)
+            self._advance(frames)
             yield
 
     def _restart_analysis(self) -> None:
@@ -147,13 +147,16 @@ class Processor:
         for k in range(frames):
             start = (first_hop + k) * HOP
             spectrum = self._analysis.push(mixture[:, start : start + HOP])
-            self._spectra[self._lookahead + k] = spectrum
+            self._spectra[(self._next + k) % len(self._spectra)] = spectrum
             np.abs(spectrum[:, : self._bins], out=magnitudes[:, :, k])
         return magnitudes
 
-    def _keep_past(self, frames: int) -> None:
-        for age in range(self._lookahead):
-            self._spectra[age] = self._spectra[age + frames]
+    def _waiting(self, k: int) -> NDArray[np.complex64]:
+        """The spectrum (C, bins) that the mask of this chunk's frame k is for."""
+        return self._spectra[(self._next + k - self._lookahead) % len(self._spectra)]
+
+    def _advance(self, frames: int) -> None:
+        self._next = (self._next + frames) % len(self._spectra)
 
     def _check(self, mixture: Float32) -> int:
         frames, rest = divmod(mixture.shape[-1], HOP)

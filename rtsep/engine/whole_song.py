@@ -46,7 +46,8 @@ def load_whole_song(
     device = choose_compute(compute)
     if device.type == "cpu":
         torch.set_num_threads(os.cpu_count() or 1)
-    return WholeSongSeparator(network.to(device), device, bundle.recipe.stft.n_fft, passes, mend)
+    network.to(device).freeze()
+    return WholeSongSeparator(network, device, bundle.recipe.stft.n_fft, passes, mend)
 
 
 class WholeSongSeparator:

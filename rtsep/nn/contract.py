@@ -92,6 +92,9 @@ class StreamingNetwork(nn.Module):
         """Rows of a mask: one a bin, and one for the whole band above."""
         return self.bins + 1
 
+    def freeze(self) -> None:
+        """Weights and device will not change again: work out, once, what every step would of them. May do nothing."""
+
     def init_state(self, batch: int = 1, max_chunk: int = 32) -> State:
         """A fresh state for `batch` streams and steps of at most `max_chunk` frames, on the network's device."""
         raise NotImplementedError(f"{type(self).__name__} must define init_state")

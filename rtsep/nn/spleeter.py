@@ -16,90 +16,20 @@ Letters: B batch, S stems, C channels, T frames, F bins. Inside, frames come bef
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rtsep.nn.masks import SILENCE
+from rtsep.nn.spleeter_unet import ACTIVATIONS, UNet
 from rtsep.nn.windowed import WindowNetwork
 
 EPSILON = 1e-10
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "leaky_relu": lambda x: F.leaky_relu(x, 0.2),
-    "relu": F.relu,
-    "elu": F.elu,
-}
 MODELS = ("unet", "softmax_unet", "blstm")
 MASK_EXTENSIONS = ("zeros", "average")
-
-
-class FrozenNorm(nn.Module):
-    """Batch norm of (B, C, ...) whose statistics are part of the weights, in training too."""
-
-    EPSILON = 1e-3
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels))
-        self.register_buffer("running_mean", torch.zeros(channels))
-        self.register_buffer("running_var", torch.ones(channels))
-
-    def forward(self, x: Tensor) -> Tensor:
-        mean, variance = self.get_buffer("running_mean"), self.get_buffer("running_var")
-        return F.batch_norm(x, mean, variance, self.weight, self.bias, training=False, eps=self.EPSILON)
-
-
-class Raise(nn.ConvTranspose2d):
-    """Transposed 5×5 convolution of stride 2 with TensorFlow's SAME: (B, C, T, F) -> (B, C', 2 T, 2 F).
-
-    Computed as a plain 3×3 convolution to four maps for each one, which lie between each other: twice as fast. An even
-    sample hears the kernel's taps 1 and 3, an odd one 0, 2 and 4; the taps stand backwards.
-    """
-
-    def __init__(self, channels_in: int, channels_out: int) -> None:
-        super().__init__(channels_in, channels_out, 5, stride=2)
-
-    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
-        taps = F.pad(self.weight, (1, 0, 1, 0)).unflatten(3, (3, 2)).unflatten(2, (3, 2)).flip(2, 4)
-        kernel = taps.permute(1, 3, 5, 0, 2, 4).flatten(0, 2)
-        assert self.bias is not None
-        return F.pixel_shuffle(F.conv2d(input, kernel, self.bias.repeat_interleave(4), padding=1), 2)
-
-
-class UNet(nn.Module):
-    """(B, C, T, F) -> (B, C, T, F) without a last activation; T and F multiples of 2 to the number of levels."""
-
-    def __init__(self, channels: int, filters: Sequence[int], conv_activation: str, deconv_activation: str) -> None:
-        super().__init__()
-        self.activate_down, self.activate_up = ACTIVATIONS[conv_activation], ACTIVATIONS[deconv_activation]
-        levels = range(len(filters))
-        into = [channels, *filters]
-        self.down = nn.ModuleList(nn.Conv2d(into[i], filters[i], 5, stride=2) for i in levels)
-        self.down_norms = nn.ModuleList(FrozenNorm(size) for size in filters)  # the last is never used, yet saved
-        out = [*reversed(filters[:-1]), 1]
-        joined = [filters[-1], *(2 * size for size in out[:-1])]
-        self.up = nn.ModuleList(Raise(joined[i], out[i]) for i in levels)
-        self.up_norms = nn.ModuleList(FrozenNorm(size) for size in out)
-        self.out = nn.Conv2d(1, channels, 4, dilation=2, padding=3)
-        for layer in (*self.down, *self.up, self.out):
-            nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")  # type: ignore[arg-type]
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.down[0](F.pad(x, (1, 2, 1, 2)))
-        skips = []
-        for conv, norm in zip(self.down[1:], self.down_norms[:-1], strict=True):
-            skips.append(x)
-            x = conv(F.pad(self.activate_down(norm(x)), (1, 2, 1, 2)))
-        for conv, norm in zip(self.up, self.up_norms, strict=True):
-            x = norm(self.activate_up(conv(x)))
-            if skips:
-                x = torch.cat([skips.pop(), x], dim=1)
-        return self.out(x)
 
 
 class BLSTM(nn.Module):
@@ -172,6 +102,11 @@ class Spleeter(WindowNetwork):
             }
         )
 
+    def freeze(self) -> None:
+        for network in self.networks.values():
+            if isinstance(network, UNet):
+                network.freeze()
+
     def forward(self, magnitudes: Tensor) -> Tensor:
         return self.masks(self.estimates(magnitudes))
 
@@ -181,9 +116,10 @@ class Spleeter(WindowNetwork):
 
     def estimates(self, magnitudes: Tensor) -> Tensor:
         """Magnitudes (B, S, C, F, T) of the stems, from those of the mixture (B, C, F, T): what the loss is about."""
-        # Channels lie innermost, as in TensorFlow: the transposed convolutions are faster so.
-        x = magnitudes.transpose(2, 3).contiguous(memory_format=torch.channels_last)
-        outputs = torch.stack([network(x) for network in self.networks.values()], dim=1)
+        x = magnitudes.transpose(2, 3).contiguous()
+        # Channels lie innermost, as in TensorFlow: the convolutions are faster so.
+        seen = x.contiguous(memory_format=torch.channels_last)
+        outputs = torch.stack([network(seen) for network in self.networks.values()], dim=1)
         if self.model != "blstm":
             shares = outputs.softmax(dim=1) if self.model == "softmax_unet" else outputs.sigmoid()
             outputs = shares * x[:, None]
@@ -192,10 +128,12 @@ class Spleeter(WindowNetwork):
     def masks(self, estimates: Tensor) -> Tensor:
         """Ratio masks (B, S, C, F + 1, T); where all is silent every stem gets the same share."""
         powers = estimates.pow(self.mask_exponent)
-        low = (powers + EPSILON / len(self.stems)) / (powers.sum(dim=1, keepdim=True) + EPSILON)
-        return self._extend(low)
+        total = sum(powers.split(1, dim=1)) + EPSILON
+        return self._extend((powers + EPSILON / len(self.stems)) / total)
 
     def _extend(self, masks: Tensor) -> Tensor:
-        """(B, S, C, F, T) -> (B, S, C, F + 1, T)."""
-        mean = masks.mean(dim=3, keepdim=True)
-        return torch.cat([masks, mean if self.mask_extension == "average" else torch.zeros_like(mean)], dim=3)
+        """(B, S, C, F, T) -> (B, S, C, F + 1, T), with bins innermost, as they come."""
+        frames = masks.transpose(3, 4)
+        if self.mask_extension == "zeros":
+            return F.pad(frames, (0, 1)).transpose(3, 4)
+        return torch.cat([frames, frames.mean(dim=4, keepdim=True)], dim=4).transpose(3, 4)

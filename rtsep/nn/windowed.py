@@ -44,6 +44,9 @@ class WindowNetwork(nn.Module):
     frames_multiple: int = 1
     mask_exponent: float = 1.0
 
+    def freeze(self) -> None:
+        """As of a `StreamingNetwork`."""
+
     def forward(self, magnitudes: Tensor) -> Tensor:
         """Masks (B, S, C, F + 1, W) of windows (B, C, F, W); row F is the gain of every bin above."""
         raise NotImplementedError(f"{type(self).__name__} must define forward")
@@ -124,6 +127,9 @@ class Windowed(StreamingNetwork):
     @mask_exponent.setter
     def mask_exponent(self, exponent: float) -> None:  # type: ignore[override]
         self.network.mask_exponent = exponent
+
+    def freeze(self) -> None:
+        self.network.freeze()
 
     def init_state(self, batch: int = 1, max_chunk: int = 32) -> WindowedState:
         def zeros(*shape: int) -> Tensor:

@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from rtsep.dsp.wiener import MultichannelWiener
 from rtsep.engine.compute import Stepper, choose_compute
 from rtsep.engine.processor import Processor
 from rtsep.engine.separator import Separator
 from rtsep.nn.check import check_network
-from rtsep.nn.spleeter import FrozenNorm, Spleeter
+from rtsep.nn.spleeter import Spleeter
+from rtsep.nn.spleeter_unet import Dilated, FrozenNorm, Raise, UNet
 from rtsep.nn.windowed import Windowed
 from tests.dsp.wiener_reference import wiener_filter
 
@@ -92,6 +94,38 @@ def test_training_is_about_estimates_not_about_their_ratio(model: str) -> None:
     assert taught[:, :, :, 16].abs().max() == 0
     sounding = (x > 1e-3)[:, None].expand(-1, 3, -1, -1, -1)
     torch.testing.assert_close((taught[:, :, :, :16] * x[:, None])[sounding], network.estimates(x)[sounding])
+
+
+@pytest.mark.parametrize("sizes", [(3, 5, 1, 6), (2, 1, 7, 3)])
+def test_the_transposed_convolution_is_pytorchs_cut_as_tensorflow_does(sizes: tuple[int, int, int, int]) -> None:
+    channels_in, channels_out, frames, bins = sizes
+    torch.manual_seed(1)
+    layer = Raise(channels_in, channels_out)
+    x = torch.randn(2, channels_in, frames, bins)
+    whole = F.conv_transpose2d(x, layer.weight, layer.bias, stride=2)
+    torch.testing.assert_close(layer(x), whole[:, :, 1 : 1 + 2 * frames, 1 : 1 + 2 * bins])
+
+
+@pytest.mark.parametrize("sizes", [(2, 4), (6, 10), (8, 2)])
+def test_the_dilated_convolution_is_pytorchs(sizes: tuple[int, int]) -> None:
+    torch.manual_seed(1)
+    layer = Dilated(3)
+    x = torch.randn(2, 1, *sizes)
+    torch.testing.assert_close(layer(x), F.conv2d(x, layer.weight, layer.bias, dilation=2, padding=3))
+
+
+@pytest.mark.parametrize(("down", "up"), [("leaky_relu", "relu"), ("elu", "elu")])
+def test_a_frozen_u_net_computes_the_same(down: str, up: str) -> None:
+    torch.manual_seed(2)
+    network = UNet(2, (3, 5, 4), down, up)
+    x = torch.randn(2, 2, 8, 24)
+    with torch.inference_mode():
+        before = network(x)
+        network.freeze()
+        torch.testing.assert_close(network(x), before, rtol=0, atol=1e-6)
+        for layer in (*network.up, network.out):
+            layer.weight.zero_()  # type: ignore[operator, union-attr]
+        torch.testing.assert_close(network(x), before, rtol=0, atol=1e-6, msg="kernels are rearranged again")
 
 
 def test_statistics_stay_as_they_are_in_training() -> None:
