@@ -52,9 +52,8 @@ def evaluate(
         raise UsageError("--card tells of the model as it is: leave --context out")
     if not data:
         raise UsageError("--data: expected a folder or several")
-    os.environ.setdefault(
-        "THP_MEM_ALLOC_ENABLE", "1"
-    )  # torch then asks for large pages: whole songs fill many small ones
+    # torch then asks for large pages: whole songs fill many small ones
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     import torch
 
     from rtsep.bundle import find_bundle
