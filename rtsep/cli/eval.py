@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -52,8 +51,6 @@ def evaluate(
         raise UsageError("--card tells of the model as it is: leave --context out")
     if not data:
         raise UsageError("--data: expected a folder or several")
-    # torch then asks for large pages: whole songs fill many small ones
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     import torch
 
     from rtsep.bundle import find_bundle
