@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 import rtsep
+from rtsep.dsp.priority import wait_asleep
 from rtsep.errors import RtsepError, UsageError
 
 _COMMANDS = {
@@ -85,6 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _open_standard_streams()
     words = list(sys.argv[1:] if arguments is None else arguments)
     _unwind_on_termination()
+    wait_asleep()
     try:
         code = build_app(words)(words, exit_on_error=False, print_error=False)
         sys.stdout.flush()

@@ -80,6 +80,15 @@ def stand_behind() -> None:
         os.nice(BEHIND_NICE)
 
 
+def wait_asleep() -> None:
+    """Let threads that share a computation sleep while they wait for each other. What the user has set stays.
+
+    OpenMP's spin instead, and where a core is busy with something else two of them take six times as long as one. It
+    reads this when PyTorch is imported: call it before.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
 def keep_in_memory() -> bool:
     """Let the system throw out nothing that this process touches, where it permits that without limit.
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtsep.dsp.grid import HOP, SAMPLE_RATE
+from rtsep.dsp.priority import wait_asleep
 from rtsep.dsp.wiener import MultichannelWiener
 from rtsep.engine.options import MAX_CHUNK, check_latency, find_playable
 from rtsep.engine.processor import BrokenNetwork, Processor
@@ -51,6 +52,7 @@ def load(
     if not 1 <= chunk <= MAX_CHUNK:
         raise ValueError(f"chunk: expected 1 to {MAX_CHUNK} frames, got {chunk}")
     check_latency(latency)
+    wait_asleep()
     bundle = find_playable(model)
     if bundle.recipe.segments is not None:
         from rtsep.engine.segments import load_segments

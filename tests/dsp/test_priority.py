@@ -12,7 +12,7 @@ import pytest
 from rtsep.audio.devices import find_device
 from rtsep.audio.stream import OutputStream
 from rtsep.dsp.deck import Deck, DeckLayout
-from rtsep.dsp.priority import audio_rank, native_threads, raise_new_threads
+from rtsep.dsp.priority import audio_rank, native_threads, raise_new_threads, wait_asleep
 from rtsep.engine.host import Engine, worker_rank
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere the system ranks audio threads")
@@ -114,3 +114,12 @@ def test_what_is_refused_is_said() -> None:
     command = [sys.executable, "-c", code]
     said = subprocess.run(command, capture_output=True, text=True, check=True, start_new_session=True).stdout
     assert [line.split(" (")[0] for line in said.splitlines()] == ["ordinary", "ordinary"]
+
+
+def test_threads_wait_asleep_unless_the_user_wants_them_to_spin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    wait_asleep()
+    assert os.environ["OMP_WAIT_POLICY"] == "passive"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+    wait_asleep()
+    assert os.environ["OMP_WAIT_POLICY"] == "active"
