@@ -1,6 +1,8 @@
-"""Count the recipes of the repository anew, for `rtsep models list`: writes `rtsep/cli/sizes.toml`.
+"""Count the recipes of the repository anew, for `rtsep models list`.
 
-    python -m benches.sizes    # with the extra `demucs`
+    python -m benches.sizes
+
+Writes `rtsep/cli/sizes.toml`. Wants the extra `demucs`.
 """
 
 from __future__ import annotations
