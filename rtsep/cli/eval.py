@@ -12,6 +12,7 @@ from cyclopts import Parameter
 
 from rtsep.cli.arguments import Flag, Model
 from rtsep.cli.progress import ProgressLine
+from rtsep.dsp.allocator import keep_freed_memory
 from rtsep.engine.options import check_latency
 from rtsep.errors import RtsepError, UsageError
 
@@ -59,6 +60,7 @@ def evaluate(
     from rtsep.train.scores import markdown, overall
 
     torch.set_num_threads(1)
+    keep_freed_memory()
     bundle = find_bundle(model)
     if card:
         read_card(bundle.path)  # what is wrong with it is said before hours of work

@@ -15,6 +15,7 @@ from cyclopts import Parameter
 from rtsep.cli.arguments import Chunk, Compute, Files, Flag, Model
 from rtsep.cli.jobs import read_job
 from rtsep.cli.progress import ProgressLine
+from rtsep.dsp.allocator import keep_freed_memory
 from rtsep.engine.options import MAX_CHUNK
 from rtsep.errors import RtsepError, UsageError
 
@@ -64,6 +65,7 @@ def separate(
     if wiener and (tta or merge_artifacts):
         raise UsageError("--wiener filters a stream, and --tta and --merge-artifacts need the whole song at once")
     tasks = _tasks(files, out)
+    keep_freed_memory()
     if tta or merge_artifacts:
         from rtsep.engine.whole_song import load_whole_song
 

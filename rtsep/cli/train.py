@@ -13,6 +13,7 @@ from cyclopts import Parameter
 
 from rtsep.cli.arguments import Compute, Flag
 from rtsep.cli.progress import ProgressLine
+from rtsep.dsp.allocator import keep_freed_memory
 from rtsep.errors import RtsepError, UsageError
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def train(
     from rtsep.train.loop import Trainer
 
     torch.set_num_threads(threads)
+    keep_freed_memory()
     folder = out or Path("runs") / recipe.resolve().parent.name
     bundle = find_bundle(init) if init else None
     with ProgressLine(lines_s=LINES_S) as line:

@@ -49,6 +49,7 @@ def _separate(config: dict[str, Any], answers: int) -> NoReturn:
 def _prepare(config: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     """Everything that takes long, before the first sound is asked for: imports, weights, FFT plans, first steps."""
     from rtsep.bundle import find_bundle
+    from rtsep.dsp.allocator import keep_freed_memory
     from rtsep.dsp.deck import Deck, DeckLayout
     from rtsep.dsp.priority import keep_in_memory, raise_worker
     from rtsep.dsp.words import WorkerState
@@ -57,6 +58,7 @@ def _prepare(config: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     from rtsep.engine.processor import Processor
     from rtsep.engine.pump import Pump
 
+    keep_freed_memory()
     layout = DeckLayout.from_json(config["layout"])
     deck = Deck.attach(layout, config["fd"])
     deck.worker.state = WorkerState.STARTING

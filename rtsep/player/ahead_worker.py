@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rtsep.dsp.allocator import keep_freed_memory
 from rtsep.dsp.priority import stand_behind
 from rtsep.engine.child import answer, claim_stdout, read_config
 from rtsep.errors import RtsepError
@@ -39,6 +40,7 @@ def main() -> None:
     answers = claim_stdout()
     config = read_config()
     stand_behind()
+    keep_freed_memory()
     try:
         _separate(config, answers)
     except Exception as error:
