@@ -49,6 +49,7 @@ TORCH_AT_HOME = (
     "rtsep.engine.segments",
     "rtsep.engine.separator",
     "rtsep.engine.whole_song",
+    "rtsep.cli.fitness",
     "rtsep.cli.render",
     "rtsep.cli.train",
 )
