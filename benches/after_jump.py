@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from benches.report import SONG, Table
 from benches.seek import RATE, SETTLE_S, Clock
-from rtsep.engine.compute import Stepper, choose_compute
 from rtsep.engine.options import MAX_CHUNK, find_playable
 from rtsep.engine.processor import Processor
 from rtsep.engine.separator import Separator
+from rtsep.engine.stepping import load_stepper
 from rtsep.errors import RtsepError
 from rtsep.player.transport import Player
 from rtsep.train.evaluate import decibels, energy
@@ -106,7 +106,7 @@ def _published(player: Player, begin: int, samples: int, limit_s: float = 10.0) 
 
 
 def _separated(model: str | None, mixture: Float32) -> Stems:
-    stepper = Stepper(find_playable(model).load_network(), choose_compute("cpu"), MAX_CHUNK)
+    stepper = load_stepper(find_playable(model), "cpu")
     separator = Separator(Processor(stepper), MAX_CHUNK)
     pieces = [separator.feed(mixture), separator.flush()]
     return {stem: np.concatenate([piece[stem] for piece in pieces], axis=1) for stem in pieces[0]}

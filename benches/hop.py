@@ -19,7 +19,7 @@ from rtsep.engine.processor import Processor
 
 if TYPE_CHECKING:
     from rtsep.bundle import Bundle
-    from rtsep.engine.compute import Stepper
+    from rtsep.engine.stepping import FrameStepper
 
 CHUNKS = (1, 2, 4, 8, 32)
 TURN = 10
@@ -29,7 +29,7 @@ WARM_UP = 5
 class TimedProcessor(Processor):
     """A processor that knows when its stages began."""
 
-    def __init__(self, stepper: Stepper) -> None:
+    def __init__(self, stepper: FrameStepper) -> None:
         super().__init__(stepper)
         self.stages_s = {"FFT": 0.0, "network": 0.0}
         step = stepper.step
@@ -52,7 +52,7 @@ class TimedProcessor(Processor):
 class Series:
     """Times of one way and chunk size, in milliseconds a hop."""
 
-    def __init__(self, stepper: Stepper, chunk: int) -> None:
+    def __init__(self, stepper: FrameStepper, chunk: int) -> None:
         self.way, self.chunk = stepper.way, chunk
         self._processor = TimedProcessor(stepper)
         shape = (self._processor.channels, chunk * HOP)
@@ -83,14 +83,13 @@ class Series:
 
 def measure(bundle: Bundle, compute: str, hops: int) -> list[Series]:
     """All chunk sizes and ways, `hops` hops each."""
-    from rtsep.engine.compute import Stepper, choose_compute
+    from rtsep.engine.stepping import load_stepper
 
-    device = choose_compute(compute)
     found: list[Series] = []
     for chunk in CHUNKS:
-        steppers = [Stepper(bundle.load_network(), device, chunk)]
+        steppers = [load_stepper(bundle, compute, chunk)]
         if steppers[0].way == "compiled":
-            steppers.append(Stepper(bundle.load_network(), device, chunk, compiled=False))
+            steppers.append(load_stepper(bundle, compute, chunk, compiled=False))
         ways = [Series(stepper, chunk) for stepper in steppers]
         for _ in range(max(3, hops // chunk // TURN)):
             for way in ways:

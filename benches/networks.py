@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from benches.report import Report, Row, Table
 from rtsep.bundle import build_network, build_segment_network, find_bundle, list_bundles
-from rtsep.cli.fitness import SHARE_FOR_LIVE, way_of
+from rtsep.cli.fitness import SHARE_FOR_LIVE, stepper_of, way_of
 from rtsep.dsp.grid import HOP, N_FFT, SAMPLE_RATE
 from rtsep.engine.compute import Stepper, choose_compute
 from rtsep.engine.options import MAX_CHUNK, MAX_CONTEXT_FRAMES, MAX_LOOKAHEAD_FRAMES
+from rtsep.engine.stepping import FrameStepper, warm_up
 from rtsep.errors import MissingPackage, RtsepError
 from rtsep.nn.contract import StreamingNetwork
 from rtsep.nn.cost import multiply_adds_per_frame, multiply_adds_per_segment
@@ -43,9 +44,9 @@ def run(names: Sequence[str], weights: Path | None, data: Path | None, out: Path
     """Measure all models, or the named ones, and write. With trained `weights` of Spleeter's two stems and songs that
     their recipe holds out in `data`, also the SDR by window."""
     report = Report("networks", "Networks", "as the columns say")
-    recipes = [bundle.recipe for bundle in (map(find_bundle, names) if names else list_bundles())]
+    bundles = [find_bundle(name) for name in names] if names else list_bundles()
     rows = []
-    for recipe in recipes:
+    for recipe in (bundle.recipe for bundle in bundles):
         try:
             rows.append(_files(recipe) if recipe.segments is None else _segments(recipe, recipe.segments.overlap))
         except MissingPackage as error:
@@ -61,9 +62,13 @@ def run(names: Sequence[str], weights: Path | None, data: Path | None, out: Path
         f"recommends: live up to a real-time factor of {SHARE_FOR_LIVE} and steps of {1000 * MAX_MARGIN_S:.0f} ms, "
         "play (from files, as it is heard) with longer steps, else ahead."
     )
-    framed = [recipe for recipe in recipes if recipe.segments is None]
-    played = [(recipe.name, build_network(recipe, live=True), recipe.stft.n_fft) for recipe in framed]
-    rows = [_live(name, network, n_fft) for name, network, n_fft in played if _can_be_played(network)]
+    framed = [bundle for bundle in bundles if bundle.recipe.segments is None]
+    played = [(bundle, build_network(bundle.recipe, live=True)) for bundle in framed]
+    rows = [
+        _live(bundle.name, network, stepper_of(bundle, "cpu", 1), bundle.recipe.stft.n_fft)
+        for bundle, network in played
+        if _can_be_played(network)
+    ]
     report.add(Table("Live", rows, live_note))
     if not names or weights is not None:
         _by_window(report, weights, data)
@@ -90,7 +95,7 @@ def _by_window(report: Report, weights: Path | None, data: Path | None) -> None:
     windows = [Windowed(network, t, t // 4, t // 4, 8) for t in SPLEETER_WINDOWS]
     rows = []
     for window in [*windows, Windowed(network, SPLEETER_WINDOWS[-1], SPLEETER_WINDOWS[-1], lead=1)]:
-        row = dict(_live(f"T = {window.frames}", window))
+        row = dict(_live(f"T = {window.frames}", window, Stepper(window, choose_compute("cpu"), 1)))
         if songs:
             row["SDR over gain dB"] = float(np.mean([_over_gain_db(window, stems) for stems in songs]))
         rows.append(row)
@@ -158,12 +163,11 @@ def _can_be_played(network: StreamingNetwork) -> bool:
     return network.lookahead_frames <= MAX_LOOKAHEAD_FRAMES and network.context_frames <= MAX_CONTEXT_FRAMES
 
 
-def _live(name: str, network: StreamingNetwork, n_fft: int = N_FFT) -> Row:
+def _live(name: str, network: StreamingNetwork, stepper: FrameStepper, n_fft: int = N_FFT) -> Row:
     windows = isinstance(network, Windowed)
-    stepper = Stepper(network, choose_compute("cpu"), 1)
     noise = np.random.default_rng(0).random((network.channels, network.bins, 1), dtype=np.float32)
     stride = network.stride if windows else 1
-    stepper.warm_up([1])
+    warm_up(stepper, [1])
     times_s = []
     for _ in range(max(3 * stride, 100) + network.lookahead_frames):
         began = time.perf_counter()

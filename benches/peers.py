@@ -53,11 +53,11 @@ def _row(name: str, step_samples: int, times_s: list[float], samples: int) -> Ro
 
 def _rtsep(model: str | None, chunk: int, sound: np.ndarray) -> Row:
     from rtsep.bundle import find_bundle
-    from rtsep.engine.compute import Stepper, choose_compute
     from rtsep.engine.processor import Processor
+    from rtsep.engine.stepping import load_stepper
 
     bundle = find_bundle(model)
-    processor = Processor(Stepper(bundle.load_network(), choose_compute("cpu"), chunk))
+    processor = Processor(load_stepper(bundle, "cpu", chunk))
     step = chunk * HOP
     out = np.empty((len(processor.stems), processor.channels, step), np.float32)
     times_s: list[float] = []

@@ -19,6 +19,8 @@ from rtsep.files import write_atomically
 from rtsep.recipe import Recipe, encode_network, load_recipe
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from rtsep.nn.contract import StreamingNetwork
@@ -115,31 +117,41 @@ class Bundle:
         """The network of whole segments with its weights. Raises RtsepError as `load_network`."""
         return self._filled(build_segment_network(self.recipe))
 
-    def _filled(self, network: Network) -> Network:
-        network = network.eval().requires_grad_(False)
+    def load_weights(self) -> dict[str, NDArray[np.float32]]:
+        """The weights by their names in the network's state dict, without torch.
+
+        Raises RtsepError if they are missing, were changed, or belong to another network.
+        """
         if not self.weights_path.exists():
-            if any(True for _ in network.parameters()):
-                training = f", `rtsep train {self.path}/{RECIPE_FILE}` makes your own"
-                raise MissingWeights(
-                    f"{self.path} has no {WEIGHTS_FILE}: `rtsep models list` tells which can be fetched, "
-                    f"`rtsep models import` takes them over{'' if self.recipe.segments else training}"
-                )
-            return network
+            training = f", `rtsep train {self.path}/{RECIPE_FILE}` makes your own"
+            raise MissingWeights(
+                f"{self.path} has no {WEIGHTS_FILE}: `rtsep models list` tells which can be fetched, "
+                f"`rtsep models import` takes them over{'' if self.recipe.segments else training}"
+            )
         self._check_sum()
-        import safetensors.torch
+        import numpy as np
+        import safetensors
 
         try:
-            with safetensors.safe_open(self.weights_path, framework="pt") as file:
+            with safetensors.safe_open(self.weights_path, framework="np") as file:
                 header = file.metadata() or {}
-                tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118 - not a dict
-        except (OSError, safetensors.SafetensorError) as error:
+                weights = {key: file.get_tensor(key).astype(np.float32) for key in file.keys()}  # noqa: SIM118 - no dict
+        except (OSError, TypeError, safetensors.SafetensorError) as error:
             raise RtsepError(f"{self.weights_path} is not a readable safetensors file: {error}") from error
         if header.get("rtsep") != encode_network(self.recipe):
             raise RtsepError(
                 f"{self.weights_path} was made for another network than {self.path / RECIPE_FILE} describes"
             )
+        return weights
+
+    def _filled(self, network: Network) -> Network:
+        network = network.eval().requires_grad_(False)
+        if not self.weights_path.exists() and next(network.parameters(), None) is None:
+            return network
+        import torch
+
         try:
-            network.load_state_dict(tensors)
+            network.load_state_dict({name: torch.from_numpy(array) for name, array in self.load_weights().items()})
         except RuntimeError as error:
             raise RtsepError(
                 f"{self.weights_path} does not fit {self.recipe.network}: {str(error).splitlines()[0]}"

@@ -47,14 +47,12 @@ TORCH_AT_HOME = (
     "rtsep.convert",
     "rtsep.engine.compute",
     "rtsep.engine.segments",
-    "rtsep.engine.separator",
     "rtsep.engine.whole_song",
     "rtsep.cli.fitness",
-    "rtsep.cli.render",
     "rtsep.cli.train",
 )
 # What may import it, or one of those, only inside a function, which the playing process never calls.
-TORCH_ON_CALL = ("rtsep.bundle", "rtsep.engine.worker", "rtsep.engine.pump", "rtsep.player.ahead_worker", "rtsep.cli")
+TORCH_ON_CALL = ("rtsep.bundle", "rtsep.engine.stepping", "rtsep.engine.separator", "rtsep.cli")
 
 LIGHT = ("rtsep", "rtsep.cli.main", "rtsep.ui.keys", "rtsep.ui.terminal")
 PLAYING = ("rtsep.audio", "rtsep.dsp", "rtsep.player", "rtsep.ui", "rtsep.engine.host", "rtsep.cli.session")

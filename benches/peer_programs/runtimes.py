@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from rtsep.bundle import Bundle, find_bundle
-from rtsep.engine.compute import Stepper, choose_compute
+from rtsep.engine.stepping import load_stepper
 from rtsep.nn.contract import State, StreamingNetwork
 from rtsep.recipe import Stft
 
@@ -58,7 +58,7 @@ class ExplicitStep(nn.Module):
 
 
 def compiled(bundle: Bundle, chunk: int) -> Step:
-    return Stepper(bundle.load_network(), choose_compute("cpu"), chunk).step
+    return load_stepper(bundle, "cpu", chunk).step
 
 
 def eager(bundle: Bundle, chunk: int, dtype: torch.dtype) -> Step:

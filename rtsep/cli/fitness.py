@@ -14,7 +14,8 @@ from rtsep.dsp.grid import HOP, SAMPLE_RATE
 from rtsep.engine.compute import Stepper, choose_compute
 from rtsep.engine.options import check_context, check_lookahead, find_playable
 from rtsep.engine.processor import Processor
-from rtsep.errors import RtsepError
+from rtsep.engine.stepping import FrameStepper, load_stepper
+from rtsep.errors import MissingWeights, RtsepError
 from rtsep.nn.contract import StreamingNetwork
 from rtsep.nn.windowed import Windowed
 from rtsep.player.distance import MAX_MARGIN_S
@@ -82,7 +83,7 @@ def judge(model: str | None = None) -> Fitness:
     if bundle.recipe.segments is not None:
         found.advice = Advice("ahead", "it works on whole segments of sound, not on frames")
         return found
-    network = _load(bundle)
+    network = build_network(bundle.recipe, live=True)
     try:
         check_context(network.context_frames)
         check_lookahead(network.lookahead_frames)
@@ -92,7 +93,7 @@ def judge(model: str | None = None) -> Fitness:
     stride = network.stride if isinstance(network, Windowed) else 1
     for compute in ("cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))):
         for chunk in (1, 32) if stride == 1 else (1,):
-            stepper = Stepper(_load(bundle), choose_compute(compute), chunk)
+            stepper = stepper_of(bundle, compute, chunk)
             p50, p99, mean = measure(Processor(stepper, n_fft=bundle.recipe.stft.n_fft), chunk, stride)
             factor = (p50 if stride == 1 else mean) / HOP_MS
             found.speed.append(Speed(compute, stepper.way, chunk, round(p50, 2), round(p99, 2), round(factor, 3)))
@@ -107,9 +108,12 @@ def judge(model: str | None = None) -> Fitness:
     return found
 
 
-def _load(bundle: Bundle) -> StreamingNetwork:
-    """With its weights or, where they are not here, with random ones."""
-    return bundle.load_network(live=True) if bundle.weights_path.exists() else build_network(bundle.recipe, live=True)
+def stepper_of(bundle: Bundle, compute: str, chunk: int) -> FrameStepper:
+    """With the model's weights or, where they are not here, with random ones; otherwise as `load_stepper`."""
+    try:
+        return load_stepper(bundle, compute, chunk, live=True)
+    except MissingWeights:
+        return Stepper(build_network(bundle.recipe, live=True), choose_compute(compute), chunk)
 
 
 def _advise(bundle: Bundle, network: StreamingNetwork, speed: Speed) -> Advice:

@@ -1,13 +1,12 @@
-"""Where and how a network's steps are computed; the engine's only file with torch in it.
+"""Steps that PyTorch computes, on the CPU or a CUDA device; `rtsep.engine.stepping` chooses between these and others.
 
-compiled    CPU, our own frame transformer: machine code over the network's weights and state
-eager       CPU, any other network: PyTorch, one thread; CUDA, a network whose steps are not all the same work
+eager       CPU; CUDA, a network whose steps are not all the same work
 graph       CUDA, any other: PyTorch's kernels, captured once for each chunk size and replayed without Python
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import cast
 
@@ -16,13 +15,11 @@ import torch
 from numpy.typing import NDArray
 
 from rtsep.engine.options import MAX_CHUNK, check_compute
+from rtsep.engine.stepping import WARM_UP_STEPS
 from rtsep.errors import DeviceLost, RtsepError
 from rtsep.nn.contract import State, StreamingNetwork
-from rtsep.nn.frame_transformer import FrameTransformer, FrameTransformerState
 
 Float32 = NDArray[np.float32]
-WARM_UP_STEPS = 3
-"""Steps before a stream opens: the first ones choose algorithms and allocate, and take many times as long."""
 
 
 def choose_compute(text: str = "auto") -> torch.device:
@@ -56,11 +53,11 @@ class Stepper:
         network: in evaluation mode; moved to the device.
         device: from `choose_compute`.
         max_chunk: the most frames a step will get.
-        compiled: take machine code where there is some for the network; False to measure what it wins.
         threads: of torch on the CPU.
 
     Attributes:
-        way: compiled, eager or graph.
+        compute: the device, as `--compute` names it.
+        way: eager or graph.
     """
 
     def __init__(
@@ -68,7 +65,6 @@ class Stepper:
         network: StreamingNetwork,
         device: torch.device,
         max_chunk: int = MAX_CHUNK,
-        compiled: bool = True,
         threads: int = 1,
     ) -> None:
         self.stems = network.stems
@@ -77,7 +73,7 @@ class Stepper:
         self.context_frames = network.context_frames
         self.lookahead_frames = network.lookahead_frames
         self.max_chunk = max_chunk
-        self.device = device
+        self.device, self.compute = device, str(device)
         if device.type == "cpu":
             torch.set_num_threads(threads)
         self._network = network.eval().requires_grad_(False).to(device)
@@ -87,12 +83,6 @@ class Stepper:
         if device.type != "cpu" and network.capturable:
             self._graphs: dict[int, _CapturedStep] = {}
             self._step, self.way = self._replay, "graph"
-        elif device.type == "cpu" and compiled and type(network) is FrameTransformer:
-            # Not with this module: numba compiles it once, for seconds, and who trains does not need it.
-            from rtsep.engine.frame_step import CompiledStep
-
-            assert isinstance(self._state, FrameTransformerState)
-            self._step, self.way = CompiledStep(network, self._state).step, "compiled"
 
     def step(self, magnitudes: Float32) -> Float32:
         """Masks (S, C, F + 1, K) for the frames that ended `lookahead_frames` ago.
@@ -121,15 +111,6 @@ class Stepper:
         """Go on from a snapshot of this stepper."""
         with torch.inference_mode():
             self._state.restore(cast("list[torch.Tensor]", snapshot))
-
-    def warm_up(self, chunks: Iterable[int]) -> None:
-        """Step noise through every chunk size that will be used, then reset: no later step is a first one."""
-        random = np.random.default_rng(0)
-        for frames in sorted(set(chunks)):
-            noise = random.random((self.channels, self.bins, frames), dtype=np.float32)
-            for _ in range(WARM_UP_STEPS):
-                self.step(noise)
-        self.reset()
 
     def _step_eagerly(self, magnitudes: Float32) -> Float32:
         with torch.inference_mode(), self._device_errors():

@@ -13,7 +13,6 @@ D = 1 in every mode.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,25 +21,10 @@ from rtsep.dsp.grid import HOP, N_FFT, SUPPORT_HOPS, synthesis_support
 from rtsep.dsp.kernels import apply_masks
 from rtsep.dsp.stft import StreamingISTFT, StreamingSTFT
 from rtsep.dsp.wiener import MultichannelWiener
+from rtsep.engine.stepping import FrameStepper
 from rtsep.errors import RtsepError
 
 Float32 = NDArray[np.float32]
-
-
-class FrameStepper(Protocol):
-    """What the processor asks of `rtsep.engine.compute.Stepper`, so that this file does not import torch."""
-
-    stems: tuple[str, ...]
-    channels: int
-    bins: int
-    context_frames: int
-    lookahead_frames: int
-    max_chunk: int
-
-    def step(self, magnitudes: Float32) -> Float32: ...
-    def reset(self) -> None: ...
-    def snapshot(self, into: object | None = None) -> object: ...
-    def restore(self, snapshot: object) -> None: ...
 
 
 class BrokenNetwork(RtsepError):

@@ -15,6 +15,7 @@ from rtsep.dsp.grid import HOP, SAMPLE_RATE
 from rtsep.dsp.wiener import MultichannelWiener
 from rtsep.engine.options import MAX_CHUNK, check_latency, find_playable
 from rtsep.engine.processor import BrokenNetwork, Processor
+from rtsep.engine.stepping import load_stepper
 from rtsep.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,9 +31,8 @@ def load(
     latency: str = "standard",
     wiener: bool = False,
 ) -> Separator | SegmentSeparator:
-    """A separator for a model. On the CPU it sets torch to one thread, for the whole process: more made it slower.
-
-    Networks of whole windows have enough to share: for these it sets as many threads as there are cores.
+    """A separator for a model. Where PyTorch computes on the CPU, it is set to one thread, for the whole process: more
+    made it slower. Networks of whole windows have enough to share: for these it gets a thread for each core.
 
     For a model of whole segments it is a `SegmentSeparator`, which has no use for `chunk` and `latency`, gives stems
     only after `flush` unless it could `learn` the song before, and takes all threads.
@@ -51,10 +51,6 @@ def load(
     if not 1 <= chunk <= MAX_CHUNK:
         raise ValueError(f"chunk: expected 1 to {MAX_CHUNK} frames, got {chunk}")
     check_latency(latency)
-    # torch is imported when a model is asked for, not with this module
-    from rtsep.engine.compute import Stepper, choose_compute
-    from rtsep.nn.windowed import Windowed
-
     bundle = find_playable(model)
     if bundle.recipe.segments is not None:
         from rtsep.engine.segments import load_segments
@@ -63,11 +59,8 @@ def load(
             raise UsageError(f"{bundle.name} gives waveforms: a Wiener filter needs masks")
         return load_segments(bundle, compute)
     n_fft = bundle.recipe.stft.n_fft
-    network = bundle.load_network()
-    if wiener:
-        network.mask_exponent = 1.0
-    threads = (os.cpu_count() or 1) if isinstance(network, Windowed) else 1
-    stepper = Stepper(network, choose_compute(compute), chunk, threads=threads)
+    threads = (os.cpu_count() or 1) if bundle.recipe.window else 1
+    stepper = load_stepper(bundle, compute, chunk, own_shares=wiener, threads=threads)
     told_apart = MultichannelWiener(len(stepper.stems), n_fft // 2 + 1) if wiener else None
     return Separator(Processor(stepper, latency, told_apart, n_fft), chunk)
 

@@ -53,32 +53,30 @@ def _prepare(config: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     from rtsep.dsp.deck import Deck, DeckLayout
     from rtsep.dsp.priority import keep_in_memory, raise_worker
     from rtsep.dsp.words import WorkerState
-    from rtsep.engine.compute import Stepper, choose_compute
     from rtsep.engine.options import MAX_CHUNK, check_context, check_lookahead
     from rtsep.engine.processor import Processor
     from rtsep.engine.pump import Pump
+    from rtsep.engine.stepping import load_stepper, warm_up
 
     keep_freed_memory()
     layout = DeckLayout.from_json(config["layout"])
     deck = Deck.attach(layout, config["fd"])
     deck.worker.state = WorkerState.STARTING
-    device = choose_compute(config["compute"])
     bundle = find_bundle(config["model"])
-    network = bundle.load_network(live=True)
-    if tuple(network.stems) != layout.stems:
-        raise ValueError(f"the network's stems {network.stems} are not the recipe's {layout.stems}")
-    check_context(network.context_frames)
-    check_lookahead(network.lookahead_frames)
-    stepper = Stepper(network, device, MAX_CHUNK)
+    stepper = load_stepper(bundle, config["compute"], MAX_CHUNK, live=True)
+    if stepper.stems != layout.stems:
+        raise ValueError(f"the network's stems {stepper.stems} are not the recipe's {layout.stems}")
+    check_context(stepper.context_frames)
+    check_lookahead(stepper.lookahead_frames)
     pump = Pump(deck, Processor(stepper, config["latency"], n_fft=bundle.recipe.stft.n_fft), config["chunk"])
-    stepper.warm_up(pump.chunks)
+    warm_up(stepper, pump.chunks)
     keep_in_memory()
     raise_worker()  # not before: what takes long at the start is nobody's hurry
     pump.calibrate()
     return pump, {
-        "compute": str(device),
-        "context_frames": network.context_frames,
-        "lookahead_frames": network.lookahead_frames,
+        "compute": stepper.compute,
+        "context_frames": stepper.context_frames,
+        "lookahead_frames": stepper.lookahead_frames,
     }
 
 

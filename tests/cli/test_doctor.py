@@ -44,7 +44,7 @@ def test_a_healthy_machine(capsys: pytest.CaptureFixture[str], monkeypatch: pyte
     measured = [(speed["compute"], speed["chunk"]) for speed in found["speed"]]
     assert measured[:2] == [("cpu", 1), ("cpu", 32)]
     for speed in found["speed"]:
-        assert speed["way"] == ("eager" if speed["compute"] == "cpu" else "graph")
+        assert speed["way"] == ("constant" if speed["compute"] == "cpu" else "graph")
         assert 0 < speed["hop_p50_ms"] <= speed["hop_p99_ms"]
         assert speed["realtime_factor"] == pytest.approx(speed["hop_p50_ms"] / 23.22, abs=2e-3)
     assert "torch_threads" not in found["system"], "the worker has one, whatever PyTorch would take here"

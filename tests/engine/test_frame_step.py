@@ -13,9 +13,9 @@ import torch
 from rtsep.bundle import Bundle
 from rtsep.dsp import dense
 from rtsep.dsp.grid import HOP
-from rtsep.engine.compute import Stepper, choose_compute
 from rtsep.engine.frame_step import CompiledStep
 from rtsep.engine.processor import BrokenNetwork, Processor
+from rtsep.engine.stepping import load_stepper
 from rtsep.nn.frame_transformer import FrameTransformer
 from rtsep.train.evaluate import sdr_db
 
@@ -39,6 +39,11 @@ def frames_of(network: FrameTransformer, count: int, seed: int = 0) -> np.ndarra
     return (10 * random.random((network.channels, network.bins, count)) ** 4).astype(np.float32)
 
 
+def compiled(network: FrameTransformer, max_chunk: int) -> CompiledStep:
+    weights = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
+    return CompiledStep(weights, network.stems, max_chunk, network.context_frames)
+
+
 @torch.inference_mode()
 def eager(network: FrameTransformer, magnitudes: np.ndarray, state: object) -> np.ndarray:
     return network.step(torch.from_numpy(magnitudes)[None], state)[0].numpy()  # type: ignore[arg-type]
@@ -47,29 +52,54 @@ def eager(network: FrameTransformer, magnitudes: np.ndarray, state: object) -> n
 @pytest.mark.parametrize("context", [1, 9, 20])
 def test_it_gives_the_masks_of_the_network_in_chunks_of_all_sizes(context: int) -> None:
     network = small(context)
-    ours, theirs = network.init_state(1, 32), network.init_state(1, 32)
-    step = CompiledStep(network, ours).step
+    state, step = network.init_state(1, 32), compiled(network, 32).step
     for number, chunk in enumerate([1] * 60 + [2, 3, 7, 32, 1, 5, 4, 31] * 2):
         magnitudes = frames_of(network, chunk, number) * (0.0 if number in (0, 5, 6) else 1.0)
         magnitudes = magnitudes.astype(np.float32)
-        np.testing.assert_allclose(step(magnitudes), eager(network, magnitudes, theirs), atol=1e-5)
-    for mine, other in zip(ours.tensors(), theirs.tensors(), strict=True):
-        torch.testing.assert_close(mine, other, atol=1e-4, rtol=1e-4)
+        np.testing.assert_allclose(step(magnitudes), eager(network, magnitudes, state), atol=1e-5)
 
 
-def test_compiled_and_eager_steps_of_one_state_take_turns() -> None:
-    network = small()
-    mixed, pure = network.init_state(1, 4), network.init_state(1, 4)
-    step = CompiledStep(network, mixed).step
+def test_a_context_that_is_cut_is_that_of_the_network_too() -> None:
+    network = small(20)
+    network.context_frames = 3
+    state, step = network.init_state(1, 4), compiled(network, 4).step
     for number in range(30):
         magnitudes = frames_of(network, 1 + number % 4, number)
-        masks = step(magnitudes) if number % 3 else eager(network, magnitudes, mixed)
-        np.testing.assert_allclose(masks, eager(network, magnitudes, pure), atol=1e-4)
+        np.testing.assert_allclose(step(magnitudes), eager(network, magnitudes, state), atol=1e-5)
+
+
+def test_it_forgets_and_goes_on_from_a_snapshot_as_the_network_does() -> None:
+    network = small()
+    stepper, state = compiled(network, 4), network.init_state(1, 4)
+    kept = saved = None
+    for number in range(40):
+        if number == 13:
+            kept, saved = stepper.snapshot(), state.snapshot()
+        if number == 21:
+            stepper.reset()
+            state.reset()
+        if number == 27:
+            assert saved is not None
+            stepper.restore(kept)
+            state.restore(saved)
+        if number == 30:
+            assert stepper.snapshot(kept) is kept
+            state.snapshot(saved)
+        magnitudes = frames_of(network, 1 + number % 4, number)
+        np.testing.assert_allclose(stepper.step(magnitudes), eager(network, magnitudes, state), atol=1e-4)
+
+
+def test_weights_of_another_network_are_refused() -> None:
+    weights = {name: tensor.numpy() for name, tensor in small().state_dict().items()}
+    with pytest.raises(ValueError, match="not those of 2 stems"):
+        CompiledStep(weights, STEMS[:2], 4)
+    with pytest.raises(KeyError, match="to_line"):
+        CompiledStep({name: array for name, array in weights.items() if name != "to_line.bias"}, STEMS, 4)
 
 
 def test_wrong_shapes_are_refused() -> None:
     network = small()
-    step = CompiledStep(network, network.init_state(1, 4)).step
+    step = compiled(network, 4).step
     for shape in ((2, 128, 5), (1, 128, 1), (2, 64, 1), (2, 128, 0)):
         with pytest.raises(ValueError, match="expected magnitudes"):
             step(np.zeros(shape, np.float32))
@@ -80,7 +110,7 @@ def test_values_that_are_not_numbers_show() -> None:
     for poisoned in (network.top.layers[0].contract.bias, network.bottleneck.layers[1].attention.bias):
         kept = poisoned.clone()
         poisoned.fill_(float("nan"))
-        masks = CompiledStep(network, network.init_state(1, 4)).step(frames_of(network, 2))
+        masks = compiled(network, 4).step(frames_of(network, 2))
         assert np.isnan(masks).any()
         poisoned.copy_(kept)
 
@@ -102,7 +132,7 @@ def test_the_exponential_is_that_of_the_library_within_the_range_of_a_gate() -> 
 
 
 def separated(bundle: Path, mixture: np.ndarray, chunk: int, compiled: bool) -> np.ndarray:
-    stepper = Stepper(Bundle(bundle).load_network(), choose_compute("cpu"), chunk, compiled=compiled)
+    stepper = load_stepper(Bundle(bundle), "cpu", chunk, compiled=compiled)
     assert stepper.way == ("compiled" if compiled else "eager")
     processor = Processor(stepper)
     out = np.empty((2, 2, mixture.shape[1]), np.float32)
@@ -125,7 +155,7 @@ def test_the_stems_of_the_bundled_song_are_those_of_the_eager_network(
 
 
 def test_nothing_grows_over_two_thousand_hops(default_bundle: Path) -> None:
-    processor = Processor(Stepper(Bundle(default_bundle).load_network(), choose_compute("cpu"), 1))
+    processor = Processor(load_stepper(Bundle(default_bundle), "cpu", 1))
     mixture = 0.1 * np.random.default_rng(0).standard_normal((2, 16 * HOP)).astype(np.float32)
     out = np.empty((2, 2, HOP), np.float32)
 
@@ -149,7 +179,7 @@ def test_nothing_grows_over_two_thousand_hops(default_bundle: Path) -> None:
 
 
 def test_a_network_that_breaks_and_is_reset_is_whole_again(default_bundle: Path) -> None:
-    processor = Processor(Stepper(Bundle(default_bundle).load_network(), choose_compute("cpu"), 1))
+    processor = Processor(load_stepper(Bundle(default_bundle), "cpu", 1))
     mixture = 0.1 * np.random.default_rng(0).standard_normal((2, HOP)).astype(np.float32)
     first, out = np.empty((2, 2, HOP), np.float32), np.empty((2, 2, HOP), np.float32)
     processor.process(mixture, first)

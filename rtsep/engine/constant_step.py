@@ -1,0 +1,49 @@
+"""The step of `rtsep.nn.constant.ConstantMask` without torch: what is left of the path is all that is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float32 = NDArray[np.float32]
+
+
+class ConstantStep:
+    """Gives stem s the gain `gains[s]` in every bin of every frame.
+
+    Args:
+        max_chunk: the most frames a step will get.
+
+    Raises ValueError unless there is one gain a stem.
+    """
+
+    context_frames, lookahead_frames = 1, 0
+    compute, way = "cpu", "constant"
+
+    def __init__(self, stems: Sequence[str], gains: Sequence[float], channels: int, bins: int, max_chunk: int) -> None:
+        if len(gains) != len(stems):
+            raise ValueError(f"expected one gain for each of {len(stems)} stems, got {len(gains)}")
+        self.stems, self.channels, self.bins, self.max_chunk = tuple(stems), channels, bins, max_chunk
+        self._masks = np.empty((len(stems), channels, bins + 1, max_chunk), np.float32)
+        self._masks[:] = np.asarray(gains, np.float32)[:, None, None, None]
+
+    def step(self, magnitudes: Float32) -> Float32:
+        """Masks (S, C, F + 1, K). Raises ValueError for magnitudes that are not (C, F, 1 to max_chunk)."""
+        frames = magnitudes.shape[-1]
+        if magnitudes.shape != (self.channels, self.bins, frames) or not 1 <= frames <= self.max_chunk:
+            raise ValueError(
+                f"expected magnitudes ({self.channels}, {self.bins}, 1 to {self.max_chunk}), got {magnitudes.shape}"
+            )
+        return self._masks[..., :frames]
+
+    def reset(self) -> None:
+        """There is nothing to forget."""
+
+    def snapshot(self, into: object | None = None) -> object:
+        """Nothing."""
+        return into
+
+    def restore(self, snapshot: object) -> None:
+        """There is nothing to restore."""
