@@ -3,7 +3,8 @@
     python -m benches.d3net CODE [OUT]    # CODE: d3net/music-source-separation of sony/ai-research-code at cfe96df
 
 The first run makes an environment for nnabla, OUT/peers/d3net. Exit code 1 where an estimate differs by more than
-rounding does.
+rounding does. It has never run: no build of nnabla could be had for the Python and machine at hand. Until it has, our
+D3Net follows the paper, Sony's code as it is read and the published parameter counts, and is not proved equal.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What every network costs here: how fast it goes through files, and what playing it takes.
 
-Weights are random: the time does not depend on them.
+Weights are random: the time does not depend on them. What Spleeter's window costs in SDR takes trained ones.
 """
 
 from __future__ import annotations
@@ -11,54 +11,114 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from benches.report import Report, Row, Table
 from rtsep.bundle import build_network, build_segment_network, find_bundle, list_bundles
+from rtsep.cli.fitness import SHARE_FOR_LIVE, stepper_of, way_of
 from rtsep.dsp.grid import HOP, N_FFT, SAMPLE_RATE
 from rtsep.engine.compute import Stepper, choose_compute
 from rtsep.engine.options import MAX_CHUNK, MAX_CONTEXT_FRAMES, MAX_LOOKAHEAD_FRAMES
-from rtsep.errors import MissingPackage
+from rtsep.engine.stepping import FrameStepper, warm_up
+from rtsep.errors import MissingPackage, RtsepError
 from rtsep.nn.contract import StreamingNetwork
 from rtsep.nn.cost import multiply_adds_per_frame, multiply_adds_per_segment
 from rtsep.nn.spleeter import Spleeter
 from rtsep.nn.windowed import Windowed
-from rtsep.recipe import Recipe
+from rtsep.player.distance import MAX_MARGIN_S
+from rtsep.recipe import Recipe, Stft
+from rtsep.train.data import Song
+from rtsep.train.evaluate import analyse, best_gain, network_masks, sdr_db, synthesise
+from rtsep.train.judged import songs_to_judge
+from rtsep.train.validation import loudest
 
 HOP_S = HOP / SAMPLE_RATE
 SLOW_S = 2.0
 """What takes longer is measured once; all else three times, and the best counts."""
 SPLEETER_WINDOWS = (64, 128, 256, 512)
+STEMS = ("vocals", "instrumental")
+EXCERPT_S = 30.0
 
 
-def run(names: Sequence[str], out: Path) -> int:
-    """Measure all models, or the named ones, and write."""
+def run(names: Sequence[str], weights: Path | None, data: Path | None, out: Path) -> int:
+    """Measure all models, or the named ones, and write. With trained `weights` of Spleeter's two stems and songs that
+    their recipe holds out in `data`, also the SDR by window."""
     report = Report("networks", "Networks", "as the columns say")
-    recipes = [bundle.recipe for bundle in (map(find_bundle, names) if names else list_bundles())]
+    bundles = [find_bundle(name) for name in names] if names else list_bundles()
     rows = []
-    for recipe in recipes:
+    for recipe in (bundle.recipe for bundle in bundles):
         try:
             rows.append(_files(recipe) if recipe.segments is None else _segments(recipe, recipe.segments.overlap))
         except MissingPackage as error:
             report.problem(f"{recipe.name}: {error}")
     files_note = (
-        "Real-time factor: seconds of computing for a second of sound, the network alone, in its author's "
+        "Real-time factor (RTF): seconds of computing for a second of sound, the network alone, in its author's "
         "segmentation (ours: 32 frames a step)."
     )
     report.add(Table("Files", rows, files_note))
     live_note = (
-        "At one frame a step on one thread, with each recipe's live settings. Latency is that of window, block and "
-        "lookahead; the longest step is what a margin has to hide."
+        "At one frame a step on one core, with each recipe's live settings; what is not here is played ahead. Latency "
+        "is that of frame, stride and lookahead; the longest step comes on top. Played: what `rtsep doctor --model` "
+        f"recommends: live up to a real-time factor of {SHARE_FOR_LIVE} and steps of {1000 * MAX_MARGIN_S:.0f} ms, "
+        "play (from files, as it is heard) with longer steps, else ahead."
     )
-    framed = [recipe for recipe in recipes if recipe.segments is None]
-    played = [(recipe.name, build_network(recipe, live=True), recipe.stft.n_fft) for recipe in framed]
-    rows = [_live(name, network, n_fft) for name, network, n_fft in played if _can_be_played(network)]
+    framed = [bundle for bundle in bundles if bundle.recipe.segments is None]
+    played = [(bundle, build_network(bundle.recipe, live=True)) for bundle in framed]
+    rows = [
+        _live(bundle.name, network, stepper_of(bundle, "cpu", 1), bundle.recipe.stft.n_fft)
+        for bundle, network in played
+        if _can_be_played(network)
+    ]
     report.add(Table("Live", rows, live_note))
-    if not names:
-        windows = [Windowed(Spleeter(("vocals", "instrumental")), t, t // 4, t // 4, 8) for t in SPLEETER_WINDOWS]
-        found = [_live(f"T = {network.frames}", network) for network in windows]
-        report.add(Table("Spleeter of two stems by window", found, "Stride and lookahead are a quarter of the window."))
+    if not names or weights is not None:
+        _by_window(report, weights, data)
     report.write(out)
     return 0
+
+
+def _by_window(report: Report, weights: Path | None, data: Path | None) -> None:
+    """Spleeter of two stems in windows of several lengths."""
+    network, songs = Spleeter(STEMS).eval(), list[NDArray[np.float32]]()
+    note = "Stride and lookahead are a quarter of the window, the cross-fade is 8 frames; the last row is for files. "
+    if weights is not None and data is not None:
+        bundle = find_bundle(weights)
+        trained = bundle.load_network()
+        if not (isinstance(trained, Windowed) and isinstance(trained.network, Spleeter) and trained.stems == STEMS):
+            raise RtsepError(f"{weights} holds no Spleeter of {' and '.join(STEMS)}")
+        network = trained.network
+        found, _ = songs_to_judge(bundle.recipe, [data], Path("runs/cache"), lambda done, total: None)
+        songs = [_loudest_vocals(song) for song in found]
+        note += (
+            f"SDR over the best constant gain: vocals, {EXCERPT_S:.0f} s where they are loudest of each of "
+            f"{len(songs)} held-out songs, weights {bundle.name}."
+        )
+    windows = [Windowed(network, t, t // 4, t // 4, 8) for t in SPLEETER_WINDOWS]
+    rows = []
+    for window in [*windows, Windowed(network, SPLEETER_WINDOWS[-1], SPLEETER_WINDOWS[-1], lead=1)]:
+        row = dict(_live(f"T = {window.frames}", window, Stepper(window, choose_compute("cpu"), 1)))
+        if songs:
+            row["SDR over gain dB"] = float(np.mean([_over_gain_db(window, stems) for stems in songs]))
+        rows.append(row)
+    report.add(Table("Spleeter of two stems by window", rows, note))
+
+
+def _loudest_vocals(song: Song) -> NDArray[np.float32]:
+    """The stems (S, C, N) where the first of them is loudest."""
+    stems = song.segment(0, song.samples)
+    return stems[..., loudest(stems[0], round(EXCERPT_S * SAMPLE_RATE), SAMPLE_RATE)]
+
+
+def _over_gain_db(network: Windowed, stems: NDArray[np.float32]) -> float:
+    """Of the first stem."""
+    mixture, reference = stems.sum(axis=0), stems[0]
+    stft = Stft(bins=network.bins)
+    frames = analyse(mixture, stft)
+    estimate = synthesise(frames, network_masks(network, frames, 0), mixture.shape[1], stft)[0]
+    return sdr_db(reference, estimate) - sdr_db(reference, best_gain(mixture, reference) * mixture)
+
+
+def _cores(threads: int) -> str:
+    return f"RTF, {threads} core{'s' * (threads - 1)}"
 
 
 def _files(recipe: Recipe) -> Row:
@@ -79,7 +139,7 @@ def _files(recipe: Recipe) -> Row:
                 spent_s = _best_s(lambda: network.network(noise)) / network.stride
             else:
                 spent_s = _best_s(lambda: network.step(noise, state)) / frames
-        row[f"{threads} thread{'s' * (threads - 1)}"] = spent_s / HOP_S
+        row[_cores(threads)] = spent_s / HOP_S
     return row
 
 
@@ -96,7 +156,7 @@ def _segments(recipe: Recipe, overlap: float) -> Row:
     for threads in (1, 2):
         torch.set_num_threads(threads)
         with torch.inference_mode():
-            row[f"{threads} thread{'s' * (threads - 1)}"] = _best_s(lambda: network(noise)) / stride_s
+            row[_cores(threads)] = _best_s(lambda: network(noise)) / stride_s
     return row
 
 
@@ -104,12 +164,11 @@ def _can_be_played(network: StreamingNetwork) -> bool:
     return network.lookahead_frames <= MAX_LOOKAHEAD_FRAMES and network.context_frames <= MAX_CONTEXT_FRAMES
 
 
-def _live(name: str, network: StreamingNetwork, n_fft: int = N_FFT) -> Row:
+def _live(name: str, network: StreamingNetwork, stepper: FrameStepper, n_fft: int = N_FFT) -> Row:
     windows = isinstance(network, Windowed)
-    stepper = Stepper(network, choose_compute("cpu"), 1)
     noise = np.random.default_rng(0).random((network.channels, network.bins, 1), dtype=np.float32)
     stride = network.stride if windows else 1
-    stepper.warm_up([1])
+    warm_up(stepper, [1])
     times_s = []
     for _ in range(max(3 * stride, 100) + network.lookahead_frames):
         began = time.perf_counter()
@@ -117,14 +176,16 @@ def _live(name: str, network: StreamingNetwork, n_fft: int = N_FFT) -> Row:
         times_s.append(time.perf_counter() - began)
     counted = times_s[network.lookahead_frames + 1 :]
     counted = counted[: len(counted) // stride * stride]  # as many windows as strides
+    longest_ms, factor = 1000 * max(counted), float(np.mean(counted)) / HOP_S
     return {
         "model": name,
         "window": network.frames if windows else None,
         "stride": stride,
         "lookahead": network.lookahead if windows else network.lookahead_frames,
         "latency ms": 1000 * (n_fft / SAMPLE_RATE + network.lookahead_frames * HOP_S),
-        "longest step ms": 1000 * max(counted),
-        "real-time factor": float(np.mean(counted)) / HOP_S,
+        "longest step ms": longest_ms,
+        "RTF": factor,
+        "played": way_of(factor, longest_ms) if _can_be_played(network) else "ahead",
     }
 
 

@@ -48,6 +48,7 @@ TORCH_AT_HOME = (
     "rtsep.engine.compute",
     "rtsep.engine.segments",
     "rtsep.engine.whole_song",
+    "rtsep.cli.fitness",
     "rtsep.cli.train",
 )
 # What may import it, or one of those, only inside a function, which the playing process never calls.

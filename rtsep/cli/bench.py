@@ -146,17 +146,24 @@ def spleeter(*, install: Flag = False, seconds: float = 30.0, out: Path = OUT) -
     return _bench("spleeter").run(install, seconds, out)
 
 
-def networks(names: Annotated[tuple[str, ...], Parameter(negative="")] = (), /, *, out: Path = OUT) -> int:
-    """What every network costs: real-time factors in files and live, stride, lookahead and latency.
+def networks(names: Annotated[tuple[str, ...], Parameter(negative="")] = (), /, *, weights: Path | None = None,
+             data: Path | None = None, out: Path = OUT) -> int:  # fmt: skip
+    """What every network costs: real-time factors in files and live, stride, lookahead, latency, how to play it.
 
     Parameters
     ----------
     names
         Names or folders of models, with or without weights. Default: all, which takes minutes.
+    weights
+        A trained Spleeter of two stems: what its window costs in SDR, on songs in --data that its recipe holds out.
+    data
+        See --weights.
     out
         Folder for JSON and Markdown.
     """
-    return _bench("networks").run(names, out)
+    if (weights is None) != (data is None):
+        raise UsageError("--weights and --data belong together: a model, and songs to judge it by")
+    return _bench("networks").run(names, weights, data, out)
 
 
 def model(

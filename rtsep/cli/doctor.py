@@ -4,38 +4,20 @@ import importlib.metadata
 import json as json_format
 import os
 import platform
-import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 import rtsep
-from rtsep.cli.arguments import Block, Flag
+from rtsep.cli.arguments import Block, Flag, Model
 from rtsep.errors import RtsepError
 
 if TYPE_CHECKING:
-    from rtsep.engine.processor import Processor
+    from rtsep.cli.fitness import Advice, Speed
 
 _PACKAGES = ("numpy", "torch", "numba", "pyfftw", "sounddevice", "soundfile", "soxr", "av")
 _OPTIONAL = ("av",)
-_MEASURE_S = 2.5  # a chunk size and device
-_SHARE_FOR_LIVE = 0.7  # of a hop's time that the slowest hundredth may take at K = 1
-
-
-@dataclass(frozen=True)
-class _Speed:
-    """Time of one hop's share of a step; `realtime_factor` is what the median takes of a hop's duration.
-
-    `way`: compiled, eager or graph, see `rtsep.engine.compute`.
-    """
-
-    compute: str
-    way: str
-    chunk: int
-    hop_p50_ms: float
-    hop_p99_ms: float
-    realtime_factor: float
 
 
 @dataclass
@@ -44,22 +26,25 @@ class _Report:
     system: dict[str, Any] = field(default_factory=dict)
     devices: list[dict[str, Any]] = field(default_factory=list)
     model: str | None = None
-    speed: list[_Speed] = field(default_factory=list)
+    speed: "list[Speed]" = field(default_factory=list)
     fastest_compute: str | None = None
+    advice: "Advice | None" = None
     problems: list[str] = field(default_factory=list)
 
 
 def doctor(
     *,
+    model: Model = None,
     loopback: Annotated[tuple[str, str] | None, Parameter(negative="")] = None,
     block: Annotated[
         Block, Parameter(help="Samples the devices give and take at once, 32 to 4096, for --loopback.")
     ] = 256,
     json: Flag = False,
 ) -> None:
-    """Say what this machine has, how fast the default model runs on it, what is wrong and how to mend it.
+    """Say what this machine has, how fast a model runs on it and is played best, what is wrong and how to mend it.
 
-    Takes about ten seconds. What is wrong is part of the report, not of the exit code.
+    Takes about ten seconds. What is wrong is part of the report, not of the exit code. A model may be asked for whose
+    weights are not here: its time does not depend on them.
 
     Parameters
     ----------
@@ -74,7 +59,7 @@ def doctor(
     report = _Report()
     _look_at_versions(report)
     _look_at_devices(report)
-    _look_at_speed(report)
+    _look_at_speed(report, model)
     if json:
         print(json_format.dumps(asdict(report)))
     else:
@@ -127,60 +112,21 @@ def _look_at_devices(report: _Report) -> None:
         )
 
 
-def _look_at_speed(report: _Report) -> None:
+def _look_at_speed(report: _Report, model: str | None) -> None:
     try:
-        import torch
-
-        from rtsep.bundle import find_bundle
-        from rtsep.dsp.grid import HOP, SAMPLE_RATE
-        from rtsep.engine.processor import Processor
-        from rtsep.engine.stepping import load_stepper
+        from rtsep.cli.fitness import judge
     except (ImportError, OSError) as error:
         report.problems.append(f"the engine does not load ({error}): install rtsep again with its requirements")
         return
-    hop_ms = 1000 * HOP / SAMPLE_RATE
     try:
-        bundle = find_bundle()
-        report.model = bundle.name
-        for compute in ("cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))):
-            for chunk in (1, 32):
-                stepper = load_stepper(bundle, compute, chunk, live=True)
-                p50, p99 = _measure(Processor(stepper), chunk)
-                report.speed.append(
-                    _Speed(compute, stepper.way, chunk, round(p50, 2), round(p99, 2), round(p50 / hop_ms, 3))
-                )
+        found = judge(model)
     except RtsepError as error:
         report.problems.append(str(error))
         return
-    live = {speed.compute: speed for speed in report.speed if speed.chunk == 1}
-    report.fastest_compute = min(live, key=lambda compute: live[compute].hop_p99_ms)
-    fastest = live[report.fastest_compute]
-    if fastest.hop_p99_ms > _SHARE_FOR_LIVE * hop_ms:
-        report.problems.append(
-            f"too slow for one frame a step: {fastest.hop_p99_ms:.1f} of {hop_ms:.1f} ms for the slowest; "
-            "close other programs, or use --chunk 8 or more"
-        )
-
-
-def _measure(processor: "Processor", chunk: int) -> tuple[float, float]:
-    """Median and 99th percentile of the time that a hop costs, in milliseconds, at `chunk` hops a call."""
-    import numpy as np
-
-    from rtsep.dsp.grid import HOP
-
-    samples = chunk * HOP
-    mixture = np.random.default_rng(0).standard_normal((processor.channels, samples)).astype(np.float32) * 0.1
-    out = np.empty((len(processor.stems), processor.channels, samples), np.float32)
-    for _ in range(3):
-        processor.process(mixture, out)
-    times_ms = []
-    end = time.perf_counter() + _MEASURE_S
-    while time.perf_counter() < end:
-        began = time.perf_counter()
-        processor.process(mixture, out)
-        times_ms.append(1000 * (time.perf_counter() - began) / chunk)
-    p50, p99 = np.percentile(times_ms, (50, 99))
-    return float(p50), float(p99)
+    report.model, report.speed, report.advice = found.model, found.speed, found.advice
+    report.fastest_compute = found.fastest_compute
+    if found.problem:
+        report.problems.append(found.problem)
 
 
 def _print_loopback(given: str, taken: str, block: int, json: bool) -> None:
@@ -223,6 +169,26 @@ def _print(report: _Report) -> None:
         )
     if report.fastest_compute:
         print(f"fastest: --compute {report.fastest_compute}")
+    if report.advice:
+        _print_advice(report.model, report.advice)
     print("nothing is wrong" if not report.problems else "to mend:")
     for problem in report.problems:
         print(f"    {problem}")
+
+
+_WAYS = {
+    "live": "rtsep live, rtsep play",
+    "play": "rtsep play, not rtsep live",
+    "ahead": "rtsep play --ahead",
+}
+
+
+def _print_advice(model: str | None, advice: "Advice") -> None:
+    print(f"{model}: {_WAYS[advice.way]}: {advice.why}")
+    if advice.latency_ms is None:
+        return
+    window = "" if advice.window is None else f"windows of {advice.window} frames, "
+    print(
+        f"    {window}stride {advice.stride}, lookahead {advice.lookahead}: {advice.latency_ms:.0f} ms of standard "
+        f"latency, and {advice.longest_step_ms:.0f} ms for the longest step"
+    )

@@ -12,17 +12,13 @@ from rtsep.errors import MissingPackage, MissingWeights, RtsepError
 
 if TYPE_CHECKING:
     from rtsep.bundle import Bundle
-    from rtsep.nn.contract import StreamingNetwork
-    from rtsep.nn.segments import SegmentNetwork
-    from rtsep.recipe import Recipe
+    from rtsep.cli.sizes import Size
 
 
 @dataclass(frozen=True)
 class _Row:
-    """One model, with its live settings.
+    """One model, with its live settings; sizes as `rtsep.cli.sizes.Size` has them.
 
-    `latency_ms` is that of the standard mode, at one frame a step, without margin and device, None for one that is for
-    files alone; `gmac_per_s` are billions of multiply-adds for each second of sound, None where that cannot be told.
     `published`: `rtsep models get` knows its weights.
     """
 
@@ -49,11 +45,12 @@ def list_models(*, json: Flag = False) -> None:
         A JSON list on stdout.
     """
     from rtsep.bundle import bundle_folders, list_bundles
+    from rtsep.cli.sizes import recorded_sizes
     from rtsep.convert.published import published
 
-    known = published()
+    known, recorded = published(), recorded_sizes()
     bundles = list_bundles()
-    rows = (_row(bundle, bundle.name in known) for bundle in bundles)  # some take a second each to count
+    rows = (_row(bundle, recorded, bundle.name in known) for bundle in bundles)  # own ones take a second each to count
     if json:
         print(json_format.dumps([asdict(row) for row in rows]))
         return
@@ -119,66 +116,27 @@ def _problems(bundle: "Bundle") -> list[str]:
         return [_in_one_line(error)]
 
 
-def _row(bundle: "Bundle", is_published: bool) -> _Row:
+def _row(bundle: "Bundle", recorded: "dict[str, Size]", is_published: bool) -> _Row:
+    from rtsep.cli.sizes import find_size
+
     has_weights = False
     try:
         has_weights = bundle.weights_path.exists()
-        network = _outline(bundle.recipe)
-        parameters = sum(parameter.numel() for parameter in network.parameters())
+        size = find_size(bundle.recipe, recorded)
         return _Row(
             name=bundle.name,
             stems=list(bundle.recipe.stems),
-            parameters=parameters,
-            gmac_per_s=_gmac_per_s(bundle.recipe, network),
-            latency_ms=_latency_ms(bundle.recipe, network),
+            parameters=size.parameters,
+            gmac_per_s=size.gmac_per_s,
+            latency_ms=size.latency_ms,
             licence=bundle.licence,
             path=str(bundle.path),
-            weights=has_weights or parameters == 0,
+            weights=has_weights or size.parameters == 0,
             published=is_published,
         )
     except Exception as error:  # as above; the other models are to be listed all the same
         problem = _in_one_line(error)
         return _Row(bundle.name, [], 0, 0.0, 0.0, "", str(bundle.path), has_weights, is_published, problem)
-
-
-def _outline(recipe: "Recipe") -> "StreamingNetwork | SegmentNetwork":
-    """The recipe's network, without its numbers where it can be built so: millions of random ones take seconds."""
-    import torch
-
-    from rtsep.bundle import build_network, build_segment_network
-
-    def build() -> "StreamingNetwork | SegmentNetwork":
-        return build_segment_network(recipe) if recipe.segments is not None else build_network(recipe, live=True)
-
-    try:
-        with torch.device("meta"):
-            return build()
-    except Exception:  # as above; it may want to see numbers
-        return build()
-
-
-def _latency_ms(recipe: "Recipe", network: "StreamingNetwork | SegmentNetwork") -> float | None:
-    from rtsep.dsp.grid import HOP, SAMPLE_RATE
-    from rtsep.nn.segments import SegmentNetwork
-
-    if isinstance(network, SegmentNetwork):
-        return None
-    return round(1000 * (recipe.stft.n_fft + network.lookahead_frames * HOP) / SAMPLE_RATE, 1)
-
-
-def _gmac_per_s(recipe: "Recipe", network: "StreamingNetwork | SegmentNetwork") -> float | None:
-    from rtsep.dsp.grid import HOP, SAMPLE_RATE
-    from rtsep.nn.cost import multiply_adds_per_frame, multiply_adds_per_segment
-    from rtsep.nn.segments import SegmentNetwork
-
-    try:
-        if isinstance(network, SegmentNetwork):
-            assert recipe.segments is not None
-            stride = (1 - recipe.segments.overlap) * network.segment_samples
-            return round(multiply_adds_per_segment(network) * SAMPLE_RATE / stride / 1e9, 3)
-        return round(multiply_adds_per_frame(network) * SAMPLE_RATE / HOP / 1e9, 3)
-    except Exception:  # as above: only its author knows what it does with sizes alone
-        return None
 
 
 def _in_one_line(error: Exception) -> str:

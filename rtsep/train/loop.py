@@ -87,6 +87,10 @@ class Trainer:
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
         self.recipe: Recipe = load_recipe(recipe_path)
+        if self.recipe.segments is not None:
+            raise RtsepError(
+                f"{recipe_path}: networks of whole segments are not trained here, only by their authors' code"
+            )
         recipe_text = recipe_path.read_text()  # as it is now: it may be edited while the run goes on
         train = self.recipe.train
         self.processes = Processes(device)

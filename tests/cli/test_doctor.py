@@ -10,7 +10,6 @@ import pytest
 
 import rtsep
 from rtsep.audio.devices import Device
-from rtsep.cli import doctor as doctor_module
 from rtsep.cli.main import main
 from rtsep.errors import RtsepError
 
@@ -25,7 +24,7 @@ def quick_and_small(monkeypatch: pytest.MonkeyPatch, constant_bundle: Callable[.
     constant_bundle(vocals=0.5, other=0.5).rename(folder / "frame-transformer-2stems")
     monkeypatch.setattr("rtsep.bundle.bundle_folders", lambda: [folder])
     monkeypatch.setattr("rtsep.audio.devices.list_devices", lambda: [SPEAKERS])
-    monkeypatch.setattr(doctor_module, "_MEASURE_S", 0.1)
+    monkeypatch.setattr("rtsep.cli.fitness.MEASURE_S", 0.1)
 
 
 def report(capsys: pytest.CaptureFixture[str]) -> dict:
@@ -34,7 +33,7 @@ def report(capsys: pytest.CaptureFixture[str]) -> dict:
 
 
 def test_a_healthy_machine(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor_module, "_SHARE_FOR_LIVE", 1e9)  # a busy machine is no failure of this test
+    monkeypatch.setattr("rtsep.cli.fitness.SHARE_FOR_LIVE", 1e9)  # a busy machine is no failure of this test
     found = report(capsys)
     assert found["problems"] == []
     assert found["versions"]["rtsep"] == rtsep.__version__
@@ -97,8 +96,75 @@ def test_a_broken_model_is_named(capsys: pytest.CaptureFixture[str], tmp_path: P
 def test_a_machine_too_slow_for_live_is_told(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor_module, "_measure", lambda processor, chunk: (15.0, 30.0))
+    monkeypatch.setattr("rtsep.cli.fitness.measure", lambda processor, chunk, stride: (15.0, 30.0, 16.0))
     found = report(capsys)
     assert "30.0 of 23.2 ms" in found["problems"][0]
     assert "--chunk 8" in found["problems"][0]
     assert found["speed"][0]["realtime_factor"] == pytest.approx(15.0 / 23.22, abs=1e-3)
+
+
+WINDOWED = """name = "windows"
+network = "rtsep.nn.spleeter:Spleeter"
+stems = ["vocals", "instrumental"]
+[stft]
+bins = 16
+[net]
+filters = [2, 3]
+[window]
+frames = 128
+stride = 128
+[live]
+frames = 8
+stride = 4
+lookahead = 3
+fade = 2
+"""
+
+
+@pytest.fixture
+def windows(tmp_path: Path) -> Path:
+    """A model of windows whose weights are not here."""
+    folder = tmp_path / "models" / "windows"
+    folder.mkdir()
+    (folder / "recipe.toml").write_text(WINDOWED)
+    return folder
+
+
+@pytest.mark.usefixtures("windows")
+@pytest.mark.parametrize(
+    ("longest_ms", "mean_ms", "way", "why"),
+    [(40.0, 10.0, "live", "keeps up"), (300.0, 10.0, "play", "250 ms"), (100.0, 25.0, "ahead", "factor 1.077")],
+)
+def test_how_a_model_of_windows_is_played_best(
+    longest_ms: float, mean_ms: float, way: str, why: str,
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("rtsep.cli.fitness.measure", lambda processor, chunk, stride: (0.1, longest_ms, mean_ms))
+    assert main(["doctor", "--model", "windows", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["problems"] == []
+    assert [speed["chunk"] for speed in found["speed"]] == [1] * len(found["speed"])
+    advice = found["advice"]
+    assert advice["way"] == way
+    assert why in advice["why"]
+    if way != "ahead":
+        assert [advice[key] for key in ("window", "stride", "lookahead")] == [8, 4, 3]
+        assert advice["latency_ms"] == pytest.approx(1000 * (4096 + 6 * 1024) / 44100, abs=0.1)
+
+
+@pytest.mark.usefixtures("windows")
+def test_windows_are_measured_by_whole_strides(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--model", "windows", "--json"]) == 0
+    for speed in json.loads(capsys.readouterr().out)["speed"]:
+        assert speed["hop_p99_ms"] > speed["hop_p50_ms"], "one hop of a stride has all the work"
+        assert speed["realtime_factor"] > 0
+    assert main(["doctor", "--model", "windows"]) == 0
+    assert "windows: rtsep " in capsys.readouterr().out
+
+
+def test_a_model_that_looks_too_far_is_played_ahead(windows: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (windows / "recipe.toml").write_text(WINDOWED.partition("[live]")[0])
+    assert main(["doctor", "--model", "windows"]) == 0
+    said = capsys.readouterr().out
+    assert "windows: rtsep play --ahead: the network looks 127 frames ahead" in said
+    assert "nothing is wrong" in said

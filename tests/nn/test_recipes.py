@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from rtsep.bundle import build_network, build_segment_network
-from rtsep.nn.cost import multiply_adds_per_frame, multiply_adds_per_segment
+from rtsep.nn.cost import multiply_adds_per_segment
 from rtsep.recipe import load_recipe
 
 ALL = sorted((Path(__file__).parent.parent.parent / "models").glob("*/recipe.toml"))
@@ -23,9 +23,7 @@ def test_the_network_can_be_built(path: Path, live: bool) -> None:
     with torch.device("meta"):
         network = build_network(recipe, live=live)
     assert network.stems == recipe.stems
-    if live:
-        assert multiply_adds_per_frame(network) > 1e6
-    elif recipe.window:
+    if recipe.window and not live:
         assert recipe.train.frames == recipe.window.frames, "trained on the windows that it plays by"
 
 

@@ -85,3 +85,12 @@ def test_only_the_named_parts_are_trained(folder: Path, tmp_path: Path) -> None:
 def test_a_part_that_is_not_there_is_one_line(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(RtsepError, match="no part 'drums'"):
         trainer(folder, tmp_path / "run", UNET, '\nparts = ["drums"]')
+
+
+def test_a_network_of_whole_segments_is_refused(folder: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    network = 'name = "toy"\nnetwork = "rtsep.nn.demucs:HTDemucs"\nstems = ["vocals", "instrumental"]\n[segments]\n'
+    recipe.write_text(network + TRAIN)
+    with pytest.raises(RtsepError, match="whole segments are not trained here"):
+        Trainer(recipe, [folder.parent], tmp_path / "run")
+    assert not (tmp_path / "run").exists()
