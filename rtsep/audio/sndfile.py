@@ -1,5 +1,6 @@
 """Decoding by libsndfile: WAV, FLAC, Ogg Vorbis, Opus, MP3, AIFF, CAF; with its seek made sample exact."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -36,12 +37,13 @@ class SndfileDecoder:
         self.path = path
         self.truncated: str | None = None
         self.note: str | None = None
-        # Python opens the file, not libsndfile: its errors are clear, and tell() shows what was consumed.
-        self._stream = path.open("rb")
+        # Python opens the file, not libsndfile: its errors are clear, and tell() shows what was consumed. Unbuffered,
+        # for both move in it.
+        self._stream = path.open("rb", buffering=0)
         try:
             self._wav_promise = declared_data_bytes(self._stream)
             self._stream.seek(0)
-            self._file = soundfile.SoundFile(self._stream)
+            self._file = self._open()
         except BaseException:
             self._stream.close()
             raise
@@ -110,6 +112,11 @@ class SndfileDecoder:
         self._file.close()
         self._stream.close()
 
+    def _open(self) -> soundfile.SoundFile:
+        # Read by Python on libsndfile's behalf, a file swallows control-C: nothing can be raised through C.
+        # On Windows a descriptor is a matter of one C library, and libsndfile may have another.
+        return soundfile.SoundFile(self._stream if sys.platform == "win32" else self._stream.fileno(), closefd=False)
+
     def _end(self) -> None:
         self._ended = True
         if self._broken:
@@ -145,7 +152,7 @@ class SndfileDecoder:
         """After damage libsndfile cannot seek any more."""
         self._file.close()
         self._stream.seek(0)
-        self._file = soundfile.SoundFile(self._stream)
+        self._file = self._open()
         self._broken = False
         self._position = 0
 
