@@ -33,7 +33,7 @@ class Speed:
     """Time of one hop's share of a step; `realtime_factor` is what the median takes of a hop's duration, or the mean
     where windows are computed: then one hop of a stride takes nearly all the time, and is the slowest hundredth.
 
-    `way`: compiled, eager or graph, see `rtsep.engine.compute`.
+    `way`: compiled, constant, eager or graph, see `rtsep.engine.stepping`.
     """
 
     compute: str
