@@ -3,11 +3,12 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
 
-from rtsep.bundle import Bundle, build_network, find_bundle, list_bundles
+from rtsep.bundle import Bundle, build_network, find_bundle, list_bundles, write_bundle
 from rtsep.errors import RtsepError
 from rtsep.recipe import load_recipe
 from rtsep.train.export import export_bundle
@@ -163,6 +164,14 @@ def test_weights_are_stored_in_half_precision_with_the_network_in_the_header(tin
         for key in file.keys():  # noqa: SIM118 - not a dict
             tensor = file.get_tensor(key)
             assert tensor.dtype == (torch.float16 if tensor.ndim > 1 else torch.float32)
+
+
+def test_weights_in_bfloat16_load_too(tiny: Bundle) -> None:
+    parameters = {name: tensor.bfloat16() for name, tensor in tiny.load_network().state_dict().items()}
+    other = write_bundle(tiny.path.parent / "brain", tiny.recipe, RECIPE, parameters, "CC0 1.0")
+    for name, array in other.load_weights().items():
+        assert array.dtype == np.float32
+        np.testing.assert_array_equal(array, parameters[name].float().numpy())
 
 
 def test_a_folder_in_the_way_is_not_taken_for_the_default(tiny: Bundle, tmp_path: Path, monkeypatch) -> None:

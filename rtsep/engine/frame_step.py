@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtsep.dsp import dense
+from rtsep.engine.weights import Affine, Weights
 
 Float32 = NDArray[np.float32]
 LOG_FLOOR, SILENCE_ENERGY = np.float32(1e-3), np.float32(1e-8)
@@ -30,7 +31,7 @@ class CompiledStep:
         max_chunk: the most frames a step will get.
         context: frames back that an attention looks at, no more than the network has learnt, which is the default.
 
-    Raises KeyError or ValueError for weights of another network.
+    Raises ValueError for weights of another network.
     """
 
     lookahead_frames = 0
@@ -39,29 +40,50 @@ class CompiledStep:
     def __init__(
         self, weights: Mapping[str, Float32], stems: Sequence[str], max_chunk: int, context: int | None = None
     ) -> None:
-        take = _Weights(weights)
-        first, line = weights["encoder.0.project.weight"], weights["to_line.weight"]
-        learnt = next((1 + array.shape[1]) // 2 for name, array in weights.items() if name.endswith(".attention.bias"))
+        take = Weights(weights)
         self.stems, self.max_chunk = tuple(stems), max_chunk
-        self.bins, self.channels = len(weights["input_mean"]), len(weights["to_high_logits.bias"]) // len(stems)
-        self._stride = len(line) // (2 * len(stems) * self.channels)
-        if first.shape[1] != 2 * self._stride * self.channels:
-            raise ValueError(f"the weights are not those of {len(stems)} stems")
+        maps = [take.size(f"encoder_norms.{level}.weight") for level in range(3)]
+        width, (logits,) = take.size("top.norm_out.weight"), (take.size("to_high_logits.bias"),)
+        self.bins, self.channels = take.size("input_mean"), logits // len(stems)
+        stride = self._stride = take.size("to_line.bias") // (2 * logits) if logits else 0
+        if self.channels * len(stems) != logits or stride < 1 or self.bins % stride**3:
+            raise ValueError(f"its weights are not those of {len(stems)} stems")
+        bins = [self.bins // stride**level for level in (1, 2, 3)]
+        learnt = take.learnt_context()
         self.context_frames = learnt if context is None else context
         self._scratch = _Scratch()
         self._position = np.zeros(1, np.int64)
         self._energies = np.zeros(learnt - 1, np.float32)
-        self._mean, self._deviation = take.array("input_mean"), take.array("input_deviation")
-        self._encoder = [(take(f"encoder.{level}.project"), take(f"encoder_norms.{level}")) for level in range(3)]
+        self._mean, self._deviation = take.array("input_mean", self.bins), take.array("input_deviation", self.bins)
+        into = [self.channels, *maps]
+        self._encoder = [
+            (
+                take(f"encoder.{level}.project", maps[level], 2 * stride * into[level]),
+                take(f"encoder_norms.{level}", maps[level]),
+            )
+            for level in range(3)
+        ]
 
-        def module(name: str) -> _Module:
-            return _Module(take, name, self.context_frames, max_chunk, self._scratch)
+        def module(name: str, level: int, maps_in: int) -> _Module:
+            sizes = width, width // bins[level], maps_in, maps[level]
+            return _Module(take, name, sizes, (learnt, self.context_frames, max_chunk), self._scratch)
 
-        self._bottleneck, self._middle, self._top = module("bottleneck"), module("middle"), module("top")
-        self._up_low = take.array("up_low.project.weight"), take.array("up_low.bias")
-        self._up_middle = take.array("up_middle.project.weight"), take.array("up_middle.bias")
-        self._norm_low, self._norm_middle = take("norm_low"), take("norm_middle")
-        self._to_line, self._to_high_logits = take("to_line"), take("to_high_logits")
+        def raised(name: str, maps_in: int, maps_out: int) -> tuple[Float32, Float32]:
+            weight = take.array(f"{name}.project.weight", 2 * stride * maps_out, maps_in)
+            return weight, take.array(f"{name}.bias", maps_out)
+
+        high, middle, low = maps
+        of_top, of_middle, of_low = (width // size for size in bins)
+        self._bottleneck = module("bottleneck", 2, low)
+        self._middle, self._top = module("middle", 1, 2 * middle), module("top", 0, 2 * high)
+        self._up_low, self._norm_low = raised("up_low", low + of_low, middle), take("norm_low", middle)
+        self._up_middle, self._norm_middle = (
+            raised("up_middle", 2 * middle + of_middle, high),
+            take("norm_middle", high),
+        )
+        self._to_line = take("to_line", 2 * stride * logits, 2 * high + of_top)
+        self._to_high_logits = take("to_high_logits", logits, width)
+        take.check_all_taken()
         modules = (self._bottleneck, self._middle, self._top)
         of_layers = [array for module in modules for array in module.memory()]
         self._memory: list[NDArray[Any]] = [self._position, self._energies, *of_layers]
@@ -119,7 +141,7 @@ class CompiledStep:
         self._position += frames
         return masks.transpose(1, 2, 3, 0)
 
-    def _encode(self, name: str, level: Float32, project: _Affine, norm: _Affine) -> Float32:
+    def _encode(self, name: str, level: Float32, project: Affine, norm: Affine) -> Float32:
         """(T, F, C) -> (T, F / stride, C')."""
         frames, bins, channels = level.shape
         bins //= self._stride
@@ -131,7 +153,7 @@ class CompiledStep:
         dense.silu(_rows(out))
         return out
 
-    def _decode(self, name: str, level: Float32, up: _Affine, norm: _Affine) -> Float32:
+    def _decode(self, name: str, level: Float32, up: Affine, norm: Affine) -> Float32:
         """(T, F, C) -> (T, F * stride, C')."""
         frames, bins, _ = level.shape
         weight, bias = up
@@ -157,15 +179,22 @@ class CompiledStep:
 class _Module:
     """`FrameTransformerModule` over one level."""
 
-    def __init__(self, take: _Weights, name: str, context: int, max_chunk: int, scratch: _Scratch) -> None:
-        self._scratch = scratch
-        self._to_tokens, self._to_memory = take(f"{name}.to_tokens"), take(f"{name}.to_memory")
-        self._norm_memory, self._norm_out = take(f"{name}.norm_memory"), take(f"{name}.norm_out")
-        self._width = len(self._norm_out[0])
-        self._layers = [
-            _Layer(take, f"{name}.layers.{number}", context, max_chunk, scratch)
-            for number in range(take.count(f"{name}.layers"))
-        ]
+    def __init__(
+        self,
+        take: Weights,
+        name: str,
+        sizes: tuple[int, int, int, int],
+        frames: tuple[int, int, int],
+        scratch: _Scratch,
+    ) -> None:
+        """`sizes`: D, and the maps of a token's bin, of the level and of the encoder's; `frames`: as of `_Layer`."""
+        width, maps_out, maps_in, memory_maps = sizes
+        self._scratch, self._width = scratch, width
+        self._to_tokens = take(f"{name}.to_tokens", maps_out, maps_in)
+        self._to_memory = take(f"{name}.to_memory", maps_out, memory_maps)
+        self._norm_memory, self._norm_out = take(f"{name}.norm_memory", width), take(f"{name}.norm_out", width)
+        count = take.count(f"{name}.layers")
+        self._layers = [_Layer(take, f"{name}.layers.{number}", width, frames, scratch) for number in range(count)]
 
     def memory(self) -> Iterator[Float32]:
         for layer in self._layers:
@@ -188,26 +217,30 @@ class _Module:
 class _Layer:
     """`FrameTransformerLayer`: adds to its tokens in place."""
 
-    def __init__(self, take: _Weights, name: str, context: int, max_chunk: int, scratch: _Scratch) -> None:
+    def __init__(self, take: Weights, name: str, width: int, frames: tuple[int, int, int], scratch: _Scratch) -> None:
+        """`frames`: context that was learnt, context that is looked at, longest step."""
+        learnt, context, max_chunk = frames
         self._scratch, self._max_chunk = scratch, max_chunk
-        self._norm_gate, self._gate = take(f"{name}.norm_gate"), take(f"{name}.gate")
-        self._between_frames = take.array(f"{name}.between_frames.weight")
-        self._norm_attention = take(f"{name}.norm_attention")
+        self._norm_gate, self._gate = take(f"{name}.norm_gate", width), take(f"{name}.gate", 2 * width, width)
+        self._between_frames = take.array(f"{name}.between_frames.weight", None, width)
+        self._norm_attention = take(f"{name}.norm_attention", width)
+        attention = f"{name}.attention"
         # Queries, keys and values of both attentions come of two products, side by side in one row.
-        self._from_tokens, self._from_memory = (
-            take(f"{name}.attention.from_tokens"),
-            take(f"{name}.attention.from_memory"),
-        )
-        self._attention_between = take.array(f"{name}.attention.between_frames.weight")
-        self._out = take(f"{name}.attention.out")
-        self._norm_expand = take(f"{name}.norm_expand")
-        self._expand, self._contract = take(f"{name}.expand"), take(f"{name}.contract")
-        bias = take.array(f"{name}.attention.bias")
-        capacity, width, heads = context + max_chunk - 1, len(self._contract[1]), len(bias)
+        self._from_tokens = take(f"{attention}.from_tokens", 4 * width, width)
+        self._from_memory = take(f"{attention}.from_memory", 2 * width, width)
+        self._attention_between = take.array(f"{attention}.between_frames.weight", None, 6 * width)
+        self._out = take(f"{attention}.out", width, 2 * width)
+        self._norm_expand = take(f"{name}.norm_expand", width)
+        feed_forward = take.size(f"{name}.expand.bias")
+        self._expand = take(f"{name}.expand", feed_forward, width)
+        self._contract = take(f"{name}.contract", width, feed_forward)
+        bias = take.array(f"{attention}.bias", None, 2 * learnt - 1)
+        if not len(bias) or len(bias) % 2 or 2 * width % len(bias):
+            raise ValueError(f"{attention}.bias has {len(bias)} rows, no number of heads")
         self._table = _table(bias, context, max_chunk)
         self._past = np.zeros((len(self._between_frames) - 1, width), np.float32)
         self._attention_past = np.zeros((len(self._attention_between) - 1, 6 * width), np.float32)
-        self._ring = np.zeros((2, heads, capacity, 2 * width // heads), np.float32)
+        self._ring = np.zeros((2, len(bias), context + max_chunk - 1, 2 * width // len(bias)), np.float32)
         self.memory = (self._past, self._attention_past, self._ring)
 
     def transform(self, x: Float32, memory: Float32, position: int) -> None:
@@ -252,27 +285,6 @@ def _table(bias: Float32, context: int, max_chunk: int) -> Float32:
     learnt = (bias.shape[1] + 1) // 2
     columns = np.where(np.abs(back) < context, back + learnt - 1, bias.shape[1])
     return np.ascontiguousarray(np.pad(bias, ((0, 0), (0, 1)), constant_values=-np.inf)[:, columns])
-
-
-_Affine = tuple[Float32, Float32]
-
-
-class _Weights:
-    """Weights by name, ready for the kernels."""
-
-    def __init__(self, weights: Mapping[str, Float32]) -> None:
-        self._weights = weights
-
-    def array(self, name: str) -> Float32:
-        return np.ascontiguousarray(self._weights[name], np.float32)
-
-    def __call__(self, name: str) -> _Affine:
-        """Weight and bias of a layer."""
-        return self.array(f"{name}.weight"), self.array(f"{name}.bias")
-
-    def count(self, name: str) -> int:
-        """Of the members of a list."""
-        return len({key[len(name) + 1 :].partition(".")[0] for key in self._weights if key.startswith(f"{name}.")})
 
 
 def _linear(x: Float32, weight: Float32, bias: Float32, out: Float32) -> None:

@@ -87,7 +87,7 @@ def load_stepper(
     """
     check_compute(compute)
     recipe = bundle.recipe
-    if compiled and (compute == "cpu" or (compute == "auto" and not _may_have_cuda())):
+    if compiled and not _on_cuda(compute):
         try:
             if recipe.network == "rtsep.nn.frame_transformer:FrameTransformer":
                 # Not with this module: numba compiles it once, for seconds, and other networks do without.
@@ -99,8 +99,8 @@ def load_stepper(
 
                 channels, bins = recipe.stft.channels, recipe.stft.bins
                 return ConstantStep(recipe.stems, channels=channels, bins=bins, max_chunk=max_chunk, **recipe.net)
-        except (KeyError, TypeError, ValueError, StopIteration) as error:
-            raise RtsepError(f"{recipe.name}: recipe and weights do not fit {recipe.network}: {error}") from error
+        except (TypeError, ValueError) as error:
+            raise RtsepError(f"{bundle.path} does not fit {recipe.network}: {error}") from error
     from rtsep.engine.compute import Stepper, choose_compute
 
     network = bundle.load_network(live=live)
@@ -119,12 +119,15 @@ def warm_up(stepper: FrameStepper, chunks: Iterable[int]) -> None:
     stepper.reset()
 
 
-def _may_have_cuda() -> bool:
-    """Whether a driver for CUDA is here; PyTorch, asked for that, would have to be imported first."""
-    if sys.platform == "darwin":
+def _on_cuda(compute: str) -> bool:
+    """Whether `compute` comes to a CUDA device. Without a driver for one PyTorch need not be imported to tell."""
+    if compute == "cpu":
         return False
-    try:
-        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError:
-        return False
-    return True
+    if compute == "auto":
+        try:
+            ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+        except OSError:
+            return False
+    from rtsep.engine.compute import choose_compute
+
+    return choose_compute(compute).type != "cpu"

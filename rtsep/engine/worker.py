@@ -64,7 +64,7 @@ def _prepare(config: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     deck.worker.state = WorkerState.STARTING
     bundle = find_bundle(config["model"])
     stepper = load_stepper(bundle, config["compute"], MAX_CHUNK, live=True)
-    if stepper.stems != layout.stems:
+    if tuple(stepper.stems) != layout.stems:
         raise ValueError(f"the network's stems {stepper.stems} are not the recipe's {layout.stems}")
     check_context(stepper.context_frames)
     check_lookahead(stepper.lookahead_frames)

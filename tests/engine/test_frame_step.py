@@ -91,10 +91,25 @@ def test_it_forgets_and_goes_on_from_a_snapshot_as_the_network_does() -> None:
 
 def test_weights_of_another_network_are_refused() -> None:
     weights = {name: tensor.numpy() for name, tensor in small().state_dict().items()}
-    with pytest.raises(ValueError, match="not those of 2 stems"):
+    with pytest.raises(ValueError, match="shape"):
         CompiledStep(weights, STEMS[:2], 4)
-    with pytest.raises(KeyError, match="to_line"):
+    with pytest.raises(ValueError, match="to_line.bias is missing"):
         CompiledStep({name: array for name, array in weights.items() if name != "to_line.bias"}, STEMS, 4)
+    with pytest.raises(ValueError, match="no use for extra"):
+        CompiledStep(weights | {"extra": np.zeros(3, np.float32)}, STEMS, 4)
+
+
+def test_weights_of_any_wrong_size_are_refused() -> None:
+    """The kernels look at no sizes: they would read what lies beyond."""
+    weights = {name: tensor.numpy() for name, tensor in small().state_dict().items()}
+    for name, array in weights.items():
+        for axis in range(array.ndim):
+            if axis == 0 and ("between_frames" in name or name.endswith("attention.bias")):
+                continue  # as many taps and heads as there are
+            for wrong in (np.take(array, [0], axis), np.concatenate([array] * 3, axis)):
+                if wrong.shape != array.shape:
+                    with pytest.raises(ValueError, match="shape|not those|missing|heads"):
+                        CompiledStep(weights | {name: wrong}, STEMS, 4)
 
 
 def test_wrong_shapes_are_refused() -> None:

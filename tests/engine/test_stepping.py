@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from rtsep.bundle import Bundle
 from rtsep.engine.compute import Stepper, choose_compute
@@ -60,8 +61,17 @@ def test_a_recipe_that_does_not_fit_is_told_in_one_line(tmp_path: Path) -> None:
     recipe = 'name = "odd"\nnetwork = "rtsep.nn.constant:ConstantMask"\nstems = ["vocals", "drums"]\n\n[net]\n'
     for net in ("gains = [1.0]", "loudness = 3"):
         (tmp_path / "recipe.toml").write_text(recipe + net)
-        with pytest.raises(RtsepError, match="odd: recipe and weights do not fit"):
+        with pytest.raises(RtsepError, match="does not fit rtsep.nn.constant:ConstantMask"):
             load_stepper(Bundle(tmp_path), "cpu")
+
+
+def test_a_driver_without_a_card_changes_nothing(
+    constant_bundle: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a card")
+    monkeypatch.setattr("rtsep.engine.stepping.ctypes.CDLL", lambda name: object())  # as if it could be loaded
+    assert load_stepper(Bundle(constant_bundle()), "auto").way == "constant"
 
 
 def test_an_unknown_device_is_refused(constant_bundle: Callable[..., Path]) -> None:
