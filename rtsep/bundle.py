@@ -135,13 +135,13 @@ class Bundle:
         try:
             with safetensors.safe_open(self.weights_path, framework="np") as file:
                 header = file.metadata() or {}
-                weights = {key: file.get_tensor(key).astype(np.float32) for key in file.keys()}  # noqa: SIM118 - no dict
-        except TypeError:  # bfloat16, which NumPy does not know
-            import safetensors.torch
+                try:
+                    weights = {key: file.get_tensor(key).astype(np.float32) for key in file.keys()}  # noqa: SIM118 - no dict
+                except TypeError:  # bfloat16, which NumPy does not know
+                    import safetensors.torch
 
-            weights = {
-                key: tensor.float().numpy() for key, tensor in safetensors.torch.load_file(self.weights_path).items()
-            }
+                    tensors = safetensors.torch.load_file(self.weights_path)
+                    weights = {key: tensor.float().numpy() for key, tensor in tensors.items()}
         except (OSError, safetensors.SafetensorError) as error:
             raise RtsepError(f"{self.weights_path} is not a readable safetensors file: {error}") from error
         if header.get("rtsep") != encode_network(self.recipe):
