@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from benches.report import Report, Row, Table
 from rtsep.bundle import build_network, build_segment_network, find_bundle, list_bundles
-from rtsep.cli.fitness import SHARE_FOR_LIVE, stepper_of, way_of
+from rtsep.cli.fitness import SHARE_FOR_LIVE, way_of
 from rtsep.dsp.grid import HOP, N_FFT, SAMPLE_RATE
 from rtsep.engine.compute import Stepper, choose_compute
 from rtsep.engine.options import MAX_CHUNK, MAX_CONTEXT_FRAMES, MAX_LOOKAHEAD_FRAMES
-from rtsep.engine.stepping import FrameStepper, warm_up
+from rtsep.engine.stepping import FrameStepper, stepper_to_measure, warm_up
 from rtsep.errors import MissingPackage, RtsepError
 from rtsep.nn.contract import StreamingNetwork
 from rtsep.nn.cost import multiply_adds_per_frame, multiply_adds_per_segment
@@ -65,7 +65,7 @@ def run(names: Sequence[str], weights: Path | None, data: Path | None, out: Path
     framed = [bundle for bundle in bundles if bundle.recipe.segments is None]
     played = [(bundle, build_network(bundle.recipe, live=True)) for bundle in framed]
     rows = [
-        _live(bundle.name, network, stepper_of(bundle, "cpu", 1), bundle.recipe.stft.n_fft)
+        _live(bundle.name, network, stepper_to_measure(bundle, "cpu", 1), bundle.recipe.stft.n_fft)
         for bundle, network in played
         if _can_be_played(network)
     ]

@@ -146,8 +146,14 @@ def spleeter(*, install: Flag = False, seconds: float = 30.0, out: Path = OUT) -
     return _bench("spleeter").run(install, seconds, out)
 
 
-def networks(names: Annotated[tuple[str, ...], Parameter(negative="")] = (), /, *, weights: Path | None = None,
-             data: Path | None = None, out: Path = OUT) -> int:  # fmt: skip
+def networks(
+    names: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    /,
+    *,
+    weights: Path | None = None,
+    data: Path | None = None,
+    out: Path = OUT,
+) -> int:
     """What every network costs: real-time factors in files and live, stride, lookahead, latency, how to play it.
 
     Parameters

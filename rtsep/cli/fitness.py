@@ -7,18 +7,15 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-import torch
 
-from rtsep.bundle import Bundle, build_network
 from rtsep.dsp.grid import HOP, SAMPLE_RATE
-from rtsep.engine.compute import Stepper, choose_compute
+from rtsep.engine.compute import devices
 from rtsep.engine.options import check_context, check_lookahead, find_playable
 from rtsep.engine.processor import Processor
-from rtsep.engine.stepping import FrameStepper, load_stepper
-from rtsep.errors import MissingWeights, RtsepError
-from rtsep.nn.contract import StreamingNetwork
-from rtsep.nn.windowed import Windowed
+from rtsep.engine.stepping import FrameStepper, stepper_to_measure
+from rtsep.errors import RtsepError
 from rtsep.player.distance import MAX_MARGIN_S
+from rtsep.recipe import Recipe
 
 Way = Literal["live", "play", "ahead"]
 HOP_MS = 1000 * HOP / SAMPLE_RATE
@@ -31,7 +28,7 @@ SHARE_FOR_LIVE = 0.7
 @dataclass(frozen=True)
 class Speed:
     """Time of one hop's share of a step; `realtime_factor` is what the median takes of a hop's duration, or the mean
-    where windows are computed: then one hop of a stride takes nearly all the time, and is the slowest hundredth.
+    where windows are computed: then one hop of a stride takes nearly all the time, and `hop_p99_ms` is the longest.
 
     `way`: compiled, constant, eager or graph, see `rtsep.engine.stepping`.
     """
@@ -79,22 +76,24 @@ def judge(model: str | None = None) -> Fitness:
     Raises RtsepError for a model that is not there or cannot be built.
     """
     bundle = find_playable(model)
-    found = Fitness(bundle.name)
-    if bundle.recipe.segments is not None:
+    recipe, found = bundle.recipe, Fitness(bundle.name)
+    if recipe.segments is not None:
         found.advice = Advice("ahead", "it works on whole segments of sound, not on frames")
         return found
-    network = build_network(bundle.recipe, live=True)
+    stepper = stepper_to_measure(bundle, "cpu", 1)
     try:
-        check_context(network.context_frames)
-        check_lookahead(network.lookahead_frames)
+        check_context(stepper.context_frames)
+        check_lookahead(stepper.lookahead_frames)
     except RtsepError as error:
         found.advice = Advice("ahead", str(error))
         return found
-    stride = network.stride if isinstance(network, Windowed) else 1
-    for compute in ("cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))):
+    window = recipe.live or recipe.window
+    stride = window.stride if window else 1
+    for compute in devices():
         for chunk in (1, 32) if stride == 1 else (1,):
-            stepper = stepper_of(bundle, compute, chunk)
-            p50, p99, mean = measure(Processor(stepper, n_fft=bundle.recipe.stft.n_fft), chunk, stride)
+            if (compute, chunk) != (stepper.compute, stepper.max_chunk):
+                stepper = stepper_to_measure(bundle, compute, chunk)
+            p50, p99, mean = measure(Processor(stepper, n_fft=recipe.stft.n_fft), chunk, stride)
             factor = (p50 if stride == 1 else mean) / HOP_MS
             found.speed.append(Speed(compute, stepper.way, chunk, round(p50, 2), round(p99, 2), round(factor, 3)))
     fastest = min((speed for speed in found.speed if speed.chunk == 1), key=lambda speed: speed.hop_p99_ms)
@@ -104,19 +103,11 @@ def judge(model: str | None = None) -> Fitness:
             f"too slow for one frame a step: {fastest.hop_p99_ms:.1f} of {HOP_MS:.1f} ms for the slowest; "
             "close other programs, or use --chunk 8 or more"
         )
-    found.advice = _advise(bundle, network, fastest)
+    found.advice = _advise(recipe, stepper, fastest)
     return found
 
 
-def stepper_of(bundle: Bundle, compute: str, chunk: int) -> FrameStepper:
-    """With the model's weights or, where they are not here, with random ones; otherwise as `load_stepper`."""
-    try:
-        return load_stepper(bundle, compute, chunk, live=True)
-    except MissingWeights:
-        return Stepper(build_network(bundle.recipe, live=True), choose_compute(compute), chunk)
-
-
-def _advise(bundle: Bundle, network: StreamingNetwork, speed: Speed) -> Advice:
+def _advise(recipe: Recipe, stepper: FrameStepper, speed: Speed) -> Advice:
     """By what was measured on the fastest device."""
     way, most_ms = way_of(speed.realtime_factor, speed.hop_p99_ms), 1000 * MAX_MARGIN_S
     why = {
@@ -126,14 +117,14 @@ def _advise(bundle: Bundle, network: StreamingNetwork, speed: Speed) -> Advice:
     }[way]
     if way == "ahead":
         return Advice(way, why)
-    windows = isinstance(network, Windowed)
-    latency = bundle.recipe.stft.n_fft + network.lookahead_frames * HOP
+    window = recipe.live or recipe.window
+    latency = recipe.stft.n_fft + stepper.lookahead_frames * HOP
     return Advice(
         way,
         why,
-        window=network.frames if windows else None,
-        stride=network.stride if windows else 1,
-        lookahead=network.lookahead if windows else network.lookahead_frames,
+        window=window.frames if window else None,
+        stride=window.stride if window else 1,
+        lookahead=window.lookahead if window else stepper.lookahead_frames,
         latency_ms=round(1000 * latency / SAMPLE_RATE, 1),
         longest_step_ms=speed.hop_p99_ms,
     )

@@ -42,6 +42,11 @@ def choose_compute(text: str = "auto") -> torch.device:
     return torch.device("cuda", index)
 
 
+def devices() -> list[str]:
+    """All that `--compute` can name here."""
+    return ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+
+
 class Stepper:
     """A network with its state, stepped with NumPy arrays.
 

@@ -43,7 +43,7 @@ class CompiledStep:
         take = Weights(weights)
         self.stems, self.max_chunk = tuple(stems), max_chunk
         maps = [take.size(f"encoder_norms.{level}.weight") for level in range(3)]
-        width, (logits,) = take.size("top.norm_out.weight"), (take.size("to_high_logits.bias"),)
+        width, logits = take.size("top.norm_out.weight"), take.size("to_high_logits.bias")
         self.bins, self.channels = take.size("input_mean"), logits // len(stems)
         stride = self._stride = take.size("to_line.bias") // (2 * logits) if logits else 0
         if self.channels * len(stems) != logits or stride < 1 or self.bins % stride**3:

@@ -14,9 +14,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rtsep.bundle import Bundle
+from rtsep.bundle import Bundle, build_network
 from rtsep.engine.options import MAX_CHUNK, check_compute
-from rtsep.errors import RtsepError
+from rtsep.errors import MissingWeights, RtsepError
 
 Float32 = NDArray[np.float32]
 WARM_UP_STEPS = 3
@@ -107,6 +107,19 @@ def load_stepper(
     if own_shares:
         network.mask_exponent = 1.0
     return Stepper(network, choose_compute(compute), max_chunk, threads)
+
+
+def stepper_to_measure(bundle: Bundle, compute: str, max_chunk: int) -> FrameStepper:
+    """With the model's live settings, and random weights where its own are not here: what a step takes is the same.
+
+    Otherwise as `load_stepper`.
+    """
+    try:
+        return load_stepper(bundle, compute, max_chunk, live=True)
+    except MissingWeights:
+        from rtsep.engine.compute import Stepper, choose_compute
+
+        return Stepper(build_network(bundle.recipe, live=True), choose_compute(compute), max_chunk)
 
 
 def warm_up(stepper: FrameStepper, chunks: Iterable[int]) -> None:
