@@ -116,6 +116,8 @@ class Train(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     frames: Count = 224
     warmup_frames: int = 24
     """Frames at the start of a crop in which nothing is judged: there the network has no past yet."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """Muon moves the matrices of linear layers, at twice the rate, and AdamW the rest."""
     learning_rate: Positive = 1.2e-3
     warmup_steps: Annotated[int, Meta(ge=0)] = 100
     """Steps over which the rate rises, in a straight line."""

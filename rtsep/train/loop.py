@@ -29,7 +29,8 @@ from rtsep.train.crops import Batch, CropSampler, generator, shortest_song
 from rtsep.train.data import Song, load_songs
 from rtsep.train.loader import CropLoader, default_workers
 from rtsep.train.log import Report, RunLog
-from rtsep.train.parameters import freeze_all_but, parameter_groups
+from rtsep.train.optimizers import Optimizers
+from rtsep.train.parameters import freeze_all_but
 from rtsep.train.processes import Processes
 from rtsep.train.report import DataReport
 from rtsep.train.schedule import learning_rate
@@ -116,9 +117,7 @@ class Trainer:
         freeze_all_but(self.network, train.parts)
         self.average = copy.deepcopy(self.network).requires_grad_(False).eval()
         self._criterion = Criterion(self.recipe, device)
-        self._optimizer = torch.optim.AdamW(
-            parameter_groups(self.network, train.weight_decay), lr=0.0, betas=(0.9, 0.98), fused=True
-        )
+        self._optimizers = Optimizers(self.network, train)
         self._scaler = torch.amp.GradScaler(device.type, enabled=train.precision == "fp16")
         self.step, self._best_db = 0, -math.inf
         self._saved_step: int | None = None
@@ -186,13 +185,12 @@ class Trainer:
         latency = train.latencies[random.integers(len(train.latencies))]
         torch.manual_seed(int(random.integers(1 << 62)) + processes.rank)  # for networks with dropout
         rate = learning_rate(self.step, train)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
+        self._optimizers.set_rate(rate)
 
         crops = self._crops(batch)
         totals = processes.total(self._criterion.counts(crops).sum(dim=(1, 2)))
         losses = torch.zeros_like(totals)
-        self._optimizer.zero_grad(set_to_none=True)
+        self._optimizers.zero_grad()
         parts = list(crops.split(train.accumulate))
         for part in parts[:-1]:
             with processes.gradients_kept(self._parallel):
@@ -200,14 +198,13 @@ class Trainer:
         losses += self._backward(parts[-1], totals, chunk, latency)
         processes.total(losses)
 
-        self._scaler.unscale_(self._optimizer)
+        self._optimizers.unscale(self._scaler)
         norm = float(nn.utils.clip_grad_norm_(self.network.parameters(), train.clip_norm))
         loss = float((losses * self._criterion.weights).sum())
         # In half precision a gradient may overflow: the scaler then leaves the step out and halves its scale.
         if not math.isfinite(loss) or (not math.isfinite(norm) and self._scaler.get_scale() <= 1):
             self._stop_at(crops, "gradient" if math.isfinite(loss) else "loss")
-        self._scaler.step(self._optimizer)
-        self._scaler.update()
+        self._optimizers.step(self._scaler)
         self._update_average()
         report = {"loss": loss}
         report |= {f"loss/{name}": share for name, share in zip(self._criterion.names, losses.tolist(), strict=True)}
@@ -291,7 +288,7 @@ class Trainer:
             "best_db": self._best_db,
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
+            "optimizers": self._optimizers.state_dict(),
             "scaler": self._scaler.state_dict(),
         }
 
@@ -301,7 +298,7 @@ class Trainer:
             self._best_db = state["best_db"]
             self.network.load_state_dict(state["network"])
             self.average.load_state_dict(state["average"])
-            self._optimizer.load_state_dict(state["optimizer"])
+            self._optimizers.load_state_dict(state["optimizers"])
             if state["scaler"]:  # empty where the precision was another
                 self._scaler.load_state_dict(state["scaler"])
         except (KeyError, ValueError, RuntimeError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from torch import nn
@@ -25,9 +26,10 @@ def freeze_all_but(network: nn.Module, parts: tuple[str, ...]) -> None:
         modules[part].train().requires_grad_()
 
 
-def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Matrices decay; gains, biases and tables of positions do not. What is frozen is in neither group."""
-    trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
+def parameter_groups(network: nn.Module, weight_decay: float, but: Collection[int] = ()) -> list[dict[str, Any]]:
+    """Matrices decay; gains, biases and tables of positions do not. What is frozen, or whose id is in `but`, is in
+    neither group."""
+    trained = {name: p for name, p in network.named_parameters() if p.requires_grad and id(p) not in but}
     matrices = [p for name, p in trained.items() if p.ndim >= 2 and not name.endswith("attention.bias")]
     chosen = {id(p) for p in matrices}
     rest = [p for p in trained.values() if id(p) not in chosen]

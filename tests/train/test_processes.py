@@ -13,8 +13,9 @@ from tests.train.material import logged_losses, variant, write_material
 
 
 def test_two_processes_have_the_loss_curve_of_one(tmp_path: Path) -> None:
-    """Batches of three, so that one process has two crops and the other one; validated by the second for one song."""
-    recipe = variant(write_material(tmp_path), "shared", batch=3, steps=6, validate_steps=6)
+    """Batches of three, so that one process has two crops and the other one; validated by the second for one song; with
+    both optimisers at work."""
+    recipe = variant(write_material(tmp_path), "shared", batch=3, steps=6, validate_steps=6, optimizer="muon")
     list(Trainer(recipe, [tmp_path], tmp_path / "alone").run())
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "rtsep.train"]
     words = [recipe, "--data", tmp_path, "--out", tmp_path / "together", "--compute", "cpu"]
