@@ -12,8 +12,7 @@ from rtsep.train.parameters import parameter_groups
 from rtsep.train_settings import Train
 
 MUON_RATE = 2.0
-"""Of the recipe's learning rate. At 1 Muon's updates are as large as AdamW's; it bears larger ones, and more (3) was
-no worse in a short run."""
+"""Of the recipe's learning rate. At 1 Muon's updates are as large as AdamW's; it bears larger ones."""
 
 
 class Optimizers:
@@ -23,7 +22,7 @@ class Optimizers:
     hidden layers") makes each matrix's update orthogonal, so that every direction of it is learnt at one pace; its
     updates are scaled to the size of AdamW's as by Liu et al. 2025 (arXiv:2502.16982).
 
-    Raises RtsepError for Muon where no linear layer is trained.
+    Raises RtsepError for Muon where no linear layer is trained, or where PyTorch is older than Muon in it.
     """
 
     def __init__(self, network: nn.Module, train: Train) -> None:
@@ -31,6 +30,8 @@ class Optimizers:
         if train.optimizer == "adamw":
             self._all: list[torch.optim.Optimizer] = [self._adamw(parameter_groups(network, train.weight_decay))]
             return
+        if not hasattr(torch.optim, "Muon"):
+            raise RtsepError(f'train.optimizer: "muon" needs PyTorch 2.9 or newer, and this is {torch.__version__}')
         matrices = [m.weight for m in network.modules() if isinstance(m, nn.Linear) and m.weight.requires_grad]
         if not matrices:
             raise RtsepError('train.optimizer: "muon" moves linear layers, and no such layer is trained here')

@@ -97,3 +97,9 @@ def test_a_toy_learns_by_muon_and_goes_on_by_no_other(tmp_path: Path) -> None:
 def test_a_network_without_linear_layers_is_one_clear_line() -> None:
     with pytest.raises(RtsepError, match="no such layer is trained here"):
         Optimizers(nn.Conv1d(2, 2, 3), Train(optimizer="muon"))
+
+
+def test_an_older_pytorch_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.optim, "Muon")
+    with pytest.raises(RtsepError, match=r"needs PyTorch 2\.9 or newer"):
+        Optimizers(network(), Train(optimizer="muon"))
