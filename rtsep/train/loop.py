@@ -201,10 +201,10 @@ class Trainer:
         self._optimizers.unscale(self._scaler)
         norm = float(nn.utils.clip_grad_norm_(self.network.parameters(), train.clip_norm))
         loss = float((losses * self._criterion.weights).sum())
-        # In half precision a gradient may overflow: the scaler then leaves the step out and halves its scale.
+        # In half precision a gradient may overflow: the step is then left out and the scaler halves its scale.
         if not math.isfinite(loss) or (not math.isfinite(norm) and self._scaler.get_scale() <= 1):
             self._stop_at(crops, "gradient" if math.isfinite(loss) else "loss")
-        self._optimizers.step(self._scaler)
+        self._optimizers.step(self._scaler, skip=not math.isfinite(norm))
         self._update_average()
         report = {"loss": loss}
         report |= {f"loss/{name}": share for name, share in zip(self._criterion.names, losses.tolist(), strict=True)}
@@ -304,7 +304,8 @@ class Trainer:
         except (KeyError, ValueError, RuntimeError) as error:
             path = self._folder.path / LAST
             raise RtsepError(
-                f"{path} was written by another version of the trainer ({type(error).__name__})"
+                f"{path} does not fit: the recipe's optimizer or parts have changed, or the trainer is another version "
+                f"({type(error).__name__}); give --out a new folder"
             ) from error
 
     def _start_from(self, init: Bundle) -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from rtsep.errors import RtsepError
 from rtsep.train.parameters import parameter_groups
 from rtsep.train_settings import Train
 
 MUON_RATE = 2.0
-"""Of the recipe's learning rate. At 1 Muon's updates are as large as AdamW's; it bears larger ones."""
+"""Of the recipe's learning rate, and so of its decay. At 1 Muon's updates are as large as AdamW's; it bears larger
+ones."""
 
 
 class Optimizers:
@@ -26,26 +27,15 @@ class Optimizers:
     """
 
     def __init__(self, network: nn.Module, train: Train) -> None:
-        self._rates = [1.0]
-        if train.optimizer == "adamw":
-            self._all: list[torch.optim.Optimizer] = [self._adamw(parameter_groups(network, train.weight_decay))]
-            return
-        if not hasattr(torch.optim, "Muon"):
-            raise RtsepError(f'train.optimizer: "muon" needs PyTorch 2.9 or newer, and this is {torch.__version__}')
-        matrices = [m.weight for m in network.modules() if isinstance(m, nn.Linear) and m.weight.requires_grad]
-        if not matrices:
-            raise RtsepError('train.optimizer: "muon" moves linear layers, and no such layer is trained here')
+        matrices = _matrices(network) if train.optimizer == "muon" else []
         rest = parameter_groups(network, train.weight_decay, {id(p) for p in matrices})
-        muon = torch.optim.Muon(matrices, lr=0.0, weight_decay=train.weight_decay, adjust_lr_fn="match_rms_adamw")
-        self._all = [self._adamw(rest), muon]
-        self._rates.append(MUON_RATE)
-
-    @staticmethod
-    def _adamw(groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), fused=True)
+        self._all: list[torch.optim.Optimizer] = [torch.optim.AdamW(rest, lr=0.0, betas=(0.9, 0.98), fused=True)]
+        if matrices:
+            decay = train.weight_decay
+            self._all.append(torch.optim.Muon(matrices, lr=0.0, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
 
     def set_rate(self, rate: float) -> None:
-        for optimizer, share in zip(self._all, self._rates, strict=True):
+        for optimizer, share in zip(self._all, (1.0, MUON_RATE), strict=False):
             for group in optimizer.param_groups:
                 group["lr"] = rate * share
 
@@ -57,8 +47,10 @@ class Optimizers:
         for optimizer in self._all:
             scaler.unscale_(optimizer)
 
-    def step(self, scaler: torch.amp.GradScaler) -> None:
-        for optimizer in self._all:
+    def step(self, scaler: torch.amp.GradScaler, skip: bool = False) -> None:
+        """`skip`: leave the step out, since a gradient overflowed; by itself the scaler would only hold back the
+        optimiser in whose share that was."""
+        for optimizer in () if skip else self._all:
             scaler.step(optimizer)
         scaler.update()
 
@@ -67,7 +59,15 @@ class Optimizers:
 
     def load_state_dict(self, states: list[dict[str, Any]]) -> None:
         """Raises ValueError for the states of other optimisers."""
-        if not isinstance(states, list):
-            raise ValueError("one optimiser's state for several")
         for optimizer, state in zip(self._all, states, strict=True):
             optimizer.load_state_dict(state)
+
+
+def _matrices(network: nn.Module) -> list[Tensor]:
+    """Of the linear layers that are trained."""
+    if not hasattr(torch.optim, "Muon"):
+        raise RtsepError(f'train.optimizer: "muon" needs PyTorch 2.9 or newer, and this is {torch.__version__}')
+    matrices = [m.weight for m in network.modules() if isinstance(m, nn.Linear) and m.weight.requires_grad]
+    if not matrices:
+        raise RtsepError('train.optimizer: "muon" moves linear layers, and no such layer is trained here')
+    return matrices

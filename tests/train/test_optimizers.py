@@ -69,6 +69,27 @@ def test_matrices_decay_and_what_is_frozen_stays(optimizer: str) -> None:
     assert torch.equal(decaying.second.weight, network().second.weight)
 
 
+@pytest.mark.parametrize("overflowing", ["first.weight", "between"])
+def test_a_step_left_out_moves_nothing_and_halves_the_scale(overflowing: str) -> None:
+    moved, before = network(), network()
+    optimizers, scaler = Optimizers(moved, Train(optimizer="muon")), torch.amp.GradScaler("cpu", init_scale=16.0)
+    optimizers.set_rate(RATE)
+    scaler.scale(moved(torch.randn(11, 7))).backward()
+    gradient = dict(moved.named_parameters())[overflowing].grad
+    assert gradient is not None
+    gradient.fill_(torch.nan)
+    optimizers.unscale(scaler)
+    optimizers.step(scaler, skip=True)
+    assert scaler.get_scale() == 8.0
+    for expected, found in zip(before.parameters(), moved.parameters(), strict=True):
+        assert torch.equal(expected, found)
+    optimizers.zero_grad()
+    scaler.scale(moved(torch.randn(11, 7))).backward()
+    optimizers.unscale(scaler)
+    optimizers.step(scaler)
+    assert all(not torch.equal(a, b) for a, b in zip(before.parameters(), moved.parameters(), strict=True))
+
+
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_from_a_saved_state_it_takes_the_steps_it_would_have_taken(optimizer: str, tmp_path: Path) -> None:
     train = Train(optimizer=optimizer)  # type: ignore[arg-type]
@@ -90,7 +111,7 @@ def test_a_toy_learns_by_muon_and_goes_on_by_no_other(tmp_path: Path) -> None:
     before, after = [r for r in Trainer(recipe, [tmp_path], tmp_path / "run").run() if "loss" not in r]
     assert after["over_gain_db"] > before["over_gain_db"] + 3
     other = variant(recipe, "adamw", optimizer="adamw", validate_steps=30)
-    with pytest.raises(RtsepError, match="last.pt"):
+    with pytest.raises(RtsepError, match="last.pt does not fit: the recipe's optimizer or parts have changed"):
         Trainer(other, [tmp_path], tmp_path / "run", resume=True)
 
 
