@@ -45,13 +45,13 @@ def test_muon_moves_every_direction_of_a_matrix_alike_and_adamw_the_rest() -> No
     train = Train(optimizer="muon", weight_decay=0.0)
     before, after = network(), network()
     walk(after, Optimizers(after, train), 1)
-    change = {name: (p - dict(before.named_parameters())[name]).detach() for name, p in after.named_parameters()}
+    change = {name: (p - before.get_parameter(name)).detach() for name, p in after.named_parameters()}
     for name in ("first.weight", "second.weight"):
         sizes = torch.linalg.svdvals(change[name])
         # as large as AdamW's, which moves a parameter by some 0.2 of the rate in the long run
         expected = MUON_RATE * RATE * 0.2 * max(change[name].shape) ** 0.5
         assert 0.6 * expected < sizes.median() and sizes.max() < 1.3 * expected
-        gradient = torch.linalg.svdvals(dict(after.named_parameters())[name].grad)
+        gradient = torch.linalg.svdvals(after.get_parameter(name).grad)
         assert sizes.max() / sizes.min() < 0.1 * gradient.max() / gradient.min()
     for name in ("first.bias", "second.bias", "between"):
         torch.testing.assert_close(change[name].abs(), torch.full_like(change[name], RATE), rtol=1e-2, atol=0)
@@ -75,7 +75,7 @@ def test_a_step_left_out_moves_nothing_and_halves_the_scale(overflowing: str) ->
     optimizers, scaler = Optimizers(moved, Train(optimizer="muon")), torch.amp.GradScaler("cpu", init_scale=16.0)
     optimizers.set_rate(RATE)
     scaler.scale(moved(torch.randn(11, 7))).backward()
-    gradient = dict(moved.named_parameters())[overflowing].grad
+    gradient = moved.get_parameter(overflowing).grad
     assert gradient is not None
     gradient.fill_(torch.nan)
     optimizers.unscale(scaler)
