@@ -121,7 +121,7 @@ def test_when_the_sound_server_dies_it_goes_on_with_the_next_one(
         time.sleep(1.0)
         with (tmp_path / "heard").open("wb") as file:
             processes.append(subprocess.Popen(["parec", "-d", "rt_out.monitor", *raw], stdout=file, env=environment))
-            time.sleep(0.5)
+            time.sleep(1.0)
         player.send_signal(signal.SIGINT)
         said = player.stderr.read()
         assert player.wait(timeout=20) == 130
@@ -131,8 +131,10 @@ def test_when_the_sound_server_dies_it_goes_on_with_the_next_one(
             process.wait()
         server.stop()
     print(said)
-    heard = np.fromfile(tmp_path / "heard", "<f4")
-    np.testing.assert_allclose(heard[2000:10000], 0.25, atol=1e-4)
+    heard = np.fromfile(tmp_path / "heard", "<f4")[2000:]
+    separated, silent = np.isclose(heard, 0.25, atol=1e-4), heard == 0.0
+    assert (separated | silent).mean() > 0.99  # never the dry 0.5; a machine that stands still leaves silence
+    assert separated.sum() > 8000
     assert "Traceback" not in said
     assert said.startswith("rtsep: played ")
     assert " s with 0 gaps\n" in said
