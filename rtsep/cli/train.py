@@ -13,6 +13,7 @@ from cyclopts import Parameter
 
 from rtsep.cli.arguments import Compute, Flag
 from rtsep.cli.progress import ProgressLine
+from rtsep.cli.soft_stop import soft_stop
 from rtsep.dsp.allocator import keep_freed_memory
 from rtsep.errors import RtsepError, UsageError
 
@@ -51,7 +52,7 @@ def train(
     data
         Folders in each of which the recipe's training folders are looked for.
     resume
-        Go on from the checkpoint in OUT; begin where there is none.
+        Go on from the checkpoint in OUT; begin where there is none. Control-C writes one before it ends the run.
     tensorboard
         Write TensorBoard's files to OUT as well.
     """
@@ -80,7 +81,9 @@ def train(
             tensorboard=tensorboard,
             progress=partial(line.show, "decoding songs"),
         )
-    _follow(trainer, folder, device)
+    # Control-C in a terminal reaches every process twice, once through torchrun, which waits half a minute for them.
+    with soft_stop(trainer.stop, patient=trainer.processes.count > 1):
+        _follow(trainer, folder, device)
 
 
 def _device(compute: str) -> torch.device:
@@ -119,7 +122,10 @@ def _follow(trainer: Trainer, folder: Path, device: torch.device) -> None:
             else:
                 line.clear()
                 _tell(f"step {step}: dB over the best gain: {_scores(report) or 'nothing sounds'}")
-    print(folder / "bundle")
+    if trainer.step < last:
+        _tell(f"rtsep: stopped at step {trainer.step} of {last}; go on with --resume")
+    else:
+        print(folder / "bundle")
 
 
 def _tell_data(trainer: Trainer) -> None:

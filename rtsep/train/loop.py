@@ -121,6 +121,7 @@ class Trainer:
         self._scaler = torch.amp.GradScaler(device.type, enabled=train.precision == "fp16")
         self.step, self._best_db = 0, -math.inf
         self._saved_step: int | None = None
+        self._stops = False
         if state is not None:
             self._restore(state)
         elif init is not None:
@@ -130,6 +131,10 @@ class Trainer:
         self.processes.from_first(self._folder.make)
         self._parallel = self.processes.parallel(_Taught(self.network))
         self._log = RunLog(folder, self._saved_step, tensorboard) if self.processes.first else None
+
+    def stop(self) -> None:
+        """End the run after the step it is at, with a checkpoint; may be called from a signal handler."""
+        self._stops = True
 
     def run(self) -> Iterator[Report]:
         """Train to the recipe's last step, yielding each report that is also logged: of a step, which has a `loss`, or
@@ -146,15 +151,16 @@ class Trainer:
         train = self.recipe.train
         saved_s = time.monotonic()
         while True:
+            stopped = self.processes.any(self._stops)
             ended = self.step >= train.steps
             if self.step != self._saved_step:  # of a run that goes on, this was done before it stopped
                 validates = bool(self._validation) and (ended or self.step % train.validate_steps == 0)
                 if validates:
                     yield self._validate()
-                if validates or ended or self.step == 0 or time.monotonic() - saved_s > CHECKPOINT_S:
+                if validates or ended or stopped or self.step == 0 or time.monotonic() - saved_s > CHECKPOINT_S:
                     self._save()
                     saved_s = time.monotonic()
-            if ended:
+            if ended or stopped:
                 return
             began = time.monotonic()
             batch = next(batches)

@@ -66,6 +66,10 @@ class Processes:
             distributed.all_reduce(values)
         return values
 
+    def any(self, condition: bool) -> bool:
+        """Whether it holds in any process."""
+        return condition if self.count == 1 else bool(self.total(torch.tensor(float(condition), device=self.device)))
+
     def gather(self, items: list[T]) -> list[T]:
         """The items of all processes, in every one."""
         if self.count == 1:

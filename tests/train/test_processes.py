@@ -1,6 +1,8 @@
 """Several processes on one batch walk the path of one."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,9 @@ import pytest
 from rtsep.train.loop import Trainer
 from tests.conftest import REPOSITORY
 from tests.train.material import logged_losses, variant, write_material
+from tests.waiting import wait_until
+
+LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "rtsep.train"]
 
 
 def test_two_processes_have_the_loss_curve_of_one(tmp_path: Path) -> None:
@@ -17,11 +22,8 @@ def test_two_processes_have_the_loss_curve_of_one(tmp_path: Path) -> None:
     both optimisers at work."""
     recipe = variant(write_material(tmp_path), "shared", batch=3, steps=6, validate_steps=6, optimizer="muon")
     list(Trainer(recipe, [tmp_path], tmp_path / "alone").run())
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "rtsep.train"]
     words = [recipe, "--data", tmp_path, "--out", tmp_path / "together", "--compute", "cpu"]
-    done = subprocess.run(
-        [sys.executable, *launch, *map(str, words)], cwd=REPOSITORY, capture_output=True, text=True, timeout=120
-    )
+    done = subprocess.run([*LAUNCH, *map(str, words)], cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [str(tmp_path / "together" / "bundle")]
     assert "2 processes" in done.stderr
@@ -42,3 +44,20 @@ def test_two_processes_have_the_loss_curve_of_one(tmp_path: Path) -> None:
         {path.relative_to(run) for path in run.rglob("*")} for run in (tmp_path / "alone", tmp_path / "together")
     ]
     assert written[0] == written[1]
+
+
+def test_two_processes_that_are_asked_to_stop_do_so_after_the_same_step(tmp_path: Path) -> None:
+    """As control-C in a terminal does: torchrun and its processes hear it, and those once more from torchrun."""
+    recipe, run = variant(write_material(tmp_path), "long", steps=1000), tmp_path / "run"
+    words = [recipe, "--data", tmp_path, "--out", run, "--compute", "cpu"]
+    with subprocess.Popen(
+        [*LAUNCH, *map(str, words)], cwd=REPOSITORY, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as launched:
+        log = run / "log.jsonl"
+        wait_until(lambda: launched.poll() is not None or (log.exists() and log.read_bytes().count(b"\n") >= 5))
+        os.killpg(launched.pid, signal.SIGINT)
+        _, said = launched.communicate(timeout=60)
+    done = len(logged_losses(run))
+    assert 5 <= done < 1000
+    assert f"rtsep: stopped at step {done} of 1000; go on with --resume" in said
+    assert Trainer(recipe, [tmp_path], run, resume=True).step == done

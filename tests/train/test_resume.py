@@ -69,6 +69,22 @@ def test_a_process_killed_in_mid_run_goes_on_to_the_same_curve(recipe: Path, tmp
     assert list(logged_losses(run)) == list(range(1, 41))
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_that_is_asked_to_stop_loses_no_step(recipe: Path, tmp_path: Path, number: int, code: int) -> None:
+    longer, run = variant(recipe, "long", steps=500), tmp_path / "stopped"
+    words = ["train", str(longer), "--data", str(recipe.parent.parent), "--out", str(run), "--compute", "cpu"]
+    with subprocess.Popen([sys.executable, "-m", "rtsep", *words], cwd=REPOSITORY, stderr=subprocess.PIPE) as process:
+        log = run / "log.jsonl"
+        wait_until(lambda: process.poll() is not None or (log.exists() and log.read_bytes().count(b"\n") >= 5))
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == code
+    done = len(logged_losses(run))
+    assert 5 <= done < 500
+    assert said.decode().splitlines()[-1] == f"rtsep: stopped at step {done} of 500; go on with --resume"
+    assert trainer(longer, run, resume=True).step == done
+
+
 def test_validations_are_told_once_however_often_a_run_goes_on(recipe: Path, tmp_path: Path) -> None:
     chosen = variant(recipe, "validated", steps=4, validate_steps=2)
     for stop in (1, 3, 4):
