@@ -58,6 +58,8 @@ class Augment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Of the crops, how many are put together from stems of different songs."""
     vocal_blend_share: Share = 0.0
     """Of the crops, how many have another singer blended into the vocals, at any proportion."""
+    double_share: Share = 0.0
+    """Of the stems, how many are doubled, left and right apart, and panned."""
     reverb_share: Share = 0.0
     """Of the stems, how many are put into a room."""
     equalizer_db: Annotated[float, Meta(ge=0, le=40)] = 0.0
@@ -96,6 +98,7 @@ class Losses(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     compressed: float = 0.0
     complex: float = 0.0
     waveform: float = 0.0
+    log_waveform: float = 0.0
     multi_resolution: float = 0.0
 
     def __post_init__(self) -> None:

@@ -28,6 +28,13 @@ Float32 = NDArray[np.float32]
 
 EQUALIZER_KNOTS_HZ = (30.0, 90.0, 250.0, 700.0, 2000.0, 6000.0, 16000.0)
 SILENCE_FADE_S = 0.02
+DOUBLE_DELAY_S = (0.004, 0.03)
+DOUBLE_SWAY_S = (0.0, 0.003)
+DOUBLE_SWAY_HZ = (0.1, 1.5)
+DOUBLE_LEVEL_DB = (-12.0, 3.0)
+"""Of the copy against the sound itself."""
+DOUBLE_PAN_DB = 9.0
+"""Left against right, at most."""
 REVERB_DECAY_S = (0.2, 1.5)
 """Time in which a room's sound falls by 60 dB."""
 REVERB_DELAY_S = (0.0, 0.04)
@@ -38,6 +45,7 @@ REVERB_DULLNESS_HZ = (2000.0, 12000.0)
 
 def record_and_mix(crop: Float32, settings: Augment, random: np.random.Generator, sample_rate: int) -> Float32:
     """Stems with all that may happen to one of them, recording first: what is silenced at the end is silent."""
+    crop = double(crop, random, settings.double_share, sample_rate)
     crop = reverberate(crop, random, settings.reverb_share, sample_rate)
     crop = equalize(crop, random, settings.equalizer_db, sample_rate)
     crop = vary_gain(crop, random, settings.gain_db)
@@ -74,6 +82,30 @@ def change_speed(crop: Float32, speed: float, samples: int) -> Float32:
 def blend(first: Float32, second: Float32, share: float) -> Float32:
     """`share` of the first and the rest of the second."""
     return (share * first + (1 - share) * second).astype(np.float32, copy=False)
+
+
+def double(crop: Float32, random: np.random.Generator, share: float, sample_rate: int) -> Float32:
+    """Make stems wide, as studios do with voices: doubled by a copy in each channel whose delay sways, and panned."""
+    chosen = _chosen(crop, random, share)
+    if not len(chosen):
+        return crop
+    result = crop.copy()
+    for stem in chosen:
+        level = 10 ** (random.uniform(*DOUBLE_LEVEL_DB) / 20)
+        balance_db = random.uniform(-DOUBLE_PAN_DB, DOUBLE_PAN_DB)
+        for channel, gain_db in enumerate((balance_db / 2, -balance_db / 2)):
+            copy = _swaying(crop[stem, channel], random, sample_rate)
+            result[stem, channel] = (crop[stem, channel] + level * copy) * 10 ** (gain_db / 20)
+    return result
+
+
+def _swaying(sound: Float32, random: np.random.Generator, sample_rate: int) -> NDArray[np.float64]:
+    """A sound (N,) that comes late, now more and now less, so that its pitch wavers a little."""
+    delay, sway = (random.uniform(*times) * sample_rate for times in (DOUBLE_DELAY_S, DOUBLE_SWAY_S))
+    turn, start = 2 * np.pi * random.uniform(*DOUBLE_SWAY_HZ) / sample_rate, random.uniform(0, 2 * np.pi)
+    at = np.arange(len(sound), dtype=np.float32)
+    late = at - np.float32(delay + sway) - np.float32(sway) * np.sin(at * np.float32(turn) + np.float32(start))
+    return np.interp(late, at, sound, left=0.0)
 
 
 def reverberate(crop: Float32, random: np.random.Generator, share: float, sample_rate: int) -> Float32:

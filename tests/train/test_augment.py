@@ -28,6 +28,7 @@ def generator(seed: int = 7) -> np.random.Generator:
 
 
 ALL: dict[str, Callable[[Float32, np.random.Generator], Float32]] = {
+    "double": lambda crop, random: augment.double(crop, random, 0.7, RATE),
     "reverberate": lambda crop, random: augment.reverberate(crop, random, 0.7, RATE),
     "equalize": lambda crop, random: augment.equalize(crop, random, 6.0, RATE),
     "vary_gain": lambda crop, random: augment.vary_gain(crop, random, 4.0),
@@ -58,7 +59,7 @@ def test_a_crop_goes_in_and_a_crop_comes_out(name: str, stems: int) -> None:
         assert any(not np.array_equal(other, after) for other in others), "it is random"
 
 
-@pytest.mark.parametrize("name", ["reverberate", "silence_span", "leave_out", "make_mono", "code_and_decode"])
+@pytest.mark.parametrize("name", ["double", "reverberate", "silence_span", "leave_out", "make_mono", "code_and_decode"])
 def test_without_a_chance_nothing_happens(name: str) -> None:
     crop, arguments = noise(3, 1009), () if name in ("leave_out", "make_mono") else (RATE,)
     function = getattr(codec if name == "code_and_decode" else augment, name)
@@ -124,6 +125,33 @@ def test_a_room_adds_a_tail_that_dies_away_and_leaves_the_direct_sound() -> None
         assert -20.5 < level_db(tail, click[0]) < -2.5
         assert level_db(tail[:, 30000:], tail[:, :5000]) < -10
         assert abs(np.corrcoef(tail)[0, 1]) < 0.5
+
+
+def test_a_doubled_sound_is_followed_by_a_copy_on_each_side() -> None:
+    burst = np.zeros((1, 2, RATE), np.float32)
+    burst[:, :, 1000:1100] = 1.0
+    first, last = round(1000 + 0.004 * RATE), round(1100 + 0.036 * RATE)
+    gains_db = []
+    for seed in range(20):
+        left, right = augment.double(burst, generator(seed), 1.0, RATE)[0]
+        gains_db.append(level_db(left[1000:1100], right[1000:1100]))
+        for heard in (left, right):
+            assert np.ptp(heard[1000:1100]) == 0, "the sound itself stays as it was"
+            assert not heard[:1000].any() and not heard[1100:first].any() and not heard[last + 1 :].any()
+            assert -12.5 < level_db(heard[first:last], heard[1000:1100]) < 3.5
+        assert not np.allclose(left[first:last] * right[1000], right[first:last] * left[1000])
+    assert max(np.abs(gains_db)) < 9.01 and min(gains_db) < -4 and max(gains_db) > 4
+
+
+def test_the_copies_pitch_wavers() -> None:
+    """By up to 3 % of 1 kHz: 3 ms of sway, 1.5 times a second."""
+    shares = []
+    for seed in range(8):
+        after = augment.double(tone(1000, RATE)[None], generator(seed), 1.0, RATE)[0]
+        energy = np.square(np.abs(np.fft.rfft(after * np.hanning(RATE)))).sum(axis=0)
+        assert energy[968:1033].sum() > 0.999 * energy.sum()
+        shares.append(energy[998:1003].sum() / energy.sum())
+    assert min(shares) < 0.9
 
 
 def test_no_sound_of_a_room_comes_from_the_end_round_to_the_start() -> None:
