@@ -98,7 +98,6 @@ class Losses(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     compressed: float = 0.0
     complex: float = 0.0
     waveform: float = 0.0
-    log_waveform: float = 0.0
     multi_resolution: float = 0.0
 
     def __post_init__(self) -> None:

@@ -15,7 +15,6 @@ from rtsep.dsp.grid import synthesis_support
 from rtsep.dsp.windows import hann_periodic, synthesis_window
 from rtsep.nn.contract import spread_high_band
 from rtsep.recipe import Stft
-from rtsep.train.losses import LEAST_ERROR
 
 RESOLUTIONS = (512, 1024, 2048)
 """Window lengths of the multi-resolution loss, in samples; the hop is a quarter."""
@@ -78,17 +77,6 @@ def waveform(estimates: Tensor, references: Tensor) -> Tensor:
     return (estimates - references).abs().mean(dim=(2, 3)) / level[:, None]
 
 
-def log_waveform(estimates: Tensor, references: Tensor) -> Tensor:
-    """log10 of the error's energy as a share of the mixture's: twice (B, S, C, M) -> (B, S).
-
-    As `log_energy` of the spectra, after synthesis: what overlapping frames cancel is no error, and what a short
-    synthesis window adds is one. The logarithmic mean squared error of Heitkaemper et al. 2020 (arXiv:1911.08895).
-    """
-    whole = references.sum(dim=1).square().mean(dim=(1, 2)).clamp(min=1e-12)
-    errors = (estimates - references).square().mean(dim=(2, 3))
-    return (errors / whole[:, None] + LEAST_ERROR).log10()
-
-
 def multi_resolution(estimates: Tensor, references: Tensor) -> Tensor:
     """Magnitudes at three resolutions, linear and logarithmic: twice (B, S, C, M) -> (B, S).
 
@@ -106,11 +94,7 @@ def multi_resolution(estimates: Tensor, references: Tensor) -> Tensor:
     return total
 
 
-LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "waveform": waveform,
-    "log_waveform": log_waveform,
-    "multi_resolution": multi_resolution,
-}
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"waveform": waveform, "multi_resolution": multi_resolution}
 
 
 def _magnitudes(waves: Tensor, size: int) -> Tensor:

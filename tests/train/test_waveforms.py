@@ -60,11 +60,8 @@ def test_nearer_is_better_and_the_truth_is_nothing(name: str) -> None:
     far = noise(5, 3, 2, 2, 5003)
     near = references + 0.2 * far
     assert (LOSSES[name](references + far, references) > LOSSES[name](near, references)).all()
-    truth = LOSSES[name](references, references)
-    assert (LOSSES[name](near, references) > truth + 0.01).all()
-    torch.testing.assert_close(
-        truth, torch.full_like(truth, -3.0 if name == "log_waveform" else 0.0), atol=1e-6, rtol=0
-    )
+    assert (LOSSES[name](near, references) > 0.01).all()
+    assert LOSSES[name](references, references).abs().max() < 1e-6
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -80,9 +77,3 @@ def test_gradients_are_finite_at_the_truth_and_in_silence(name: str) -> None:
         estimates = references.clone().requires_grad_()
         LOSSES[name](estimates, references).sum().backward()
         assert estimates.grad is not None and estimates.grad.isfinite().all()
-
-
-def test_the_logarithmic_loss_is_the_ratio_of_energies_in_bels() -> None:
-    references, error = noise(9, 1, 2, 2, 4001), noise(10, 1, 2, 2, 4001)
-    wanted = torch.log10(error.square().mean(dim=(2, 3)) / references.sum(dim=1).square().mean() + 1e-3)
-    torch.testing.assert_close(LOSSES["log_waveform"](references + error, references), wanted)
