@@ -170,7 +170,7 @@ for _ in range(40):
 # Its clock tells how fast samples of the engine go by, in those of the device.
 seen = np.array(seen) - seen[0]
 rate = np.polyfit(seen[:, 0], seen[:, 1], 1)[0] * 48000 / 44100
-print(stream.samplerate, deck.callback.frames > 0, stream.close(), round(rate, -2).astype(int))
+print(stream.samplerate, deck.callback.frames > 0, stream.close(), round(rate, -3).astype(int))
 """
 
 
