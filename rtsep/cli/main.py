@@ -1,6 +1,7 @@
 """The command line. Commands are imported only when called, so that `rtsep --help` answers at once.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some of several files failed, 130 interrupted.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some of several files failed, 130 interrupted, 128 +
+the number of another signal that ended it.
 stdout carries data, stderr everything that is said to a person.
 """
 

@@ -1,37 +1,46 @@
-"""Signals that ask a long run to end: the first lets it end what it is at."""
+"""Signals that ask a long run to end: they let it end what it is at."""
 
 from __future__ import annotations
 
-import contextlib
+import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 ENDING = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if sys.platform != "win32" else []))
 
 
 @contextmanager
-def soft_stop(stop: Callable[[], None], patient: bool) -> Iterator[None]:
+def soft_stop(stop: Callable[[], None], saying: str) -> Iterator[None]:
     """Within, control-C and its like call `stop`; once the block has ended, they do what they would have done.
+
+    Only a control-C that follows another signal does so at once: a terminal that is closed sends SIGHUP twice, from its
+    shell and from the kernel, and who supervises programs may say SIGTERM twice.
 
     Args:
         stop: asks the run to end soon; called in the main thread, between any two lines of it.
-        patient: whether a second signal changes nothing; else it does at once what it would have done.
+        saying: a line for stderr when the first signal comes; nothing if empty.
     """
-    before = {}
+    before: dict[int, Any] = {}
     came: list[int] = []
 
     def handle(number: int, frame: object) -> None:
         came.append(number)
-        if not patient:
-            signal.signal(number, before[number])
+        if len(came) > 1:
+            return
+        signal.signal(signal.SIGINT, before.get(signal.SIGINT, signal.SIG_IGN))
         stop()
+        if saying:
+            _say(f"\n{saying}\n")
 
-    with contextlib.suppress(ValueError):  # not the main thread: whoever called owns the signals
-        for number in ENDING:
-            if signal.getsignal(number) != signal.SIG_IGN:
-                before[number] = signal.signal(number, handle)
+    if threading.current_thread() is threading.main_thread():  # elsewhere whoever called owns the signals
+        before = {number: signal.getsignal(number) for number in ENDING}
+        before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}
+        for number in before:
+            signal.signal(number, handle)
     try:
         yield
     finally:
@@ -39,3 +48,14 @@ def soft_stop(stop: Callable[[], None], patient: bool) -> Iterator[None]:
             signal.signal(number, handler)
     if came:
         signal.raise_signal(came[0])
+
+
+def _say(text: str) -> None:
+    """To stderr as it is, since the signal may have come in the middle of a `print`."""
+    try:
+        os.write(2, text.encode())
+    except OSError:  # the terminal has gone; what is told from here on shall not end the run
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (1, 2):
+            os.dup2(nowhere, stream)
+        os.close(nowhere)

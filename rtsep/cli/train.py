@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SCORE = "over_gain_db/"
 LINES_S = 60.0
 """Where nobody watches a terminal, a line so often."""
+STOPPING = "rtsep: stopping after this step, with a checkpoint; control-C does not wait for it"
 
 
 def train(
@@ -52,7 +53,8 @@ def train(
     data
         Folders in each of which the recipe's training folders are looked for.
     resume
-        Go on from the checkpoint in OUT; begin where there is none. Control-C writes one before it ends the run.
+        Go on from the checkpoint in OUT; begin where there is none. Control-C writes one before it ends the run,
+        pressed twice it does not.
     tensorboard
         Write TensorBoard's files to OUT as well.
     """
@@ -81,8 +83,7 @@ def train(
             tensorboard=tensorboard,
             progress=partial(line.show, "decoding songs"),
         )
-    # Control-C in a terminal reaches every process twice, once through torchrun, which waits half a minute for them.
-    with soft_stop(trainer.stop, patient=trainer.processes.count > 1):
+    with soft_stop(trainer.stop, STOPPING if trainer.processes.first else ""):
         _follow(trainer, folder, device)
 
 

@@ -121,6 +121,7 @@ class Trainer:
         self._scaler = torch.amp.GradScaler(device.type, enabled=train.precision == "fp16")
         self.step, self._best_db = 0, -math.inf
         self._saved_step: int | None = None
+        self._validated_step: int | None = None
         self._stops = False
         if state is not None:
             self._restore(state)
@@ -137,8 +138,11 @@ class Trainer:
         self._stops = True
 
     def run(self) -> Iterator[Report]:
-        """Train to the recipe's last step, yielding each report that is also logged: of a step, which has a `loss`, or
-        of a validation, which has none. Raises RtsepError when a loss is not a number or the disk is full."""
+        """Train to the recipe's last step, or until `stop` is called.
+
+        Yields each report that is also logged: of a step, which has a `loss`, or of a validation, which has none.
+        Raises RtsepError when a loss is not a number or the disk is full.
+        """
         try:
             with closing(self._loader.batches(self.step)) as batches:
                 yield from self._train(batches)
@@ -149,17 +153,15 @@ class Trainer:
 
     def _train(self, batches: Iterator[Batch]) -> Iterator[Report]:
         train = self.recipe.train
-        saved_s = time.monotonic()
+        self._saved_s = time.monotonic()
         while True:
-            stopped = self.processes.any(self._stops)
             ended = self.step >= train.steps
-            if self.step != self._saved_step:  # of a run that goes on, this was done before it stopped
-                validates = bool(self._validation) and (ended or self.step % train.validate_steps == 0)
-                if validates:
-                    yield self._validate()
-                if validates or ended or stopped or self.step == 0 or time.monotonic() - saved_s > CHECKPOINT_S:
-                    self._save()
-                    saved_s = time.monotonic()
+            validated = self._validate() if self._owes_validation() and not self.processes.any(self._stops) else None
+            stopped = self.processes.any(self._stops)
+            if validated or (self.step != self._saved_step and (ended or stopped or self._time_to_save())):
+                self._save()
+            if validated:
+                yield validated
             if ended or stopped:
                 return
             began = time.monotonic()
@@ -238,10 +240,17 @@ class Trainer:
         write_tensors(path, {"stems": crops.stems, "top_bin": crops.top_bin, "known": crops.known})
         raise RtsepError(f"the {what} is not a number at step {self.step}; the batch is in {path}")
 
+    def _owes_validation(self) -> bool:
+        """Of this step; a run that stopped before it makes up for it when it goes on."""
+        every = self.recipe.train.validate_steps
+        due = self.step >= self.recipe.train.steps or (every > 0 and self.step % every == 0)
+        return bool(self._validation) and due and self.step != self._validated_step
+
     def _validate(self) -> Report:
         """Score the averaged weights; keep them if none were better."""
         began = time.monotonic()
         scores = self._validation.run(self.average, self.step)
+        self._validated_step = self.step
         score_db = scores.get("over_gain_db", -math.inf)
         if score_db > self._best_db:
             self._best_db = score_db
@@ -283,15 +292,19 @@ class Trainer:
         self.found.append(report)
         return songs
 
+    def _time_to_save(self) -> bool:
+        return self.step == 0 or time.monotonic() - self._saved_s > CHECKPOINT_S
+
     def _save(self) -> None:
         if self.processes.first:
             self._folder.save_last(self._state())
-        self._saved_step = self.step
+        self._saved_step, self._saved_s = self.step, time.monotonic()
 
     def _state(self) -> State:
         return {
             "step": self.step,
             "best_db": self._best_db,
+            "validated_step": self._validated_step,
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
             "optimizers": self._optimizers.state_dict(),
@@ -302,6 +315,7 @@ class Trainer:
         try:
             self.step = self._saved_step = state["step"]
             self._best_db = state["best_db"]
+            self._validated_step = state["validated_step"]
             self.network.load_state_dict(state["network"])
             self.average.load_state_dict(state["average"])
             self._optimizers.load_state_dict(state["optimizers"])

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,10 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def trainer(recipe: Path, run: Path, resume: bool = False) -> Trainer:
     return Trainer(recipe, [recipe.parent.parent], run, resume=resume)
+
+
+def logged(run: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
 
 
 def contents(run: Path) -> dict[str, bytes]:
@@ -69,20 +74,58 @@ def test_a_process_killed_in_mid_run_goes_on_to_the_same_curve(recipe: Path, tmp
     assert list(logged_losses(run)) == list(range(1, 41))
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_run_that_is_asked_to_stop_loses_no_step(recipe: Path, tmp_path: Path, number: int, code: int) -> None:
+@pytest.mark.parametrize(("number", "times", "code"), [(signal.SIGINT, 1, 130), (signal.SIGTERM, 2, 143)])
+def test_a_run_that_is_asked_to_stop_loses_no_step(
+    recipe: Path, tmp_path: Path, number: int, times: int, code: int
+) -> None:
     longer, run = variant(recipe, "long", steps=500), tmp_path / "stopped"
     words = ["train", str(longer), "--data", str(recipe.parent.parent), "--out", str(run), "--compute", "cpu"]
     with subprocess.Popen([sys.executable, "-m", "rtsep", *words], cwd=REPOSITORY, stderr=subprocess.PIPE) as process:
-        log = run / "log.jsonl"
-        wait_until(lambda: process.poll() is not None or (log.exists() and log.read_bytes().count(b"\n") >= 5))
-        process.send_signal(number)
-        _, said = process.communicate(timeout=60)
+        try:
+            log = run / "log.jsonl"
+            wait_until(lambda: process.poll() is not None or (log.exists() and log.read_bytes().count(b"\n") >= 5))
+            for _ in range(times):
+                process.send_signal(number)
+            _, said = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == code
     done = len(logged_losses(run))
     assert 5 <= done < 500
-    assert said.decode().splitlines()[-1] == f"rtsep: stopped at step {done} of 500; go on with --resume"
+    *_, stopping, stopped = said.decode().splitlines()
+    assert stopping.startswith("rtsep: stopping after this step")
+    assert stopped == f"rtsep: stopped at step {done} of 500; go on with --resume"
     assert trainer(longer, run, resume=True).step == done
+
+
+def test_a_validation_that_a_stop_left_out_is_made_up_for(recipe: Path, tmp_path: Path) -> None:
+    chosen, run = variant(recipe, "owing", steps=4, validate_steps=2), tmp_path / "run"
+    stopped = trainer(chosen, run)
+    for report in stopped.run():
+        if report["step"] == 2:
+            stopped.stop()
+    assert (stopped.step, trainer(chosen, run, resume=True).step) == (2, 2)
+    assert [report["step"] for report in logged(run) if "loss" not in report] == [0]
+    list(trainer(chosen, run, resume=True).run())
+    assert [(report["step"], "loss" in report) for report in logged(run)] == [
+        (0, False), (1, True), (2, True), (2, False), (3, True), (4, True), (4, False)
+    ]  # fmt: skip
+
+
+def test_a_stop_in_a_validation_waits_for_no_further_step(recipe: Path, tmp_path: Path) -> None:
+    chosen, run = variant(recipe, "validating", steps=4, validate_steps=2), tmp_path / "run"
+    stopped = trainer(chosen, run)
+    score = stopped._validation.run
+
+    def asked_to_stop_in_it(*arguments: Any) -> dict[str, float]:
+        if stopped.step == 2:
+            stopped.stop()
+        return score(*arguments)
+
+    stopped._validation.run = asked_to_stop_in_it  # type: ignore[method-assign]
+    list(stopped.run())
+    assert (stopped.step, trainer(chosen, run, resume=True).step) == (2, 2)
+    assert [report["step"] for report in logged(run) if "loss" not in report] == [0, 2]
 
 
 def test_validations_are_told_once_however_often_a_run_goes_on(recipe: Path, tmp_path: Path) -> None:
@@ -91,11 +134,9 @@ def test_validations_are_told_once_however_often_a_run_goes_on(recipe: Path, tmp
         for report in trainer(chosen, tmp_path / "run", resume=True).run():
             if report["step"] == stop:
                 break
-    reports = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
-    assert [report["step"] for report in reports if "loss" not in report] == [0, 2]
+    assert [report["step"] for report in logged(tmp_path / "run") if "loss" not in report] == [0, 2]
     list(trainer(chosen, tmp_path / "run", resume=True).run())
-    told = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
-    assert [(report["step"], "loss" in report) for report in told] == [
+    assert [(report["step"], "loss" in report) for report in logged(tmp_path / "run")] == [
         (0, False), (1, True), (2, True), (2, False), (3, True), (4, True), (4, False)
     ]  # fmt: skip
 
