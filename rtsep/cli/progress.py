@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from typing import Self
 
 TERMINAL_S = 0.2
@@ -16,6 +17,8 @@ def write_over(text: str) -> None:
 
 class ProgressLine:
     """Share done and time left; on a terminal written over, a few times a second, and gone at the end of `with`.
+
+    The work goes on where stderr refuses it, as a terminal that is being closed does before its signal comes.
 
     Args:
         before: how much was done before it began, of what goes on; None: what is told first.
@@ -45,15 +48,17 @@ class ProgressLine:
         if total:
             left_s = (now - self._began) * (total - done) / max(done - self._before, 1)
             text = f"{said}  {done / total:4.0%}  {duration(left_s)} left"
-        if terminal:
-            write_over(text)
-        else:
-            print(text, file=sys.stderr, flush=True)
+        with suppress(OSError):
+            if terminal:
+                write_over(text)
+            else:
+                print(text, file=sys.stderr, flush=True)
 
     def clear(self) -> None:
         """Make room for another line."""
-        if sys.stderr.isatty():
-            write_over("")
+        with suppress(OSError):
+            if sys.stderr.isatty():
+                write_over("")
 
 
 def duration(seconds: float) -> str:

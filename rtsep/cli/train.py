@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -144,4 +145,6 @@ def _scores(report: Report) -> str:
 
 
 def _tell(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    """To stderr; a terminal that is closed refuses before its signal comes, which shall find the run still going on."""
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)

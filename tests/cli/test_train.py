@@ -1,12 +1,15 @@
 """`rtsep train` as it is typed."""
 
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from rtsep.cli.main import main
-from tests.train.material import variant, write_material
+from tests.conftest import REPOSITORY
+from tests.train.material import logged_losses, variant, write_material
 
 
 @pytest.fixture(scope="module")
@@ -58,3 +61,25 @@ def test_what_cannot_be_is_one_line(
     said = capsys.readouterr().err
     assert says in said and said.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_goes_on_where_nobody_can_be_told_anything(recipe: Path, tmp_path: Path) -> None:
+    """stderr refuses everything, as a terminal that is being closed does before its signal comes."""
+    short = variant(recipe, "untold", steps=3, validate_steps=2)
+    words = [
+        "train",
+        str(short),
+        "--data",
+        str(recipe.parent.parent),
+        "--out",
+        str(tmp_path / "run"),
+        "--compute",
+        "cpu",
+    ]
+    program = f"from rtsep.cli import train; train.LINES_S = 0.0\nfrom rtsep.cli.main import main; main({words!r})"
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", program], cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=full, text=True, timeout=120
+        )
+    assert list(logged_losses(tmp_path / "run")) == [1, 2, 3]
+    assert done.stdout == f"{tmp_path / 'run' / 'bundle'}\n"

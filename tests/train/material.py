@@ -80,9 +80,13 @@ def variant(recipe: Path, name: str, **settings: object) -> Path:
     return changed
 
 
+def logged(run: Path) -> list[dict[str, float]]:
+    """The reports in a run's log."""
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+
+
 def logged_losses(run: Path) -> dict[int, float]:
     """The losses in a run's log by step; no step may be told twice."""
-    reports = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    losses = [(report["step"], report["loss"]) for report in reports if "loss" in report]
+    losses = [(report["step"], report["loss"]) for report in logged(run) if "loss" in report]
     assert len(dict(losses)) == len(losses)
     return dict(losses)

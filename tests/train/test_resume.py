@@ -1,6 +1,5 @@
 """A run that was killed goes on as if it had not been; one that is there already is never overwritten."""
 
-import json
 import os
 import resource
 import signal
@@ -17,7 +16,7 @@ from rtsep.errors import RtsepError, UsageError
 from rtsep.train import loop
 from rtsep.train.loop import Trainer
 from tests.conftest import REPOSITORY
-from tests.train.material import logged_losses, variant, write_material
+from tests.train.material import logged, logged_losses, variant, write_material
 from tests.waiting import wait_until
 
 
@@ -28,10 +27,6 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def trainer(recipe: Path, run: Path, resume: bool = False) -> Trainer:
     return Trainer(recipe, [recipe.parent.parent], run, resume=resume)
-
-
-def logged(run: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
 
 
 def contents(run: Path) -> dict[str, bytes]:
