@@ -5,13 +5,13 @@ import os
 import secrets
 import struct
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtsep.errors import RtsepError
-from rtsep.files import refusal
+from rtsep.files import refusal, refusals_told
 
 _FLOAT = 3  # WAVE_FORMAT_IEEE_FLOAT
 _HEADER = struct.Struct("<4sI4s 4sIQQQI 4sIHHIIHHH 4sII 4sI")
@@ -49,8 +49,10 @@ class AtomicWav:
             wav.write(samples)      # float32 (channels, n)
             wav.commit()
 
-    Samples go to a hidden file beside `path`; `commit` syncs and renames it, `abort` (and leaving the block
-    without `commit`) removes it. Folders are made as needed. Raises RtsepError when the disk refuses.
+    Samples go to a hidden file beside `path`, which `open` makes; `commit` syncs and renames it, `abort` (and leaving
+    the block without `commit`) removes it. Folders are made as needed. Raises RtsepError when the disk refuses.
+
+    Without `with`, see to it that `abort` will be called before `open` is: an interrupt (Ctrl-C) may end that anywhere.
     """
 
     def __init__(self, path: Path | str, sample_rate: int, channels: int):
@@ -61,13 +63,14 @@ class AtomicWav:
         # A name of its own, so that two runs at once do not share it.
         self._part = self.path.with_name(f".{self.path.name[:100]}.{secrets.token_hex(4)}.part")
         self._file: BinaryIO | None = None
-        try:
+
+    def open(self) -> Self:
+        """Make the hidden file."""
+        with refusals_told(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._part.open("xb")
-            self._file.write(_header(sample_rate, channels, 0))
-        except OSError as error:
-            self.abort()
-            raise self._failure(error) from error
+            self._file.write(_header(self.sample_rate, self.channels, 0))
+        return self
 
     def write(self, samples: NDArray[np.float32]) -> None:
         """Append samples, float32 (channels, n)."""
@@ -110,15 +113,19 @@ class AtomicWav:
 
     def abort(self) -> None:
         """Leave nothing behind. Does nothing after `commit`."""
-        if self._file is None:
-            return
-        with contextlib.suppress(OSError):  # closing flushes, which a full disk refuses again
-            self._file.close()
-        self._file = None
-        self._part.unlink(missing_ok=True)
+        file, self._file = self._file, None
+        if file is not None:
+            with contextlib.suppress(OSError):  # closing flushes, which a full disk refuses again
+                file.close()
+        with contextlib.suppress(OSError):  # not there: never opened, or committed
+            self._part.unlink()
 
-    def __enter__(self) -> "AtomicWav":
-        return self
+    def __enter__(self) -> Self:
+        try:
+            return self.open()
+        except BaseException:
+            self.abort()
+            raise
 
     def __exit__(self, *exc: object) -> None:
         self.abort()

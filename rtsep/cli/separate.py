@@ -1,5 +1,6 @@
 """`rtsep separate`: stems as files, by the very engine that plays them."""
 
+import contextlib
 import json as json_format
 import shutil
 import sys
@@ -155,8 +156,10 @@ def _copy(file: Path, folder: Path) -> Path:
         shutil.copyfile(file, partial)
         partial.replace(target)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise RtsepError(f"cannot copy {file} to {target}: {error.strerror}") from error
+    finally:
+        with contextlib.suppress(OSError):  # not there any more, as it should be
+            partial.unlink()
     return target
 
 

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -59,9 +59,10 @@ def split_file(
             _refuse_damage(reader)
             channels = 1 if reader.channels == 1 else separator.channels
             rate = reader.sample_rate
-            wavs = {
-                stem: stack.enter_context(AtomicWav(folder / f"{stem}.wav", rate, channels)) for stem in separator.stems
-            }
+            wavs = {stem: AtomicWav(folder / f"{stem}.wav", rate, channels) for stem in separator.stems}
+            for wav in wavs.values():
+                stack.callback(wav.abort)  # before it is there: an interrupt between the two would leave it
+                wav.open()
             stream = stack.enter_context(_StemStream(separator, rate))
             frames = 0
             while (block := reader.read(_READ_FRAMES)).shape[1]:
@@ -73,8 +74,9 @@ def split_file(
             # All of them must be safe on the disk before the first one gets its name.
             for wav in wavs.values():
                 wav.seal()
-            for wav in wavs.values():
-                wav.commit()
+            # Signals interrupt this thread only: in another one all of them get their names, or none.
+            with ThreadPoolExecutor(1, thread_name_prefix="rtsep-commit") as committing:
+                committing.submit(_commit, wavs.values()).result()
             return SplitFile({stem: wav.path for stem, wav in wavs.items()}, frames, rate, reader.notes)
     except BaseException:
         separator.reset()
@@ -102,6 +104,11 @@ def _refuse_itself(path: Path, outputs: list[Path]) -> None:
 def _refuse_damage(reader: AudioReader) -> None:
     if reader.truncated:
         raise RtsepError(f"{reader.truncated}; nothing was written for it")
+
+
+def _commit(wavs: Iterable[AtomicWav]) -> None:
+    for wav in wavs:
+        wav.commit()
 
 
 def _write(wavs: dict[str, AtomicWav], stems: Float32, channels: int) -> None:

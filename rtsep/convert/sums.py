@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -23,8 +24,10 @@ def record_sum(ledger: Path, address: str, sha256: str) -> None:
         partial.write_bytes(msgspec.json.format(msgspec.json.encode(sums)))
         partial.replace(ledger)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise RtsepError(f"cannot write {ledger}: {error.strerror}") from error
+    finally:
+        with contextlib.suppress(OSError):  # not there any more, as it should be
+            partial.unlink()
 
 
 def _read(ledger: Path) -> dict[str, str]:

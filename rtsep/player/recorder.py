@@ -37,10 +37,10 @@ class Recorder:
         for name in names:
             if (folder / f"{name}.wav").exists():
                 raise RtsepError(f"{folder / name}.wav is there already; record into another folder")
-        self._wavs: list[AtomicWav] = []
+        self._wavs = [AtomicWav(folder / f"{name}.wav", ENGINE_RATE, 2) for name in names]
         try:
-            for name in names:
-                self._wavs.append(AtomicWav(folder / f"{name}.wav", ENGINE_RATE, 2))
+            for wav in self._wavs:
+                wav.open()
         except BaseException:
             self._abort()
             raise

@@ -102,7 +102,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_disk_that_is_full_only_at_the_last_flush(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = AtomicWav(tmp_path / "a.wav", 44100, 2)
+    file = AtomicWav(tmp_path / "a.wav", 44100, 2).open()
     file.write(np.zeros((2, 10), np.float32))
     assert file._file is not None
     file._file.close()
@@ -116,7 +116,7 @@ def test_a_disk_that_is_full_only_at_the_last_flush(tmp_path: Path, monkeypatch:
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RtsepError, match=r"cannot write .*a\.wav"):
-        AtomicWav(tmp_path / "file" / "a.wav", 44100, 2)
+        AtomicWav(tmp_path / "file" / "a.wav", 44100, 2).open()
 
 
 def test_wrong_shapes_and_late_writes_are_programmer_errors(tmp_path: Path) -> None:
