@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 
 from benches.report import SONG, Table
 from benches.seek import RATE, SETTLE_S, Clock
-from rtsep.engine.options import MAX_CHUNK, find_playable
-from rtsep.engine.processor import Processor
-from rtsep.engine.separator import Separator
-from rtsep.engine.stepping import load_stepper
 from rtsep.errors import RtsepError
-from rtsep.player.transport import Player
-from rtsep.train.evaluate import decibels, energy
+from rtsep.player.file_player import FilePlayer
+from rtsep.separation.backends.choose import load_stepper
+from rtsep.separation.backends.stepper import MAX_CHUNK
+from rtsep.separation.options import find_playable
+from rtsep.separation.processor import Processor
+from rtsep.separation.separator import Separator
+from rtsep.train.evaluation.evaluate import decibels, energy
 
 Float32 = NDArray[np.float32]
 Stems = dict[str, Float32]
@@ -41,7 +42,7 @@ def table(model: str | None, places: int) -> Table:
     targets = np.random.default_rng(0).uniform(6.0, mixture.shape[1] / RATE - 4.0, places) * RATE
     rows: list[dict[str, Any]] = []
     errors: list[tuple[float, float]] = []
-    with Player(SONG, model=model, open_stream=Clock) as player:
+    with FilePlayer(SONG, model=model, open_stream=Clock) as player:
         player.open()
         player.play()
         for target in targets.astype(int).tolist():
@@ -93,9 +94,9 @@ def _cut(stems: Stems, span: slice) -> Stems:
     return {stem: sound[:, span] for stem, sound in stems.items()}
 
 
-def _published(player: Player, begin: int, samples: int, limit_s: float = 10.0) -> Float32:
+def _published(player: FilePlayer, begin: int, samples: int, limit_s: float = 10.0) -> Float32:
     """(S, 2, samples) from `begin` on, as soon as the worker has got so far."""
-    ring = player.deck.stem
+    ring = player.shared.stem
     out = np.zeros((ring.rows, samples), np.float32)
     deadline = time.monotonic() + limit_s
     while not ring.read(begin, out, player.epoch):

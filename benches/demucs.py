@@ -22,8 +22,8 @@ from benches.report import SONG
 from rtsep.bundle import build_segment_network, find_bundle
 from rtsep.convert.bundles import write_conversion
 from rtsep.convert.recognise import convert_path
-from rtsep.dsp.grid import SAMPLE_RATE
-from rtsep.engine.separator import load
+from rtsep.separation.separator import load
+from rtsep.timebase import SAMPLE_RATE
 
 LIMIT = 1e-5
 """Of the loudest sample of all stems."""

@@ -22,7 +22,7 @@ import torch
 
 from rtsep.bundle import build_network
 from rtsep.convert.recognise import convert
-from rtsep.nn.whole_song import merge_artifacts
+from rtsep.nn.fixed_windows import merge_artifacts
 from tests.convert import golden
 
 FRAMES = {"vocal-remover-5": 32, "vocal-remover-6": 32, "carperbr-a": 12, "carperbr-b": 12, "carperbr-c": 12}

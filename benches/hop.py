@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benches.report import Row, Table, tail
-from rtsep.dsp.grid import HOP
-from rtsep.engine.processor import Processor
+from rtsep.separation.processor import Processor
+from rtsep.timebase import HOP
 
 if TYPE_CHECKING:
     from rtsep.bundle import Bundle
-    from rtsep.engine.stepping import FrameStepper
+    from rtsep.separation.backends.stepper import FrameStepper
 
 CHUNKS = (1, 2, 4, 8, 32)
 TURN = 10
@@ -83,7 +83,7 @@ class Series:
 
 def measure(bundle: Bundle, compute: str, hops: int) -> list[Series]:
     """All chunk sizes and ways, `hops` hops each."""
-    from rtsep.engine.stepping import load_stepper
+    from rtsep.separation.backends.choose import load_stepper
 
     found: list[Series] = []
     for chunk in CHUNKS:

@@ -10,10 +10,10 @@ import numpy as np
 from benches import after_jump, seek
 from benches.live_run import LiveRun, constant_model
 from benches.report import Report, Row, Table
-from rtsep.audio.devices import find_device
-from rtsep.audio.loopback import measure_loopback
-from rtsep.cli.quiet import libraries_silenced
+from rtsep.audio.devices.discovery import find_device
+from rtsep.audio.streams.loopback import measure_loopback
 from rtsep.errors import RtsepError
+from rtsep.system.native_output import libraries_silenced
 from tests.live_path import MICROPHONE, RATE, SPEAKERS, LivePath, clicks, delays
 from tests.virtual_audio import why_not
 

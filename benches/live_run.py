@@ -127,20 +127,20 @@ def constant_model(folder: Path) -> str:
 
 def main() -> None:
     """Be the player, until stdin ends."""
-    from rtsep.audio.devices import find_device
-    from rtsep.audio.live_stream import LiveStream
-    from rtsep.cli.news import News
-    from rtsep.cli.quiet import libraries_silenced
-    from rtsep.cli.report import live_report
+    from rtsep.audio.devices.discovery import find_device
+    from rtsep.audio.streams.live_stream import LiveStream
+    from rtsep.cli.output.notifications import Notifications
+    from rtsep.cli.session.playback_report import live_report
     from rtsep.player.device_keeper import Side
-    from rtsep.player.live import LivePlayer
+    from rtsep.player.live_player import LivePlayer
+    from rtsep.system.native_output import libraries_silenced
 
     config = json.loads(sys.argv[1])
     try:
         with libraries_silenced():
             given, taken = find_device(config["given"], "input"), find_device(config["taken"], "output")
             with LivePlayer(
-                lambda deck, given, taken: LiveStream(deck, given, taken, config["block"]),
+                lambda shared, given, taken: LiveStream(shared, given, taken, config["block"]),
                 *(Side(given, "input"), Side(taken, "output")),
                 model=config["model"],
                 chunk=config["chunk"],
@@ -149,10 +149,10 @@ def main() -> None:
                 if config["muted"] is not None:
                     player.set_gain(config["muted"], float("-inf"))
                 player.open()
-                counted = player.deck.worker.hops
-                news = News(player.notices)
+                counted = player.shared.worker.hops
+                news = Notifications(player.notices)
                 while True:
-                    hops, times = player.deck.worker.hops, player.deck.worker.recent_times()
+                    hops, times = player.shared.worker.hops, player.shared.worker.recent_times()
                     status = player.status()
                     told = live_report(status, player.engine, given, taken, status.notices) | {
                         "monotonic_s": time.monotonic(),

@@ -20,9 +20,9 @@ from msgspec.structs import replace
 
 from benches.report import REPOSITORY
 from rtsep.recipe import load_recipe
-from rtsep.train.crops import CropSampler, shortest_song
-from rtsep.train.data import load_songs
-from rtsep.train.loader import CropLoader
+from rtsep.train.crops.loader import CropLoader
+from rtsep.train.crops.sampler import CropSampler, shortest_song
+from rtsep.train.data.songs import load_songs
 from rtsep.train_settings import DataSource
 
 SONGS, SONG_S = 4, 30

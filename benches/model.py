@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 import rtsep
 from benches.report import Report, Row, Table
 from rtsep.bundle import Bundle, find_bundle
-from rtsep.cli.progress import ProgressLine
-from rtsep.dsp.grid import HOP, SAMPLE_RATE
+from rtsep.cli.output.progress_line import ProgressLine
 from rtsep.dsp.spectrogram import BandEnergies, draw
 from rtsep.errors import RtsepError
-from rtsep.train.data import Song
-from rtsep.train.evaluate import decibels, energy, is_silent, sdr_db
-from rtsep.train.judged import songs_to_judge
-from rtsep.train.validation import loudest
+from rtsep.timebase import HOP, SAMPLE_RATE
+from rtsep.train.data.songs import Song
+from rtsep.train.evaluation.evaluate import decibels, energy, is_silent, sdr_db
+from rtsep.train.evaluation.test_songs import songs_to_judge
+from rtsep.train.evaluation.validation import loudest
 
 Float32 = NDArray[np.float32]
 

@@ -16,21 +16,22 @@ from numpy.typing import NDArray
 from benches.report import Report, Row, Table
 from rtsep.bundle import build_network, build_segment_network, find_bundle, list_bundles
 from rtsep.cli.fitness import SHARE_FOR_LIVE, way_of
-from rtsep.dsp.grid import HOP, N_FFT, SAMPLE_RATE
-from rtsep.engine.compute import Stepper, choose_compute
-from rtsep.engine.options import MAX_CHUNK, MAX_CONTEXT_FRAMES, MAX_LOOKAHEAD_FRAMES
-from rtsep.engine.stepping import FrameStepper, stepper_to_measure, warm_up
 from rtsep.errors import MissingPackage, RtsepError
 from rtsep.nn.contract import StreamingNetwork
 from rtsep.nn.cost import multiply_adds_per_frame, multiply_adds_per_segment
 from rtsep.nn.spleeter import Spleeter
 from rtsep.nn.windowed import Windowed
-from rtsep.player.distance import MAX_MARGIN_S
+from rtsep.player.live_latency import MAX_MARGIN_S
 from rtsep.recipe import Recipe, Stft
-from rtsep.train.data import Song
-from rtsep.train.evaluate import analyse, best_gain, network_masks, sdr_db, synthesise
-from rtsep.train.judged import songs_to_judge
-from rtsep.train.validation import loudest
+from rtsep.separation.backends.choose import stepper_to_measure
+from rtsep.separation.backends.pytorch import Stepper, choose_compute
+from rtsep.separation.backends.stepper import MAX_CHUNK, FrameStepper, warm_up
+from rtsep.separation.options import MAX_CONTEXT_FRAMES, MAX_LOOKAHEAD_FRAMES
+from rtsep.timebase import HOP, N_FFT, SAMPLE_RATE
+from rtsep.train.data.songs import Song
+from rtsep.train.evaluation.evaluate import analyse, best_gain, network_masks, sdr_db, synthesise
+from rtsep.train.evaluation.test_songs import songs_to_judge
+from rtsep.train.evaluation.validation import loudest
 
 HOP_S = HOP / SAMPLE_RATE
 SLOW_S = 2.0

@@ -14,8 +14,8 @@ import soundfile
 
 from benches import environments
 from benches.report import SONG, Report, Row, Table, tail
-from rtsep.dsp.grid import HOP, SAMPLE_RATE
 from rtsep.errors import RtsepError, UsageError
+from rtsep.timebase import HOP, SAMPLE_RATE
 
 PEERS = ("hs-tasnet", "demucs", "spleeter")
 CHUNKS = (1, 32)
@@ -53,8 +53,8 @@ def _row(name: str, step_samples: int, times_s: list[float], samples: int) -> Ro
 
 def _rtsep(model: str | None, chunk: int, sound: np.ndarray) -> Row:
     from rtsep.bundle import find_bundle
-    from rtsep.engine.processor import Processor
-    from rtsep.engine.stepping import load_stepper
+    from rtsep.separation.backends.choose import load_stepper
+    from rtsep.separation.processor import Processor
 
     bundle = find_bundle(model)
     processor = Processor(load_stepper(bundle, "cpu", chunk))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from benches.report import Report
-from rtsep.dsp.grid import HOP, SAMPLE_RATE
+from rtsep.timebase import HOP, SAMPLE_RATE
 
 HOP_MS = 1000 * HOP / SAMPLE_RATE
 

@@ -16,9 +16,9 @@ import numpy as np
 import soundfile
 
 from benches.report import SONG, Row, Table, tail
-from rtsep.dsp.deck import Deck
-from rtsep.dsp.words import Kind
-from rtsep.player.transport import Player
+from rtsep.player.file_player import FilePlayer
+from rtsep.shared.state import SharedState
+from rtsep.shared.status import Kind
 from tests.player.fake_stream import PacedStream
 
 RATE = 44100
@@ -31,8 +31,8 @@ FORMATS = ("wav", "flac", "mp3", "ogg", "opus", "m4a")
 class Clock(PacedStream):
     """A device without hardware; `first_wet(epoch)` waits for the end of the first separated block of an epoch."""
 
-    def __init__(self, deck: Deck) -> None:
-        super().__init__(deck, BLOCK)
+    def __init__(self, shared: SharedState) -> None:
+        super().__init__(shared, BLOCK)
         self._wet: dict[int, float] = {}
 
     def first_wet(self, epoch: int, limit_s: float = 5.0) -> float:
@@ -44,7 +44,7 @@ class Clock(PacedStream):
 
     def _exchange(self) -> None:
         self.mix()
-        head = self.deck.callback.read()
+        head = self.shared.callback.read()
         if head.kind == Kind.WET:
             self._wet.setdefault(head.epoch, time.perf_counter())
 
@@ -75,12 +75,12 @@ def measure(path: Path, model: str | None, jumps: int) -> tuple[np.ndarray, np.n
     """Milliseconds of `jumps` jumps to anywhere, and of as many to a cue."""
     clocks: list[Clock] = []
 
-    def open_stream(deck: Deck) -> Clock:
-        clocks.append(Clock(deck))
+    def open_stream(shared: SharedState) -> Clock:
+        clocks.append(Clock(shared))
         return clocks[-1]
 
     random = np.random.default_rng(0)
-    with Player(path, model=model, open_stream=open_stream) as player:
+    with FilePlayer(path, model=model, open_stream=open_stream) as player:
         player.open()
         player.play()
         length = player.source.songs[0].length or 0

@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import asdict, replace
 
 from benches.report import REPOSITORY
-from rtsep.cli.sizes import TABLE, count_size
+from rtsep.cli.model_sizes import TABLE, count_size
 from rtsep.recipe import load_recipe
 
 PACKAGES = {"rtsep.nn.demucs:HTDemucs": "demucs"}

@@ -24,9 +24,9 @@ from benches.pictures import histogram, timeline
 from benches.report import SONG, Report, Table, tail
 from benches.soak_paths import JackPath, PulsePath
 from benches.stalls import Stalls
-from rtsep.dsp.priority import audio_rank
-from rtsep.engine.host import worker_rank
+from rtsep.engine.live_engine import worker_rank
 from rtsep.errors import RtsepError
+from rtsep.system.priority import audio_rank
 
 BLOCK = 256
 SETTLE_S = 10.0

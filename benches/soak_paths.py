@@ -26,8 +26,8 @@ from tests.live_path import FEED, MICROPHONE, RECORDING, SPEAKERS, LivePath
 from tests.virtual_audio import why_not
 
 if TYPE_CHECKING:
-    from rtsep.audio.live_stream import LiveStream
-    from rtsep.dsp.deck import Deck
+    from rtsep.audio.streams.live_stream import LiveStream
+    from rtsep.shared.state import SharedState
 
 RATE = 44100
 PIECE = 4096
@@ -134,23 +134,23 @@ class JackPath(_Path):
         return self
 
     def _open(self) -> None:
-        from rtsep.audio.devices import find_device
-        from rtsep.audio.live_stream import LiveStream
-        from rtsep.dsp.deck import Deck, DeckLayout
+        from rtsep.audio.devices.discovery import find_device
+        from rtsep.audio.streams.live_stream import LiveStream
+        from rtsep.shared.state import SharedLayout, SharedState
 
-        layout = DeckLayout(("sound",))
-        self._deck: Deck = Deck(layout, bytearray(layout.nbytes))
-        self._deck.initialise()
-        self._deck.mixture.restart(1, 0, 0)
-        self._deck.stem.restart(1, 0, 0)
+        layout = SharedLayout(("sound",))
+        self._shared: SharedState = SharedState(layout, bytearray(layout.nbytes))
+        self._shared.initialise()
+        self._shared.mixture.restart(1, 0, 0)
+        self._shared.stem.restart(1, 0, 0)
         system = find_device("system", "input"), find_device("system", "output")
-        self._stream: LiveStream = LiveStream(self._deck, *system, 256)
+        self._stream: LiveStream = LiveStream(self._shared, *system, 256)
         self._stack.callback(self._stream.close)
         self._said = 0
         self._say()
         self._stream.start()
-        self._deck.transport.playing = True
-        self._deck.transport.post(0, 1, 0)
+        self._shared.transport.playing = True
+        self._shared.transport.post(0, 1, 0)
         self._own = self._clients()
         threading.Thread(target=self._keep_saying, daemon=True).start()
 
@@ -162,17 +162,17 @@ class JackPath(_Path):
 
     def chunks(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         """Until the end. Captured in the callback that played: position there is position here."""
-        position = self._deck.mixture.end
+        position = self._shared.mixture.end
         offset: int | None = None
         while not self._ending.is_set():
-            if self._deck.mixture.end < position + PIECE:
+            if self._shared.mixture.end < position + PIECE:
                 time.sleep(0.02)
                 continue
             heard = np.empty((2, PIECE), np.float32)
-            if not self._deck.mixture.read(position, heard, 1):
+            if not self._shared.mixture.read(position, heard, 1):
                 raise RtsepError("the judge was too slow for the sound; nothing can be said of it")
             if offset is None:  # constant: one callback moves both heads by the same block
-                head = self._deck.callback.read()
+                head = self._shared.callback.read()
                 offset = head.position - head.frames
             yield self._sound(max(position + offset, 0), PIECE), heard
             position += PIECE
@@ -191,8 +191,8 @@ class JackPath(_Path):
             raise RtsepError(f"{command[0]}: {(done.stderr or done.stdout).strip()}")
 
     def _say(self) -> None:
-        while self._said < self._deck.callback.position + 2 * RATE:
-            self._deck.stem.write(self._sound(self._said, PIECE))
+        while self._said < self._shared.callback.position + 2 * RATE:
+            self._shared.stem.write(self._sound(self._said, PIECE))
             self._said += PIECE
 
     def _keep_saying(self) -> None:

@@ -19,10 +19,10 @@ from benches import environments
 from benches.report import SONG, Report, Row, Table
 from rtsep.convert.bundles import write_conversion
 from rtsep.convert.spleeter import convert_checkpoint
-from rtsep.dsp.grid import SAMPLE_RATE
-from rtsep.engine.separator import load
 from rtsep.errors import RtsepError
 from rtsep.nn.windowed import Windowed
+from rtsep.separation.separator import load
+from rtsep.timebase import SAMPLE_RATE
 
 NAME, PROGRAM = "spleeter", "spleeter-equality"
 THREADS = 2

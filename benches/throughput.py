@@ -90,8 +90,8 @@ def _songs(model: str, compute: str, processes: int) -> Row:
 
 def _separate(model: str, compute: str, folder: str, barrier: Barrier, answers: Any) -> None:
     """What each process does; answers with its seconds of wall and processor."""
-    from rtsep.cli.split import split_file
-    from rtsep.engine.separator import load
+    from rtsep.separation.separator import load
+    from rtsep.separation.song_files import split_file
 
     separator = load(model, compute=compute)
     split_file(SONG, Path(folder), separator)  # the first one finds everything cold

@@ -13,7 +13,7 @@ Names are imported when they are first used: `import rtsep` alone imports neithe
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rtsep.engine.separator import Separator, load
+    from rtsep.separation.separator import Separator, load
 
 __all__ = ["Separator", "__version__", "load"]
 __version__ = "0.1.0"
@@ -21,7 +21,7 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> Any:
     if name in ("Separator", "load"):
-        from rtsep.engine import separator
+        from rtsep.separation import separator
 
         return getattr(separator, name)
     raise AttributeError(f"module 'rtsep' has no attribute {name!r}")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from rtsep.nn.contract import StreamingNetwork
-    from rtsep.nn.segments import SegmentNetwork
+    from rtsep.nn.segment_network import SegmentNetwork
 
 Network = TypeVar("Network", bound="nn.Module")
 
@@ -38,7 +38,7 @@ def build_network(recipe: Recipe, *, live: bool = False) -> StreamingNetwork:
 
     Raises RtsepError if it names none that can be built, or one of whole segments.
     """
-    from rtsep.nn.segments import SegmentNetwork
+    from rtsep.nn.segment_network import SegmentNetwork
     from rtsep.nn.windowed import Windowed, WindowNetwork
 
     if recipe.segments is not None:
@@ -61,7 +61,7 @@ def build_network(recipe: Recipe, *, live: bool = False) -> StreamingNetwork:
 
 def build_segment_network(recipe: Recipe) -> SegmentNetwork:
     """The network of a recipe with [segments], with fresh parameters. Raises RtsepError if it cannot be built."""
-    from rtsep.nn.segments import SegmentNetwork
+    from rtsep.nn.segment_network import SegmentNetwork
 
     network = _construct(recipe)
     if not isinstance(network, SegmentNetwork):

@@ -50,7 +50,8 @@ class DataSource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Augment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How crops are varied, in this order (rtsep.train.augment). Shares are of crops or of stems; 0 leaves it out."""
+    """How crops are varied, in this order (rtsep.train.crops.augment). Shares are of crops or of stems; 0 leaves it
+    out."""
 
     speed_range: Annotated[float, Meta(ge=0, le=0.5)] = 0.0
     """Every crop is played up to this share faster or slower, in pitch and tempo."""
@@ -85,7 +86,8 @@ class Augment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Losses(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Weights of the losses that are added up, formulas in `rtsep.train.losses` and `rtsep.train.waveforms`.
+    """Weights of the losses that are added up, formulas in `rtsep.train.losses.spectral_losses` and
+    `rtsep.train.losses.waveform_losses`.
 
     What the table does not name is not computed.
     """

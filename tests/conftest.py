@@ -10,12 +10,16 @@ import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import numpy as np
 import pytest
 
 from tests.virtual_audio import VirtualAudio, why_not
+
+if TYPE_CHECKING:
+    from rtsep.nn.frame_transformer import FrameTransformer
 
 # Before torch is imported: its threads spin for each other, and the cores belong to the sound under test too.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -43,23 +47,23 @@ REPOSITORY = Path(__file__).parent.parent
 
 
 AGAINST_THE_CLOCK = (
-    "audio/test_stream.py",
+    "audio/streams/test_device_stream.py",
     "benches/test_soak.py",
-    "cli/test_devices.py",
-    "cli/test_live.py",
-    "cli/test_play.py",
-    "cli/test_play_keys.py",
+    "cli/commands/test_devices.py",
+    "cli/commands/test_live.py",
+    "cli/commands/test_play.py",
+    "cli/commands/test_play_keys.py",
     "cli/test_routes.py",
-    "engine/test_host_deadlines.py",
-    "player/test_ahead.py",
+    "engine/test_live_engine_deadlines.py",
+    "player/ahead/test_engine.py",
+    "player/queue/test_navigation.py",
     "player/test_capture.py",
     "player/test_device_faults.py",
     "player/test_faults.py",
-    "player/test_live.py",
+    "player/test_file_player.py",
     "player/test_live_faults.py",
-    "player/test_navigation.py",
+    "player/test_live_player.py",
     "player/test_recorder.py",
-    "player/test_transport.py",
     "test_virtual_audio.py",
 )
 
@@ -212,3 +216,14 @@ def default_bundle() -> Path:
     if not (folder / "weights.safetensors").exists():
         pytest.skip("the default model has no weights yet: models/frame-transformer-2stems")
     return folder
+
+
+@pytest.fixture(scope="session")
+def transformer() -> FrameTransformer:
+    """A frame transformer of the default's context with few and random weights."""
+    import torch
+
+    from rtsep.nn.frame_transformer import FrameTransformer
+
+    torch.manual_seed(3)
+    return FrameTransformer(stems=["vocals", "instrumental"], widths=(8, 8, 8), width=256, layers=(1, 1, 1))

@@ -18,7 +18,7 @@ import numpy as np
 from scipy.signal import butter, correlate, sosfilt
 
 from benches.stalls import Stalls
-from rtsep.dsp.grid import FADE
+from rtsep.timebase import FADE
 from tests.virtual_audio import FOUR_CHANNELS, VirtualAudio
 
 RATE = 44100

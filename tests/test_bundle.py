@@ -11,7 +11,7 @@ import torch
 from rtsep.bundle import Bundle, build_network, find_bundle, list_bundles, write_bundle
 from rtsep.errors import RtsepError
 from rtsep.recipe import load_recipe
-from rtsep.train.export import export_bundle
+from rtsep.train.run.export import export_bundle
 
 RECIPE = """name = "tiny"    # a comment that survives
 network = "rtsep.nn.frame_transformer:FrameTransformer"

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 import rtsep
-from rtsep.train.evaluate import best_gain, energy, sdr_db
+from rtsep.train.evaluation.evaluate import best_gain, energy, sdr_db
 
 RATE = 44100
 WITHOUT_VOICE = [(0.0, 4.0), (23.5, 26.7)]  # seconds, from SONG.md

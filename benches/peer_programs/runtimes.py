@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from rtsep.bundle import Bundle, find_bundle
-from rtsep.engine.stepping import load_stepper
 from rtsep.nn.contract import State, StreamingNetwork
 from rtsep.recipe import Stft
+from rtsep.separation.backends.choose import load_stepper
 
 WARM_UP = 5
 REFERENCE = "PyTorch fp32"

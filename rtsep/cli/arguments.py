@@ -13,10 +13,11 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter, Token
 
-from rtsep.audio.routing import Outlet, parse_routes
-from rtsep.engine.options import check_block, check_chunk, check_compute, check_latency
+from rtsep.audio.callback.routing import Outlet, parse_routes
 from rtsep.errors import UsageError
 from rtsep.player.faders import MAX_GAIN_DB, MIN_GAIN_DB
+from rtsep.separation.backends.stepper import check_compute
+from rtsep.separation.options import check_block, check_chunk, check_latency
 
 
 def parse_gain(text: str) -> tuple[str, float]:

@@ -8,14 +8,15 @@ from typing import Literal
 
 import numpy as np
 
-from rtsep.dsp.grid import HOP, SAMPLE_RATE
-from rtsep.engine.compute import devices
-from rtsep.engine.options import check_context, check_lookahead, find_playable
-from rtsep.engine.processor import Processor
-from rtsep.engine.stepping import FrameStepper, stepper_to_measure
 from rtsep.errors import RtsepError
-from rtsep.player.distance import MAX_MARGIN_S
+from rtsep.player.live_latency import MAX_MARGIN_S
 from rtsep.recipe import Recipe
+from rtsep.separation.backends.choose import stepper_to_measure
+from rtsep.separation.backends.pytorch import devices
+from rtsep.separation.backends.stepper import FrameStepper
+from rtsep.separation.options import check_context, check_lookahead, find_playable
+from rtsep.separation.processor import Processor
+from rtsep.timebase import HOP, SAMPLE_RATE
 
 Way = Literal["live", "play", "ahead"]
 HOP_MS = 1000 * HOP / SAMPLE_RATE
@@ -30,7 +31,7 @@ class Speed:
     """Time of one hop's share of a step; `realtime_factor` is what the median takes of a hop's duration, or the mean
     where windows are computed: then one hop of a stride takes nearly all the time, and `hop_p99_ms` is the longest.
 
-    `way`: compiled, constant, eager or graph, see `rtsep.engine.stepping`.
+    `way`: compiled, constant, eager or graph, see `rtsep.separation.backends.choose`.
     """
 
     compute: str

@@ -18,27 +18,27 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 import rtsep
-from rtsep.dsp.priority import wait_asleep
 from rtsep.errors import RtsepError, UsageError
+from rtsep.system.priority import wait_asleep
 
 _COMMANDS = {
-    "play": ("rtsep.cli.play:play", "Play a song and ride its stems' faders."),
-    "live": ("rtsep.cli.live:live", "Separate what an input hears, and play it."),
-    "separate": ("rtsep.cli.separate:separate", "Write the stems of audio files."),
-    "devices": ("rtsep.cli.devices:devices", "List the sound devices."),
-    "doctor": ("rtsep.cli.doctor:doctor", "Say how well this machine can do it, and what is wrong."),
-    "train": ("rtsep.cli.train:train", "Train a model."),
-    "eval": ("rtsep.cli.eval:evaluate", "Measure how well a model separates."),
+    "play": ("rtsep.cli.commands.play:play", "Play a song and ride its stems' faders."),
+    "live": ("rtsep.cli.commands.live:live", "Separate what an input hears, and play it."),
+    "separate": ("rtsep.cli.commands.separate:separate", "Write the stems of audio files."),
+    "devices": ("rtsep.cli.commands.devices:devices", "List the sound devices."),
+    "doctor": ("rtsep.cli.commands.doctor:doctor", "Say how well this machine can do it, and what is wrong."),
+    "train": ("rtsep.cli.commands.train:train", "Train a model."),
+    "eval": ("rtsep.cli.commands.eval:evaluate", "Measure how well a model separates."),
 }
 _GROUPS = {
     "models": (
         "List, fetch and check models.",
         {
-            "list": ("rtsep.cli.models:list_models", "List the models that are here."),
-            "get": ("rtsep.cli.weights:get_model", "Fetch weights that a model's author published."),
-            "import": ("rtsep.cli.weights:import_model", "Make a model of weights from elsewhere."),
+            "list": ("rtsep.cli.commands.models:list_models", "List the models that are here."),
+            "get": ("rtsep.cli.commands.model_weights:get_model", "Fetch weights that a model's author published."),
+            "import": ("rtsep.cli.commands.model_weights:import_model", "Make a model of weights from elsewhere."),
             "check": (
-                "rtsep.cli.models:check_models",
+                "rtsep.cli.commands.models:check_models",
                 "Verify models: checksum, and the contract that streaming rests on.",
             ),
         },
@@ -46,15 +46,18 @@ _GROUPS = {
     "bench": (
         "Measure latency, soaks, throughput and peers, from a checkout.",
         {
-            "latency": ("rtsep.cli.bench:latency", "Latency told against latency measured; jumps."),
-            "soak": ("rtsep.cli.bench:soak", "Live for a long time, every sample judged."),
-            "throughput": ("rtsep.cli.bench:throughput", "Hops stage by stage, and whole songs."),
-            "runtimes": ("rtsep.cli.bench:runtimes", "Other runtimes for a network's step."),
-            "peers": ("rtsep.cli.bench:peers", "Other separators on the same sound."),
-            "networks": ("rtsep.cli.bench:networks", "What every network costs, in files and live."),
-            "spleeter": ("rtsep.cli.bench:spleeter", "Equality with Spleeter itself, and its speed."),
-            "model": ("rtsep.cli.bench:model", "Whether a model behaves: speed, level, silence, drift, pauses."),
-            "corrector": ("rtsep.cli.bench:corrector", "The clock corrector: cost and precision."),
+            "latency": ("rtsep.cli.commands.bench:latency", "Latency told against latency measured; jumps."),
+            "soak": ("rtsep.cli.commands.bench:soak", "Live for a long time, every sample judged."),
+            "throughput": ("rtsep.cli.commands.bench:throughput", "Hops stage by stage, and whole songs."),
+            "runtimes": ("rtsep.cli.commands.bench:runtimes", "Other runtimes for a network's step."),
+            "peers": ("rtsep.cli.commands.bench:peers", "Other separators on the same sound."),
+            "networks": ("rtsep.cli.commands.bench:networks", "What every network costs, in files and live."),
+            "spleeter": ("rtsep.cli.commands.bench:spleeter", "Equality with Spleeter itself, and its speed."),
+            "model": (
+                "rtsep.cli.commands.bench:model",
+                "Whether a model behaves: speed, level, silence, drift, pauses.",
+            ),
+            "corrector": ("rtsep.cli.commands.bench:corrector", "The clock corrector: cost and precision."),
         },
     ),
 }

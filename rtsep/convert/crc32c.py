@@ -4,7 +4,7 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from rtsep.dsp.compiled import kernel
+from rtsep.shared.compiled import kernel
 
 _REFLECTED_POLYNOMIAL = 0x82F63B78
 _BYTES = types.Array(types.uint8, 1, "C", readonly=True)

@@ -26,7 +26,7 @@ Use from a callback (`control` is the only address it needs):
     off = steer(control, distance, frames)                            # the ratio of the next block
 
 Distances must be known better than a block: positions move in blocks, and two equal blocks whose clocks differ by
-20 ppm slip past each other once in minutes. `rtsep.dsp.clock` tells positions between blocks, and the output
+20 ppm slip past each other once in minutes. `rtsep.shared.stream_clock` tells positions between blocks, and the output
 stream's clock is `OutputStream.clock`. `benches/corrector.py` shows what jitter costs.
 """
 
@@ -34,8 +34,8 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from rtsep.dsp.atomics import float32_at, float64_at, int64_at
-from rtsep.dsp.compiled import FLOAT32_INPUT, FLOAT32_VIEW, FLOAT64_LINE, INT64_LINE, kernel
+from rtsep.shared.atomics import float32_at, float64_at, int64_at
+from rtsep.shared.compiled import FLOAT32_INPUT, FLOAT32_VIEW, FLOAT64_LINE, INT64_LINE, kernel
 
 TAPS = 48
 DELAY = TAPS // 2  # input samples

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtsep.dsp.fft import RealFFT
-from rtsep.dsp.kernels import overlap_add, push_and_window
+from rtsep.dsp.mask_kernels import overlap_add, push_and_window
 from rtsep.dsp.windows import hann_periodic, synthesis_window
 
 

@@ -21,7 +21,7 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from rtsep.dsp.compiled import kernel
+from rtsep.shared.compiled import kernel
 
 Float32 = NDArray[np.float32]
 Complex64 = NDArray[np.complex64]

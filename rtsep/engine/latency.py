@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import gcd
 
-from rtsep.dsp.grid import FADE
+from rtsep.timebase import FADE
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ import time
 
 import numpy as np
 
-from rtsep.dsp.grid import HOP, SAMPLE_RATE
-from rtsep.dsp.words import Trouble, WorkerWords
-from rtsep.engine.options import MAX_CHUNK
-from rtsep.engine.processor import BrokenNetwork, Processor
+from rtsep.separation.backends.stepper import MAX_CHUNK
+from rtsep.separation.processor import BrokenNetwork, Processor
+from rtsep.shared.status import Trouble, WorkerStatus
+from rtsep.timebase import HOP, SAMPLE_RATE
 
 SMALL_CHUNK = 4
 LOAD_LIMIT = 0.9
@@ -30,7 +30,7 @@ class Pace:
         restart_s: what the last probe promises for the first step after a jump, at most.
     """
 
-    def __init__(self, processor: Processor, words: WorkerWords, chunk: int | None) -> None:
+    def __init__(self, processor: Processor, words: WorkerStatus, chunk: int | None) -> None:
         self.frames = chunk or SMALL_CHUNK
         self.doubtful = False
         self.restart_s = 0.0

@@ -1,4 +1,4 @@
-"""The separation worker: a process of its own, `python -m rtsep.engine.worker`; `rtsep.engine.host` starts it.
+"""The separation worker: a process of its own, `python -m rtsep.engine.worker`; `rtsep.engine.live_engine` starts it.
 
 It is told what to do in one JSON line on stdin and answers in JSON lines on stdout, {"ready": ...},
 {"error": ...} or {"lost": ...}. It touches no sound device and imports no user interface. It ends when stdin does, so
@@ -12,8 +12,8 @@ import sys
 import time
 from typing import Any, NoReturn
 
-from rtsep.engine.child import answer, claim_stdout, read_config
 from rtsep.errors import DeviceLost, RtsepError
+from rtsep.system.child import answer, claim_stdout, read_config
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
 
 def _separate(config: dict[str, Any], answers: int) -> NoReturn:
     try:
-        pump, about = _prepare(config)
+        worker_loop, about = _prepare(config)
     except DeviceLost:
         raise
     except Exception as error:
@@ -41,7 +41,7 @@ def _separate(config: dict[str, Any], answers: int) -> NoReturn:
         raise
     answer(answers, {"ready": about})
     while True:
-        pause_s = pump.turn()
+        pause_s = worker_loop.turn()
         if pause_s > 0:
             time.sleep(pause_s)
 
@@ -49,31 +49,34 @@ def _separate(config: dict[str, Any], answers: int) -> NoReturn:
 def _prepare(config: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     """Everything that takes long, before the first sound is asked for: imports, weights, FFT plans, first steps."""
     from rtsep.bundle import find_bundle
-    from rtsep.dsp.allocator import keep_freed_memory
-    from rtsep.dsp.deck import Deck, DeckLayout
-    from rtsep.dsp.priority import keep_in_memory, raise_worker
-    from rtsep.dsp.words import WorkerState
-    from rtsep.engine.options import MAX_CHUNK, check_context, check_lookahead
-    from rtsep.engine.processor import Processor
-    from rtsep.engine.pump import Pump
-    from rtsep.engine.stepping import load_stepper, warm_up
+    from rtsep.engine.worker_loop import WorkerLoop
+    from rtsep.separation.backends.choose import load_stepper
+    from rtsep.separation.backends.stepper import MAX_CHUNK, warm_up
+    from rtsep.separation.options import check_context, check_lookahead
+    from rtsep.separation.processor import Processor
+    from rtsep.shared.state import SharedLayout, SharedState
+    from rtsep.shared.status import WorkerState
+    from rtsep.system.allocator import keep_freed_memory
+    from rtsep.system.priority import keep_in_memory, raise_worker
 
     keep_freed_memory()
-    layout = DeckLayout.from_json(config["layout"])
-    deck = Deck.attach(layout, config["fd"])
-    deck.worker.state = WorkerState.STARTING
+    layout = SharedLayout.from_json(config["layout"])
+    shared = SharedState.attach(layout, config["fd"])
+    shared.worker.state = WorkerState.STARTING
     bundle = find_bundle(config["model"])
     stepper = load_stepper(bundle, config["compute"], MAX_CHUNK, live=True)
     if tuple(stepper.stems) != layout.stems:
         raise ValueError(f"the network's stems {stepper.stems} are not the recipe's {layout.stems}")
     check_context(stepper.context_frames)
     check_lookahead(stepper.lookahead_frames)
-    pump = Pump(deck, Processor(stepper, config["latency"], n_fft=bundle.recipe.stft.n_fft), config["chunk"])
-    warm_up(stepper, pump.chunks)
+    worker_loop = WorkerLoop(
+        shared, Processor(stepper, config["latency"], n_fft=bundle.recipe.stft.n_fft), config["chunk"]
+    )
+    warm_up(stepper, worker_loop.chunks)
     keep_in_memory()
     raise_worker()  # not before: what takes long at the start is nobody's hurry
-    pump.calibrate()
-    return pump, {
+    worker_loop.calibrate()
+    return worker_loop, {
         "compute": stepper.compute,
         "context_frames": stepper.context_frames,
         "lookahead_frames": stepper.lookahead_frames,

@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from rtsep.nn.contract import StreamingNetwork
-from rtsep.nn.segments import SegmentNetwork
+from rtsep.nn.segment_network import SegmentNetwork
 from rtsep.nn.windowed import Windowed
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from rtsep.errors import MissingPackage
-from rtsep.nn.segments import SegmentNetwork
+from rtsep.nn.segment_network import SegmentNetwork
 
 
 def authors_class() -> Any:

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Generic, TypeVar
 
-from rtsep.audio.devices import Device, Kind, find_again, find_device
-from rtsep.audio.portaudio import leave_behind, rescan
-from rtsep.dsp.deck import Deck
+from rtsep.audio.devices.discovery import Device, Kind, find_again, find_device
+from rtsep.audio.devices.portaudio import leave_behind, rescan
 from rtsep.errors import RtsepError, UnsuitableDevice
-from rtsep.player.streams import PlaybackStream, Stream
+from rtsep.player.stream_protocols import PlaybackStream, Stream
+from rtsep.shared.state import SharedState
 
 LOOK_S = 0.05
 SILENT_LOOKS = 10
@@ -237,12 +237,12 @@ class OutputKeeper(DeviceKeeper[PlaybackStream]):
     """The keeper of an output stream, which is an output stream to its user.
 
     While there is no device the play head stands still; the next stream goes on from there, since all that matters lies
-    in the deck.
+    in the shared state.
 
     Args:
-        deck: what is played.
+        shared: what is played.
         side: where.
-        open_on: opens a stream on a device, e.g. ``lambda device: OutputStream(deck, device.index)``.
+        open_on: opens a stream on a device, e.g. ``lambda device: OutputStream(shared, device.index)``.
         tell: see `DeviceKeeper`.
 
     Raises RtsepError if the device cannot be opened now.
@@ -250,13 +250,13 @@ class OutputKeeper(DeviceKeeper[PlaybackStream]):
 
     def __init__(
         self,
-        deck: Deck,
+        shared: SharedState,
         side: Side,
         open_on: Callable[[Device], PlaybackStream],
         tell: Callable[[str], None],
     ) -> None:
         self._latency_s = 0.0
-        super().__init__([side], open_on, lambda _: [deck.callback.frames], tell, begin=self._note_latency)
+        super().__init__([side], open_on, lambda _: [shared.callback.frames], tell, begin=self._note_latency)
 
     @property
     def latency_s(self) -> float:

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from rtsep.audio.resample import ENGINE_RATE
-from rtsep.audio.wav import AtomicWav
-from rtsep.dsp.deck import Deck
+from rtsep.audio.files.wav import AtomicWav
 from rtsep.errors import RtsepError
+from rtsep.shared.state import SharedState
+from rtsep.timebase import SAMPLE_RATE
 
 BLOCK = 8192
-LAG = 2 * ENGINE_RATE
+LAG = 2 * SAMPLE_RATE
 """Samples behind the end of the mixture at which stems are given up. The ring holds them for six seconds."""
 LOOK_S = 0.1
 
@@ -26,26 +26,26 @@ class Recorder:
     """Writes FOLDER/mixture.wav and FOLDER/STEM.wav, stems as they are before the faders.
 
     Args:
-        deck: whose rings are recorded.
+        shared: whose rings are recorded.
         folder: made when missing. RtsepError if one of the files is there already, or it cannot be written.
         stems: names, in the order of the stem ring.
     """
 
-    def __init__(self, deck: Deck, folder: Path, stems: tuple[str, ...]) -> None:
-        self._deck = deck
+    def __init__(self, shared: SharedState, folder: Path, stems: tuple[str, ...]) -> None:
+        self._shared = shared
         names = ("mixture", *stems)
         for name in names:
             if (folder / f"{name}.wav").exists():
                 raise RtsepError(f"{folder / name}.wav is there already; record into another folder")
-        self._wavs = [AtomicWav(folder / f"{name}.wav", ENGINE_RATE, 2) for name in names]
+        self._wavs = [AtomicWav(folder / f"{name}.wav", SAMPLE_RATE, 2) for name in names]
         try:
             for wav in self._wavs:
                 wav.open()
         except BaseException:
             self._abort()
             raise
-        self._mixture = np.zeros((deck.mixture.rows, BLOCK), np.float32)
-        self._stems = np.zeros((deck.stem.rows, BLOCK), np.float32)
+        self._mixture = np.zeros((shared.mixture.rows, BLOCK), np.float32)
+        self._stems = np.zeros((shared.stem.rows, BLOCK), np.float32)
         self._epoch = -1
         self._position = 0
         self._in_gap = False
@@ -58,7 +58,7 @@ class Recorder:
     @property
     def seconds(self) -> float:
         """Length of the recording so far."""
-        return self._wavs[0].frames / ENGINE_RATE
+        return self._wavs[0].frames / SAMPLE_RATE
 
     def start(self, epoch: int, position: int) -> None:
         """Record from `position` of `epoch` on."""
@@ -96,14 +96,14 @@ class Recorder:
         try:
             while not self._ending.wait(LOOK_S):
                 self._record_until(None)
-            self._record_until(self._deck.stem.end)
+            self._record_until(self._shared.stem.end)
         except RtsepError as error:
             self.failure = str(error)
 
     def _record_until(self, last: int | None) -> None:
         """Write whole blocks that are complete, or too old to become so; in the end all up to `last`."""
         while True:
-            mixture_end, stem = self._deck.mixture.end, self._deck.stem.header()
+            mixture_end, stem = self._shared.mixture.end, self._shared.stem.header()
             ready = max(stem.end if stem.epoch == self._epoch else 0, mixture_end - LAG)
             count = min(BLOCK, (ready if last is None else min(last, mixture_end)) - self._position)
             if count < (BLOCK if last is None else 1):
@@ -112,7 +112,7 @@ class Recorder:
 
     def _write(self, count: int) -> None:
         mixture, stems = self._mixture[:, :count], self._stems[:, :count]
-        whole = self._deck.mixture.read(self._position, mixture, self._epoch)
+        whole = self._shared.mixture.read(self._position, mixture, self._epoch)
         if not whole:
             mixture[:] = 0.0
         whole = self._read_stems(stems) and whole
@@ -127,13 +127,13 @@ class Recorder:
     def _read_stems(self, out: np.ndarray) -> bool:
         """What the stem ring has of `out`'s place, silence elsewhere; whether it had all of it."""
         out[:] = 0.0
-        header = self._deck.stem.header()
+        header = self._shared.stem.header()
         first = max(self._position, header.begin)
         last = min(self._position + out.shape[1], header.end)
         if header.epoch != self._epoch or first >= last:
             return False
         part = out[:, first - self._position : last - self._position]
-        if not self._deck.stem.read(first, part, self._epoch):
+        if not self._shared.stem.read(first, part, self._epoch):
             part[:] = 0.0
             return False
         return part.shape[1] == out.shape[1]

@@ -1,18 +1,19 @@
-"""What a player asks of whatever makes its stems: `rtsep.engine.host.Engine` while they are heard, `ahead` before."""
+"""What a player asks of whatever makes its stems: `rtsep.engine.live_engine.Engine` while they are heard, `ahead`
+before."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
-from rtsep.dsp.deck import Deck
-from rtsep.engine.host import EngineStats
+from rtsep.engine.live_engine import EngineStats
+from rtsep.shared.state import SharedState
 
 
 class StemEngine(Protocol):
-    """See `rtsep.engine.host.Engine` for what the names mean."""
+    """See `rtsep.engine.live_engine.Engine` for what the names mean."""
 
     @property
-    def deck(self) -> Deck: ...
+    def shared(self) -> SharedState: ...
     @property
     def stems(self) -> tuple[str, ...]: ...
     @property

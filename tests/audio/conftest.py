@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.audio.material import FORMATS, music, write
+from tests.audio.files.material import FORMATS, music, write
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,8 @@
 import numpy as np
 
 from benches.model import _clip_with_pause, _music
-from rtsep.train.data import Song
-from rtsep.train.store import INT16_PER_UNIT
+from rtsep.train.data.songs import Song
+from rtsep.train.data.store import INT16_PER_UNIT
 from rtsep.train_settings import DataSource
 
 RATE = 44100

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.cli.commands import Typist
+from tests.cli.running import Typist
 from tests.virtual_audio import VirtualAudio
 
 

@@ -87,7 +87,7 @@ def _pretend(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     def raising() -> None:
         raise error
 
-    monkeypatch.setattr("rtsep.cli.devices.devices", raising)
+    monkeypatch.setattr("rtsep.cli.commands.devices.devices", raising)
 
 
 def test_failures_are_one_line_and_exit_code_1(

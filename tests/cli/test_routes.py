@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from tests.cli.commands import rtsep
+from tests.cli.running import rtsep
 from tests.conftest import REPOSITORY
 from tests.listening import Recorder, place_of
 from tests.virtual_audio import VirtualAudio

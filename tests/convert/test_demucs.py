@@ -18,8 +18,8 @@ from rtsep.bundle import Bundle
 from rtsep.convert import demucs as convert_demucs
 from rtsep.convert.bundles import write_conversion
 from rtsep.convert.recognise import convert_path
-from rtsep.engine.separator import load
 from rtsep.errors import RtsepError
+from rtsep.separation.separator import load
 from tests.convert.malicious import Malicious
 
 SOURCES = ["drums", "bass", "other", "vocals"]

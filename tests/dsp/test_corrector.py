@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from numba import cfunc, types
 
-from rtsep.dsp.atomics import float32_at, int64_at
-from rtsep.dsp.clock import position_at, stamp
-from rtsep.dsp.compiled import FLAGS
 from rtsep.dsp.corrector import CORRECTOR_WORDS, DELAY, Corrector, correct, needed, steer
+from rtsep.shared.atomics import float32_at, int64_at
+from rtsep.shared.compiled import FLAGS
+from rtsep.shared.stream_clock import position_at, stamp
 from tests.dsp.two_clocks import OUTPUT_RATE, simulate
 
 BLOCKS = [(256, 256), (441, 512), (512, 256), (1024, 1024)]

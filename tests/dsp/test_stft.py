@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from rtsep.dsp.kernels import apply_masks
+from rtsep.dsp.mask_kernels import apply_masks
 from rtsep.dsp.stft import StreamingISTFT, StreamingSTFT
 from rtsep.dsp.windows import hann_periodic
 

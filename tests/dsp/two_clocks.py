@@ -3,9 +3,9 @@
 import numpy as np
 from numba import njit
 
-from rtsep.dsp.atomics import float64_at
-from rtsep.dsp.clock import new_clock, position_at, stamp
 from rtsep.dsp.corrector import CORRECTION, LOOP, LOOP_WORDS, NOMINAL, Corrector, correct, steer
+from rtsep.shared.atomics import float64_at
+from rtsep.shared.stream_clock import new_clock, position_at, stamp
 
 OUTPUT_RATE = 44100.0
 

@@ -1,4 +1,4 @@
-"""The formula, and that the path really has this latency: a live deck driven sample by sample."""
+"""The formula, and that the path really has this latency: a live shared state driven sample by sample."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from math import gcd
 import numpy as np
 import pytest
 
-from rtsep.audio.callback import mix_block
-from rtsep.audio.callback_control import CallbackControl
-from rtsep.dsp.deck import Deck, DeckLayout
-from rtsep.dsp.grid import HOP
-from rtsep.dsp.words import Kind
-from rtsep.engine.compute import Stepper, choose_compute
+from rtsep.audio.callback.control import CallbackControl
+from rtsep.audio.callback.playback import mix_block
 from rtsep.engine.latency import Latency, algorithmic_latency
-from rtsep.engine.processor import Processor
-from rtsep.engine.pump import Pump
+from rtsep.engine.worker_loop import WorkerLoop
 from rtsep.nn.constant import ConstantMask
+from rtsep.separation.backends.pytorch import Stepper, choose_compute
+from rtsep.separation.processor import Processor
+from rtsep.shared.state import SharedLayout, SharedState
+from rtsep.shared.status import Kind
+from rtsep.timebase import HOP
 
 
 def test_the_formula_in_numbers() -> None:
@@ -54,25 +54,27 @@ def test_so_it_is_with_less_support(chunk: int, block: int, latency: str, suppor
 
 
 def _all_wet(chunk: int, block: int, distance: int, latency: str = "standard") -> bool:
-    layout = DeckLayout(stems=("vocals",))
-    deck = Deck(layout, bytearray(layout.nbytes))
-    deck.initialise()
-    pump = Pump(deck, Processor(Stepper(ConstantMask(["vocals"], [1.0]), choose_compute("cpu"), 32), latency), chunk)
-    control = CallbackControl(deck)
+    layout = SharedLayout(stems=("vocals",))
+    shared = SharedState(layout, bytearray(layout.nbytes))
+    shared.initialise()
+    worker_loop = WorkerLoop(
+        shared, Processor(Stepper(ConstantMask(["vocals"], [1.0]), choose_compute("cpu"), 32), latency), chunk
+    )
+    control = CallbackControl(shared)
     output = np.zeros((block, 2), np.float32)
-    deck.mixture.restart(1, 0, 0)
-    deck.transport.playing = True
+    shared.mixture.restart(1, 0, 0)
+    shared.transport.playing = True
     kinds = []
     before = -(-distance // block)
     for index in range(
         before + chunk * HOP // gcd(block, chunk * HOP) + 10
     ):  # every way that blocks and chunks can meet
-        deck.mixture.write(np.zeros((2, block), np.float32))
-        while pump.turn() == 0.0:
+        shared.mixture.write(np.zeros((2, block), np.float32))
+        while worker_loop.turn() == 0.0:
             pass
         if index == before:
-            deck.transport.post_behind(distance, 1, 0)
+            shared.transport.post_behind(distance, 1, 0)
         mix_block(control.words, output, block)
         if index >= before:
-            kinds.append(deck.callback.read().kind)
+            kinds.append(shared.callback.read().kind)
     return set(kinds) == {Kind.WET}

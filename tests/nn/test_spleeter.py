@@ -14,13 +14,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rtsep.dsp.wiener import MultichannelWiener
-from rtsep.engine.compute import Stepper, choose_compute
-from rtsep.engine.processor import Processor
-from rtsep.engine.separator import Separator
 from rtsep.nn.check import check_network
 from rtsep.nn.spleeter import Spleeter
 from rtsep.nn.spleeter_unet import Dilated, FrozenNorm, Raise, UNet
 from rtsep.nn.windowed import Windowed
+from rtsep.separation.backends.pytorch import Stepper, choose_compute
+from rtsep.separation.processor import Processor
+from rtsep.separation.separator import Separator
 from tests.dsp.wiener_reference import wiener_filter
 
 STEMS = ("vocals", "drums", "other")

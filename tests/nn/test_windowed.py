@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from rtsep.dsp.grid import HOP
-from rtsep.engine.compute import Stepper, choose_compute
-from rtsep.engine.processor import Processor
-from rtsep.engine.separator import Separator
 from rtsep.nn.check import check_network, stepped
 from rtsep.nn.windowed import Windowed, WindowNetwork
-from tests.engine.networks import LevelShares
+from rtsep.separation.backends.pytorch import Stepper, choose_compute
+from rtsep.separation.processor import Processor
+from rtsep.separation.separator import Separator
+from rtsep.timebase import HOP
+from tests.networks import LevelShares
 
 # frames, stride, lookahead, fade, lead
 SIZES = [

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from rtsep.dsp.deck import Deck, DeckLayout
+from rtsep.shared.state import SharedLayout, SharedState
 
 
 @pytest.fixture
-def deck() -> Deck:
-    """A deck of one stem in this process's memory, nothing in its rings."""
-    layout = DeckLayout(stems=("vocals",))
-    made = Deck(layout, bytearray(layout.nbytes))
+def shared() -> SharedState:
+    """A shared state of one stem in this process's memory, nothing in its rings."""
+    layout = SharedLayout(stems=("vocals",))
+    made = SharedState(layout, bytearray(layout.nbytes))
     made.initialise()
     return made

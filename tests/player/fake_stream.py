@@ -7,10 +7,10 @@ import time
 
 import numpy as np
 
-from rtsep.audio.callback import mix_block
-from rtsep.audio.callback_control import CallbackControl
-from rtsep.dsp.deck import Deck
-from rtsep.dsp.words import Kind
+from rtsep.audio.callback.control import CallbackControl
+from rtsep.audio.callback.playback import mix_block
+from rtsep.shared.state import SharedState
+from rtsep.shared.status import Kind
 
 RATE = 44100
 
@@ -20,9 +20,9 @@ class PacedStream:
 
     latency_s = 0.0
 
-    def __init__(self, deck: Deck, block: int, speed: float = 1.0) -> None:
-        self.deck, self.block = deck, block
-        self.output = CallbackControl(deck)
+    def __init__(self, shared: SharedState, block: int, speed: float = 1.0) -> None:
+        self.shared, self.block = shared, block
+        self.output = CallbackControl(shared)
         self._pause_s = block / RATE / speed
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -61,8 +61,8 @@ class FakeStream(PacedStream):
         kinds: what each block was; `positions`: where the play head stood after it.
     """
 
-    def __init__(self, deck: Deck, block: int = 512, speed: float = 1.0) -> None:
-        super().__init__(deck, block, speed)
+    def __init__(self, shared: SharedState, block: int = 512, speed: float = 1.0) -> None:
+        super().__init__(shared, block, speed)
         self._pieces: list[np.ndarray] = []
         self.kinds: list[Kind] = []
         self.positions: list[int] = []
@@ -74,6 +74,6 @@ class FakeStream(PacedStream):
 
     def _exchange(self) -> None:
         self._pieces.append(self.mix())
-        head = self.deck.callback.read()
+        head = self.shared.callback.read()
         self.kinds.append(head.kind)
         self.positions.append(head.position)

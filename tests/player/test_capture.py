@@ -15,10 +15,10 @@ import pytest
 import soundfile
 
 import rtsep
-from rtsep.audio.devices import find_device
-from rtsep.audio.stream import OutputStream
-from rtsep.player.status import PlayerStatus
-from rtsep.player.transport import Player
+from rtsep.audio.devices.discovery import find_device
+from rtsep.audio.streams.device_stream import OutputStream
+from rtsep.player.file_player import FilePlayer
+from rtsep.player.snapshot import PlayerStatus
 from tests.listening import RATE, Recorder, excused_by_stalls, place_of
 from tests.virtual_audio import VirtualAudio
 
@@ -63,11 +63,11 @@ def played_and_captured(
     """The song played without its vocals: the status at the end, and what was heard, (2, n)."""
     device = find_device("rt_out").index
     recorder = record()
-    with Player(
+    with FilePlayer(
         song / "mixture.flac",
         model=bundle,
         chunk=CHUNK,
-        open_stream=lambda deck: OutputStream(deck, device, blocksize=block),
+        open_stream=lambda shared: OutputStream(shared, device, blocksize=block),
     ) as player:
         player.set_gain("vocals", float("-inf"))
         player.open()
@@ -123,10 +123,10 @@ def test_a_captured_queue_has_every_sample_of_both_songs_and_nothing_between(
         soundfile.write(tmp_path / f"{name}.wav", part, RATE, subtype="FLOAT")
     device = find_device("rt_out").index
     recorder = record()
-    with Player(
+    with FilePlayer(
         *(tmp_path / "first.wav", tmp_path / "second.wav"),
         model=constant_bundle(vocals=0.25, instrumental=0.5),
-        open_stream=lambda deck: OutputStream(deck, device),
+        open_stream=lambda shared: OutputStream(shared, device),
     ) as player:
         player.open()
         player.play()

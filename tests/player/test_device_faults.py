@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rtsep.audio.devices import Device, find_device, load_sounddevice
-from rtsep.audio.routing import Outlet
-from rtsep.audio.stream import OutputStream
-from rtsep.dsp.deck import Deck, DeckLayout
-from rtsep.dsp.grid import FADE
+from rtsep.audio.callback.routing import Outlet
+from rtsep.audio.devices.discovery import Device, find_device, load_sounddevice
+from rtsep.audio.streams.device_stream import OutputStream
 from rtsep.errors import RtsepError
 from rtsep.player.device_keeper import OutputKeeper, Side
+from rtsep.shared.state import SharedLayout, SharedState
+from rtsep.timebase import FADE
 from tests.listening import RATE, Heard, Recorder, click_db, tone_and_noise
 from tests.virtual_audio import VirtualAudio
 from tests.waiting import wait_until
@@ -27,19 +27,20 @@ SONG = tone_and_noise(0, 2**19)
 
 
 class Kept:
-    """A deck with twelve seconds of the test song, played through a keeper; `lines` is what the user is told."""
+    """A shared state with twelve seconds of the test song, played through a keeper; `lines` is what the user is
+    told."""
 
     def __init__(self, device: Device, or_default: bool) -> None:
         self.lines: list[str] = []
         self.hidden = False
         self.routes: dict[str, Outlet] = {}
-        self.deck = Deck.create(DeckLayout(("one", "two")))
-        self.deck.mixture.restart(1, 0, 0)
-        self.deck.mixture.write(SONG)
-        self.deck.transport.post(0, 1, 0)
-        self.deck.transport.playing = True
+        self.shared = SharedState.create(SharedLayout(("one", "two")))
+        self.shared.mixture.restart(1, 0, 0)
+        self.shared.mixture.write(SONG)
+        self.shared.transport.post(0, 1, 0)
+        self.shared.transport.playing = True
         self.keeper = OutputKeeper(
-            self.deck,
+            self.shared,
             Side(device, "output", or_default),
             self._open_on,
             self.lines.append,
@@ -49,16 +50,16 @@ class Kept:
     def _open_on(self, device: Device) -> OutputStream:
         if self.hidden:
             raise RtsepError("the test is not ready for it")
-        return OutputStream(self.deck, device.index, latency=0.1, routes=self.routes)
+        return OutputStream(self.shared, device.index, latency=0.1, routes=self.routes)
 
     @property
     def position(self) -> int:
-        return self.deck.callback.position
+        return self.shared.callback.position
 
     def close(self) -> None:
         self.keeper.stop()
         self.keeper.close()
-        self.deck.close()
+        self.shared.close()
 
 
 @pytest.fixture

@@ -18,12 +18,12 @@ import psutil
 import pytest
 import soundfile
 
-from rtsep.audio.devices import find_device
-from rtsep.audio.stream import OutputStream
-from rtsep.dsp.deck import Deck
-from rtsep.dsp.words import Kind, Trouble
-from rtsep.engine.host import NOTICES, Engine
-from rtsep.player.transport import Player
+from rtsep.audio.devices.discovery import find_device
+from rtsep.audio.streams.device_stream import OutputStream
+from rtsep.engine.live_engine import NOTICES, Engine
+from rtsep.player.file_player import FilePlayer
+from rtsep.shared.state import SharedState
+from rtsep.shared.status import Kind, Trouble
 from tests.listening import RATE, Heard, Recorder, click_db, tone_and_noise
 from tests.player.fake_stream import FakeStream
 from tests.virtual_audio import VirtualAudio
@@ -43,7 +43,7 @@ def faulty_bundle(folder: Path) -> tuple[Path, Path]:
     control = folder / "control"
     control.write_text("")
     (folder / "recipe.toml").write_text(
-        'name = "faulty"\nnetwork = "tests.engine.networks:Faulty"\nstems = ["vocals", "instrumental"]\n'
+        'name = "faulty"\nnetwork = "tests.networks:Faulty"\nstems = ["vocals", "instrumental"]\n'
         f"[net]\ngains = [0.5, 0.5]\ncontrol = {json.dumps(str(control))}\n"
     )
     return folder, control
@@ -57,30 +57,30 @@ class Live:
         _, self.control = faulty_bundle(folder)
         self.engine = Engine(folder, chunk=1)
         self.engine.wait_ready()
-        self.deck = self.engine.deck
-        self.deck.transport.set_gain(0, 0.0)
-        self.deck.mixture.restart(1, 0, 0)
+        self.shared = self.engine.shared
+        self.shared.transport.set_gain(0, 0.0)
+        self.shared.mixture.restart(1, 0, 0)
         self._ending = threading.Event()
         self._source = threading.Thread(target=self._feed)
         self._source.start()
-        self.stream = OutputStream(self.deck, find_device("rt_out").index, 512, latency=DEVICE_LATENCY_S)
+        self.stream = OutputStream(self.shared, find_device("rt_out").index, 512, latency=DEVICE_LATENCY_S)
         self.stream.start()
-        wait_until(lambda: self.deck.mixture.end > DELAY)
-        self.deck.transport.post(self.deck.mixture.end - DELAY, 1, RATE)
-        self.deck.transport.playing = True
+        wait_until(lambda: self.shared.mixture.end > DELAY)
+        self.shared.transport.post(self.shared.mixture.end - DELAY, 1, RATE)
+        self.shared.transport.playing = True
         self.wait_for(Kind.WET)
         time.sleep(DEVICE_LATENCY_S)  # until it is heard
 
     def _feed(self) -> None:
         began = time.monotonic()
         while not self._ending.wait(0.005):
-            missing = round((time.monotonic() - began) * RATE) - self.deck.mixture.end
+            missing = round((time.monotonic() - began) * RATE) - self.shared.mixture.end
             for _ in range(missing // BLOCK):
-                self.deck.mixture.write(tone_and_noise(self.deck.mixture.end, BLOCK))
+                self.shared.mixture.write(tone_and_noise(self.shared.mixture.end, BLOCK))
 
     @property
     def kind(self) -> Kind:
-        return self.deck.callback.read().kind
+        return self.shared.callback.read().kind
 
     def wait_for(self, kind: Kind) -> float:
         """Seconds until it is heard, and stays so for the next half second."""
@@ -113,7 +113,7 @@ def live(tmp_path_factory: pytest.TempPathFactory, virtual_audio: VirtualAudio) 
 def judge(live: Live, capture: Recorder, fault: str, back_s: float) -> None:
     """The capture has both kinds of sound, no click, no gap, and hardly more changes than there and back."""
     time.sleep(DEVICE_LATENCY_S)
-    assert live.deck.callback.read().starved_samples == 0, "the test's own source was late"
+    assert live.shared.callback.read().starved_samples == 0, "the test's own source was late"
     heard = Heard(capture.stop()[:, RATE // 4 :])
     changes = heard.assert_one_song_without_a_gap(WET, DRY)
     clicks = click_db(heard.capture[0])
@@ -176,9 +176,9 @@ def test_ten_times_too_slow(live: Live) -> None:
     live.control.write_text("frame 0.232")
     wait_until(lambda: bool(live.engine.notices))
     assert live.engine.notices == (NOTICES[Trouble.TOO_SLOW],)
-    wet = live.deck.callback.read().wet_samples
+    wet = live.shared.callback.read().wet_samples
     time.sleep(2.0)
-    assert live.deck.callback.read().wet_samples == wet, "to and fro"
+    assert live.shared.callback.read().wet_samples == wet, "to and fro"
     live.control.write_text("")
     back_s = live.wait_for(Kind.WET)
     assert back_s <= BACK_LIMIT_S
@@ -206,11 +206,11 @@ def test_a_file_that_only_long_steps_can_follow(tmp_path: Path) -> None:
     model, control = faulty_bundle(tmp_path)
     streams: list[FakeStream] = []
 
-    def open_stream(deck: Deck) -> FakeStream:
-        streams.append(FakeStream(deck))
+    def open_stream(shared: SharedState) -> FakeStream:
+        streams.append(FakeStream(shared))
         return streams[-1]
 
-    with Player(song, model=model, open_stream=open_stream) as player:
+    with FilePlayer(song, model=model, open_stream=open_stream) as player:
         player.open()
         player.play()
         control.write_text("step 0.15")

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from rtsep.audio.devices import find_device
-from rtsep.audio.live_stream import LiveStream
-from rtsep.dsp.words import Kind
+from rtsep.audio.devices.discovery import find_device
+from rtsep.audio.streams.live_stream import LiveStream
 from rtsep.player.device_keeper import Side
-from rtsep.player.live import LivePlayer
+from rtsep.player.live_player import LivePlayer
+from rtsep.shared.status import Kind
 from tests.player.test_device_faults import pactl
 from tests.virtual_audio import VirtualAudio
 from tests.waiting import wait_until
@@ -28,10 +28,10 @@ def go(
     virtual_audio: VirtualAudio, constant_bundle: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Go]:
     """Maker of live players from a microphone that is there whatever becomes of the loudspeakers."""
-    monkeypatch.setattr("rtsep.player.live.CALIBRATION_S", 0.5)
-    monkeypatch.setattr("rtsep.player.live.ANEW_S", 0.3)
-    monkeypatch.setattr("rtsep.player.live.STAMPS_LIMIT_S", 0.0)
-    monkeypatch.setattr("rtsep.player.distance.INPUT_LIMIT_S", 0.5)
+    monkeypatch.setattr("rtsep.player.live_player.CALIBRATION_S", 0.5)
+    monkeypatch.setattr("rtsep.player.live_player.ANEW_S", 0.3)
+    monkeypatch.setattr("rtsep.player.live_player.STAMPS_LIMIT_S", 0.0)
+    monkeypatch.setattr("rtsep.player.live_latency.INPUT_LIMIT_S", 0.5)
     pactl("unload-module", "module-remap-source")
     pactl("load-module", "module-null-source", "source_name=rt_mic", "rate=44100", "max_latency_msec=10")
     made: list[LivePlayer] = []
@@ -39,7 +39,7 @@ def go(
     def make(output: str, or_default: str) -> LivePlayer:
         made.append(
             LivePlayer(
-                lambda deck, given, taken: LiveStream(deck, given, taken, 441),
+                lambda shared, given, taken: LiveStream(shared, given, taken, 441),
                 Side(find_device("rt_mic", "input"), "input", or_default == "input"),
                 Side(find_device(output), "output", or_default == "output"),
                 model=constant_bundle(vocals=0.5, instrumental=0.5),

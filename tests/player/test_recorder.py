@@ -9,21 +9,21 @@ import numpy as np
 import pytest
 import soundfile
 
-from rtsep.dsp.deck import Deck, DeckLayout
 from rtsep.errors import RtsepError
 from rtsep.player.recorder import BLOCK, Recorder
+from rtsep.shared.state import SharedLayout, SharedState
 from tests.waiting import wait_until
 
 RATE = 44100
 STEMS = ("vocals", "drums")
 
 
-def make_deck(capacity: int = 2**17) -> Deck:
-    layout = DeckLayout(STEMS, mixture_capacity=capacity, stem_capacity=capacity)
-    deck = Deck(layout, bytearray(layout.nbytes))
-    deck.initialise()
-    deck.mixture.restart(3, 0, 0)
-    return deck
+def make_deck(capacity: int = 2**17) -> SharedState:
+    layout = SharedLayout(STEMS, mixture_capacity=capacity, stem_capacity=capacity)
+    shared = SharedState(layout, bytearray(layout.nbytes))
+    shared.initialise()
+    shared.mixture.restart(3, 0, 0)
+    return shared
 
 
 def noise(rows: int, samples: int, seed: int = 0) -> np.ndarray:
@@ -37,13 +37,13 @@ def read(path: Path) -> np.ndarray:
 
 
 def test_mixture_and_stems_are_written_from_the_asked_position_to_the_last_stem(tmp_path: Path) -> None:
-    deck = make_deck()
+    shared = make_deck()
     mixture, stems = noise(2, 50001), noise(4, 48007, 1)
-    recorder = Recorder(deck, tmp_path / "a" / "take", STEMS)
-    deck.mixture.write(mixture)
-    deck.stem.restart(3, 0, 0)
+    recorder = Recorder(shared, tmp_path / "a" / "take", STEMS)
+    shared.mixture.write(mixture)
+    shared.stem.restart(3, 0, 0)
     recorder.start(3, 5)
-    deck.stem.write(stems)
+    shared.stem.write(stems)
     recorder.close()
     recorder.close()
     folder = tmp_path / "a" / "take"
@@ -55,17 +55,17 @@ def test_mixture_and_stems_are_written_from_the_asked_position_to_the_last_stem(
 
 
 def test_stems_that_were_skipped_are_silence_and_one_gap(tmp_path: Path) -> None:
-    deck = make_deck()
+    shared = make_deck()
     mixture, stems = noise(2, 120_000), noise(4, 120_000, 1)
-    recorder = Recorder(deck, tmp_path, STEMS)
-    deck.stem.restart(3, 0, 0)
+    recorder = Recorder(shared, tmp_path, STEMS)
+    shared.stem.restart(3, 0, 0)
     recorder.start(3, 0)
-    deck.mixture.write(mixture[:, :20_000])
-    deck.stem.write(stems[:, :20_000])
+    shared.mixture.write(mixture[:, :20_000])
+    shared.stem.write(stems[:, :20_000])
     wait_until(lambda: recorder.seconds * RATE >= 2 * BLOCK)
-    deck.mixture.write(mixture[:, 20_000:])
-    deck.stem.restart(3, 60_000, 60_000)  # a worker that has skipped
-    deck.stem.write(stems[:, 60_000:])
+    shared.mixture.write(mixture[:, 20_000:])
+    shared.stem.restart(3, 60_000, 60_000)  # a worker that has skipped
+    shared.stem.write(stems[:, 60_000:])
     recorder.close()
     vocals = read(tmp_path / "vocals.wav")
     np.testing.assert_array_equal(read(tmp_path / "mixture.wav"), mixture)
@@ -76,23 +76,23 @@ def test_stems_that_were_skipped_are_silence_and_one_gap(tmp_path: Path) -> None
 
 
 def test_without_any_stems_the_mixture_is_still_recorded(tmp_path: Path) -> None:
-    deck = make_deck(2**19)
-    recorder = Recorder(deck, tmp_path, STEMS)
+    shared = make_deck(2**19)
+    recorder = Recorder(shared, tmp_path, STEMS)
     recorder.start(3, 0)
     for seed in range(4):
-        deck.mixture.write(noise(2, RATE, seed))
+        shared.mixture.write(noise(2, RATE, seed))
     wait_until(lambda: recorder.seconds > 1.5)
     assert recorder.gaps == 1
     recorder.close()
 
 
 def test_overtaken_it_counts_a_gap_and_goes_on_in_step(tmp_path: Path) -> None:
-    deck = make_deck(2**14)
-    recorder = Recorder(deck, tmp_path, STEMS)
-    deck.stem.restart(3, 0, 0)
+    shared = make_deck(2**14)
+    recorder = Recorder(shared, tmp_path, STEMS)
+    shared.stem.restart(3, 0, 0)
     for seed in range(20):  # before it looks for the first time
-        deck.mixture.write(noise(2, 2**14, seed))
-        deck.stem.write(noise(4, 2**14, seed))
+        shared.mixture.write(noise(2, 2**14, seed))
+        shared.stem.write(noise(4, 2**14, seed))
     recorder.start(3, 0)
     recorder.close()
     mixture = read(tmp_path / "mixture.wav")
@@ -113,16 +113,16 @@ def test_what_was_never_begun_leaves_nothing_and_what_is_there_is_kept(tmp_path:
 
 
 def test_a_disk_that_refuses_is_told_and_nobody_is_held_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    deck = make_deck()
-    recorder = Recorder(deck, tmp_path, STEMS)
+    shared = make_deck()
+    recorder = Recorder(shared, tmp_path, STEMS)
 
     def refuse(_: np.ndarray) -> None:
         raise RtsepError("no room left")
 
     monkeypatch.setattr(recorder._wavs[1], "write", refuse)
-    deck.mixture.write(noise(2, 2 * BLOCK))
-    deck.stem.restart(3, 0, 0)
-    deck.stem.write(noise(4, 2 * BLOCK))
+    shared.mixture.write(noise(2, 2 * BLOCK))
+    shared.stem.restart(3, 0, 0)
+    shared.stem.write(noise(4, 2 * BLOCK))
     recorder.start(3, 0)
     deadline = time.monotonic() + 5
     while recorder.failure is None:

@@ -10,8 +10,8 @@ import pytest
 import soundfile
 
 from rtsep.recipe import Recipe
-from rtsep.train.data import Song, load_songs
-from rtsep.train.report import DataReport
+from rtsep.train.data.data_report import DataReport
+from rtsep.train.data.songs import Song, load_songs
 from rtsep.train_settings import Augment, DataSource, Train
 
 RATE = 44100

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from rtsep.errors import RtsepError, UsageError
-from rtsep.train import loop
-from rtsep.train.loop import Trainer
+from rtsep.train.run import loop
+from rtsep.train.run.loop import Trainer
 from tests.conftest import REPOSITORY
 from tests.train.material import logged, logged_losses, variant, write_material
 from tests.waiting import wait_until

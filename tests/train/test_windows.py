@@ -10,7 +10,7 @@ import torch
 from rtsep.bundle import Bundle
 from rtsep.errors import RtsepError
 from rtsep.nn.check import check_network
-from rtsep.train.loop import Trainer
+from rtsep.train.run.loop import Trainer
 from tests.train.material import RECIPE, write_material
 
 UNET = """

@@ -1,0 +1,1 @@
+"""The audio callbacks, compiled to machine code."""

@@ -1,0 +1,74 @@
+"""The last stage of the audio callback: to the device's rate, limited, interleaved.
+
+A device that runs at the engine's rate gets every sample as it was mixed. Any other one gets the clock corrector with
+its ratio fixed: the output device is the master clock, so there is nothing to follow. The limiter comes last, because
+between samples a signal may be louder than at any of them.
+"""
+
+import numpy as np
+from numba import types
+
+from rtsep.dsp.corrector import CORRECTOR_WORDS, correct, needed
+from rtsep.shared.atomics import int64_at
+from rtsep.shared.compiled import FLOAT32_ROWS, INT64_LINE, kernel
+
+KNEE = np.float32(10 ** (-1.0 / 20))  # the limiter leaves everything below alone
+CEILING = np.float32(10 ** (-0.3 / 20))  # nothing gets louder
+
+
+@kernel(types.float32(types.float32))
+def limit(value):
+    """Soft limiter without memory: a hyperbola of slope 1 at KNEE that approaches CEILING; NaN becomes silence."""
+    if value != value:
+        return np.float32(0.0)
+    size = abs(value)
+    if size <= KNEE:
+        return value
+    room = CEILING - KNEE
+    limited = CEILING - room * room / (size - KNEE + room)
+    return limited if value > 0 else -limited
+
+
+@kernel(types.int64(types.int64, types.int64))
+def to_mix(corrector, n):
+    """Return how many samples must be mixed for the next `n` of the device. `corrector`: address of one, 0 for none."""
+    if corrector == 0:
+        return n
+    return needed(int64_at(corrector, CORRECTOR_WORDS), n)
+
+
+_PUT_OUT = (FLOAT32_ROWS, types.int64, FLOAT32_ROWS, INT64_LINE, FLOAT32_ROWS, types.int64, types.int64)
+
+
+@kernel(types.int64(types.int64, *_PUT_OUT))
+def put_out(corrector, mixed, taken, resampled, outlets, output, offset, n):
+    """Write the next `n` frames of the device to `output` (frames, channels), from `offset` on.
+
+    They are made of `taken` samples of `mixed`, two rows for each pair of `outlets`, left and right channel; where
+    both are one channel it gets the mean, and channels of no outlet get silence. `resampled` (as many rows, room) is
+    for the corrector's use. Returns how many samples were limited hard.
+    """
+    signal = mixed
+    if corrector != 0:
+        correct(int64_at(corrector, CORRECTOR_WORDS), mixed[:, :taken], resampled[:, :n])
+        signal = resampled
+    channels = output.shape[1]
+    if channels > 2:
+        for i in range(n):
+            for c in range(channels):
+                output[offset + i, c] = np.float32(0.0)
+    clipped = 0
+    for row in range(0, mixed.shape[0], 2):
+        left_channel, right_channel = outlets[row], outlets[row + 1]
+        for i in range(n):
+            left, right = signal[row, i], signal[row + 1, i]
+            if abs(left) > CEILING:
+                clipped += 1
+            if abs(right) > CEILING:
+                clipped += 1
+            left, right = limit(left), limit(right)
+            if left_channel == right_channel:
+                left = right = np.float32(0.5) * (left + right)
+            output[offset + i, left_channel] = left
+            output[offset + i, right_channel] = right
+    return clipped

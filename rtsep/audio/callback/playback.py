@@ -1,0 +1,304 @@
+"""The audio callback, compiled to machine code: it copies, mixes and counts, and does nothing else.
+
+It takes no lock and no GIL, allocates nothing and cannot raise; a test searches the compiled code for all of
+these. It owns the play position: only here does it move.
+
+How a block of n frames is made. The signal is computed for n + 64 samples: the first n go out, the next 64 are
+kept as the tail, that is, what would have been heard next. Every discontinuity (a jump, wet to dry and back,
+pause, bypass, starvation) is then a cross-fade over 64 samples from that tail to the new signal, running on
+across block borders; a fade never needs ring data that may be gone. From EOF on the signal is zero.
+
+A signal is one stereo pair for each outlet, see `rtsep.audio.callback.routing`: stems go to the pair of their outlet,
+the mixture to the first, the main one. Whatever is faded is faded on all of them.
+
+What is heard, in this order: nothing while paused; the mixture in bypass; the stems with their gains when they
+are there; silence, standing still, while the patience granted with a jump lasts and nothing was heard since; the
+dry mixture at the same position, as loud as the loudest stem is set; else silence, standing still.
+"""
+
+import ctypes
+
+import numpy as np
+from numba import cfunc, types
+
+from rtsep.audio.callback.output_stage import put_out, to_mix
+from rtsep.shared import status as at
+from rtsep.shared.atomics import address_from_pointer, fence, float32_at, int64_at, load_f32, load_i64, store_i64
+from rtsep.shared.compiled import FLAGS, FLOAT32_LINE, FLOAT32_ROWS, INT64_LINE, kernel, named_after_sources
+from rtsep.shared.rings import END, EPOCH, HEADER_WORDS, copy_if_valid, eof_of
+from rtsep.shared.seek_mailbox import LETTER_WORDS, collect
+from rtsep.shared.status import CALLBACK_WORDS, LINE_BYTES, LINE_WORDS, MAX_STEMS, Kind
+from rtsep.shared.stream_clock import CLOCK_WORDS, OUTPUT, stamp, time_of
+from rtsep.timebase import FADE, SAMPLE_RATE
+
+RATE = float(SAMPLE_RATE)
+RAMP = 256  # samples, at least, over which a gain moves
+LARGEST_PART = 8192  # longer blocks are made in parts
+NEED = LARGEST_PART + FADE
+
+SILENT, WET, DRY, BYPASS, WAITING = (int(kind) for kind in Kind)
+
+# The control block: one int64 each, addresses and sizes. Its own address is the callback's user data.
+MIXTURE_HEADER, MIXTURE_DATA, MIXTURE_CAPACITY, STEM_HEADER, STEM_DATA, STEM_CAPACITY, STEMS = range(7)
+TRANSPORT, GAINS, CALLBACK, STATE, LEVELS, SCRATCH, OUT_CHANNELS = range(7, 14)
+CORRECTOR, LARGEST_OUTPUT, CLOCK = range(14, 17)  # CORRECTOR: 0 when the device runs at the engine's rate
+RETIRED = 17  # 1: give silence and stop
+PAIRS = 18  # of mixed channels, one for each outlet; 1 to MAX_STEMS + 1
+PAIR_OF_STEM, OUTLETS, MIXED, RESAMPLED, FADES = range(19, 24)
+CONTROL_WORDS = 24
+
+# PAIR_OF_STEM, int64 (MAX_STEMS,). OUTLETS, int64 (2 PAIRS,): left and right channel of each pair's outlet.
+# MIXED, float32 (2 PAIRS, NEED): the mixed signal. RESAMPLED, as large: the same at the device's rate.
+# FADES, float32 (4 PAIRS, FADE): the tail, then what is faded from.
+
+# STATE, int64: what is remembered from block to block.
+SEEN = 0  # sequence of the last letter obeyed
+FADED = 1  # samples of the current cross-fade already done
+LAST_KIND = 2
+PATIENCE = 3  # samples still to be waited for stems
+HEARD = 4  # 1 when something was played since the jump
+RAMP_LENGTH = 5  # samples of the current move of the gains,
+RAMP_DONE = 6  # and how many of them are over
+RUNNING = 7  # 0 before the first block
+LETTER = 8  # LETTER_WORDS of them
+STATE_WORDS = 16
+
+# LEVELS, float32 (LEVEL_ROWS, MAX_STEMS + 1): of every stem, then of the master.
+GAIN_NOW, GAIN_FROM, GAIN_STEP, GAIN_TARGET, LEVEL_ROWS = range(5)
+
+# SCRATCH, float32 (SCRATCH_ROWS, NEED): a gain curve for each stem and the master, ring rows.
+CURVES = 0
+RING = CURVES + MAX_STEMS + 1
+SCRATCH_ROWS = RING + 2 * MAX_STEMS
+
+
+@kernel(types.void(FLOAT32_LINE, types.int64, INT64_LINE, FLOAT32_ROWS, FLOAT32_ROWS, types.int64))
+def _gain_curves(gains, stems, state, levels, scratch, n):
+    """Write the gain of every stem, then the master's, for n + FADE samples; ramps go on across blocks."""
+    changed = False
+    for g in range(stems + 1):
+        target = load_f32(gains, g if g < stems else at.MASTER)
+        if not target >= 0:  # a negative gain or NaN is silence
+            target = np.float32(0.0)
+        if target != levels[GAIN_TARGET, g]:
+            levels[GAIN_TARGET, g] = target
+            changed = True
+    if state[RUNNING] == 0:
+        state[RUNNING] = 1
+    elif changed:
+        state[RAMP_LENGTH] = max(n, RAMP)
+        state[RAMP_DONE] = 0
+        for g in range(stems + 1):
+            distance = levels[GAIN_TARGET, g] - levels[GAIN_NOW, g]
+            levels[GAIN_FROM, g] = levels[GAIN_NOW, g]
+            levels[GAIN_STEP, g] = distance / np.float32(state[RAMP_LENGTH])
+    # Every sample is counted from the start of the ramp, so the curve does not depend on how blocks cut it.
+    done = state[RAMP_DONE]
+    ramped = min(max(state[RAMP_LENGTH] - done - 1, 0), n + FADE)
+    for g in range(stems + 1):
+        start, step, target = levels[GAIN_FROM, g], levels[GAIN_STEP, g], levels[GAIN_TARGET, g]
+        for i in range(ramped):
+            scratch[CURVES + g, i] = start + step * np.float32(done + i + 1)
+        for i in range(ramped, n + FADE):
+            scratch[CURVES + g, i] = target
+        levels[GAIN_NOW, g] = scratch[CURVES + g, n - 1]
+    state[RAMP_DONE] = min(done + n, state[RAMP_LENGTH])
+
+
+@kernel(types.void(FLOAT32_ROWS, FLOAT32_ROWS, FLOAT32_ROWS, INT64_LINE, *[types.int64] * 4))
+def _mix(ring, scratch, mixed, pair_of_stem, stems, kind, there, need):
+    """Write the signal of `kind` to `mixed`: `there` samples from the ring rows, then zeros up to `need`."""
+    for row in range(mixed.shape[0]):
+        for i in range(need):
+            mixed[row, i] = np.float32(0.0)
+    if kind == WET:
+        for s in range(stems):
+            for c in range(2):
+                row = 2 * pair_of_stem[s] + c
+                for i in range(there):
+                    mixed[row, i] += scratch[CURVES + s, i] * ring[2 * s + c, i]
+    elif kind == DRY:
+        for s in range(1, stems):  # the largest gain, collected in the first curve
+            for i in range(there):
+                scratch[CURVES, i] = max(scratch[CURVES, i], scratch[CURVES + s, i])
+        for c in range(2):
+            for i in range(there):
+                mixed[c, i] = scratch[CURVES, i] * ring[c, i]
+    elif kind == BYPASS:
+        for c in range(2):
+            for i in range(there):
+                mixed[c, i] = ring[c, i]
+    for row in range(mixed.shape[0]):
+        for i in range(there):
+            mixed[row, i] *= scratch[CURVES + stems, i]
+
+
+@kernel(types.void(INT64_LINE, FLOAT32_ROWS, FLOAT32_ROWS, types.int64, types.boolean))
+def _cross_fade(state, fades, mixed, n, discontinuity):
+    """Fade `mixed` in from the tail at a discontinuity, go on with a fade under way, keep the new tail."""
+    rows = mixed.shape[0]
+    if discontinuity:
+        state[FADED] = 0
+        for row in range(rows):
+            for i in range(FADE):
+                fades[rows + row, i] = fades[row, i]
+    faded = state[FADED]
+    for row in range(rows):
+        for i in range(FADE - faded):
+            weight = np.float32(faded + i + 1) * np.float32(1.0 / (FADE + 1))
+            old = fades[rows + row, faded + i]
+            mixed[row, i] = old + (mixed[row, i] - old) * weight
+        for i in range(FADE):
+            fades[row, i] = mixed[row, n + i]
+    state[FADED] = min(faded + n, FADE)
+
+
+@kernel(types.void(INT64_LINE, types.int64))
+def _mix_part(control, n):
+    """Make the MIXED rows of the next n samples; the play position goes on."""
+    stems = control[STEMS]
+    mixture_header = int64_at(control[MIXTURE_HEADER], HEADER_WORDS)
+    mixture = float32_at(control[MIXTURE_DATA], 2, control[MIXTURE_CAPACITY])
+    stem_header = int64_at(control[STEM_HEADER], HEADER_WORDS)
+    stem = float32_at(control[STEM_DATA], 2 * stems, control[STEM_CAPACITY])
+    transport = int64_at(control[TRANSPORT], LINE_WORDS)
+    gains = float32_at(control[GAINS], 1, LINE_BYTES // 4)[0]
+    words = int64_at(control[CALLBACK], CALLBACK_WORDS)
+    state = int64_at(control[STATE], STATE_WORDS)
+    letter = int64_at(control[STATE] + 8 * LETTER, LETTER_WORDS)
+    levels = float32_at(control[LEVELS], LEVEL_ROWS, MAX_STEMS + 1)
+    scratch = float32_at(control[SCRATCH], SCRATCH_ROWS, NEED)
+    ring = float32_at(control[SCRATCH] + 4 * RING * NEED, 2 * MAX_STEMS, NEED)
+    pair_of_stem = int64_at(control[PAIR_OF_STEM], MAX_STEMS)
+    mixed = float32_at(control[MIXED], 2 * control[PAIRS], NEED)
+    fades = float32_at(control[FADES], 4 * control[PAIRS], FADE)
+
+    epoch, position = words[at.CALLBACK_EPOCH], words[at.POSITION]  # our own words: nobody else writes them
+    sequence = collect(transport, state[SEEN], letter)
+    jumped = sequence != state[SEEN]
+    if jumped:
+        state[SEEN] = sequence
+        epoch, position, state[PATIENCE] = letter[0], letter[1], letter[2]
+        if letter[3] != 0:
+            position = load_i64(mixture_header, END) - letter[1]
+        state[HEARD] = 0
+    distance = load_i64(mixture_header, END) - position
+    shortfall = 0 if jumped else words[at.SHORTFALL]
+    _gain_curves(gains, stems, state, levels, scratch, n)
+
+    eof = eof_of(mixture_header, epoch)
+    there = min(n + FADE, max(eof - position, 0))
+    starved = 0
+    kind = SILENT
+    if load_i64(transport, at.PLAYING) != 0 and epoch >= 0 and there > 0:
+        patient = state[HEARD] == 0 and state[PATIENCE] > 0
+        if load_i64(transport, at.BYPASS) != 0:
+            if copy_if_valid(mixture_header, mixture, position, ring, there, epoch):
+                kind = BYPASS
+        elif copy_if_valid(stem_header, stem, position, ring, there, epoch):
+            kind = WET
+        elif not patient and copy_if_valid(mixture_header, mixture, position, ring, there, epoch):
+            kind = DRY
+            if state[LAST_KIND] != DRY:
+                shortfall = 0
+            if load_i64(stem_header, EPOCH) == epoch:
+                shortfall = max(shortfall, position + there - load_i64(stem_header, END))
+        if kind == SILENT:
+            if patient:
+                kind = WAITING
+                state[PATIENCE] -= n
+            else:
+                starved = n
+
+    _mix(ring, scratch, mixed, pair_of_stem, stems, kind, there, n + FADE)
+    _cross_fade(state, fades, mixed, n, jumped or kind != state[LAST_KIND])
+    state[LAST_KIND] = kind
+
+    played = 0
+    if kind == WET or kind == DRY or kind == BYPASS:
+        state[HEARD] = 1
+        played = min(n, there)
+        position += played
+    ended = epoch >= 0 and position >= eof
+    if ended:
+        position = eof  # also after a jump beyond it
+
+    # One seqlock around the whole line, so that nobody pairs the new epoch with the old position.
+    sequence = words[at.SEQUENCE]
+    store_i64(words, at.SEQUENCE, sequence + 1)
+    fence()
+    store_i64(words, at.POSITION, position)
+    store_i64(words, at.CALLBACK_EPOCH, epoch)
+    store_i64(words, at.ACK, state[SEEN])
+    store_i64(words, at.KIND, kind)
+    store_i64(words, at.ENDED, 1 if ended else 0)
+    store_i64(words, at.BLOCKS, words[at.BLOCKS] + 1)
+    store_i64(words, at.FRAMES, words[at.FRAMES] + n)
+    if kind == DRY:
+        store_i64(words, at.LATE_BLOCKS, words[at.LATE_BLOCKS] + 1)
+        store_i64(words, at.DRY_SAMPLES, words[at.DRY_SAMPLES] + played)
+    if kind == WET:
+        store_i64(words, at.WET_SAMPLES, words[at.WET_SAMPLES] + played)
+    if kind == BYPASS:
+        store_i64(words, at.BYPASS_SAMPLES, words[at.BYPASS_SAMPLES] + played)
+    store_i64(words, at.STARVED_SAMPLES, words[at.STARVED_SAMPLES] + starved)
+    store_i64(words, at.MAX_BLOCK, max(words[at.MAX_BLOCK], n))
+    store_i64(words, at.DISTANCE, distance)
+    store_i64(words, at.SHORTFALL, shortfall)
+    store_i64(words, at.SEQUENCE, sequence + 2)
+
+
+@kernel(types.void(INT64_LINE, FLOAT32_ROWS, types.int64))
+def mix_block(control, output, frames):
+    """Make one block: fill `output` float32 (frames, channels). `control`: see `callback_control`."""
+    words = int64_at(control[CALLBACK], CALLBACK_WORDS)
+    mixed = float32_at(control[MIXED], 2 * control[PAIRS], NEED)
+    resampled = float32_at(control[RESAMPLED], 2 * control[PAIRS], NEED)
+    outlets = int64_at(control[OUTLETS], 2 * control[PAIRS])
+    corrector = control[CORRECTOR]
+    done = 0
+    while done < frames:
+        n = min(frames - done, control[LARGEST_OUTPUT])
+        taken = to_mix(corrector, n)
+        if taken > 0:
+            _mix_part(control, taken)
+        clipped = put_out(corrector, mixed, taken, resampled, outlets, output, done, n)
+        store_i64(words, at.CLIPPED_SAMPLES, words[at.CLIPPED_SAMPLES] + clipped)
+        done += n
+
+
+_ULONG = types.uint64 if ctypes.sizeof(ctypes.c_ulong) == 8 else types.uint32
+PA_STREAM_CALLBACK = types.int32(types.voidptr, types.voidptr, _ULONG, types.voidptr, _ULONG, types.voidptr)
+
+
+@kernel(types.void(INT64_LINE, types.int64, types.int64, types.int64))
+def put_out_block(control, output, frames, time_info):
+    """All of the output side of one call: stamp the clock, fill `output`, the address of interleaved float32."""
+    if time_info != 0:
+        asked = int64_at(control[CALLBACK], CALLBACK_WORDS)[at.FRAMES]
+        stamp(int64_at(control[CLOCK], CLOCK_WORDS), asked, time_of(time_info, OUTPUT), RATE)
+    mix_block(control, float32_at(output, frames, control[OUT_CHANNELS]), frames)
+
+
+@kernel(types.boolean(INT64_LINE, types.int64, types.int64))
+def retired(control, output, frames):
+    """Whether this callback shall not be called any more; if so, `output` is made silent."""
+    if load_i64(control, RETIRED) == 0:
+        return False
+    block = float32_at(output, frames, control[OUT_CHANNELS])
+    for i in range(frames):
+        for c in range(control[OUT_CHANNELS]):
+            block[i, c] = np.float32(0.0)
+    return True
+
+
+def _stream_callback(_input, output, frames, time_info, _status_flags, user_data):
+    """PaStreamCallback: fill `output` for `frames` frames of interleaved float32; ask to go on unless retired."""
+    control = int64_at(address_from_pointer(user_data), CONTROL_WORDS)
+    if retired(control, address_from_pointer(output), np.int64(frames)):
+        return 2  # paAbort
+    put_out_block(control, address_from_pointer(output), np.int64(frames), address_from_pointer(time_info))
+    return 0
+
+
+stream_callback = cfunc(PA_STREAM_CALLBACK, cache=True, **FLAGS)(named_after_sources(_stream_callback))

@@ -1,0 +1,1 @@
+"""Sound devices: finding them by name, the door to PortAudio, feedback."""

@@ -1,0 +1,1 @@
+"""Audio files: decoding to stereo blocks, resampling, writing WAV."""

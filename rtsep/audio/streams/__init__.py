@@ -1,0 +1,1 @@
+"""PortAudio streams driven by the compiled callbacks."""

@@ -1,0 +1,1 @@
+"""A run of `rtsep play` or `rtsep live`, from its start to its report."""

@@ -1,0 +1,341 @@
+"""The worker's loop body: from the mixture ring to the stem ring, one piece of work a turn.
+
+    new epoch    one step of 16 frames: those to be heard first, and the past before them; then publish from START on.
+                 Stems that the player kept of an earlier pass are published at once; own ones follow
+    ahead        at most 4 s before the play head
+    chunks       small ones, and the largest where a third of the lead is enough for it, which is then waited for. A
+                 chunk of K frames begins at a multiple of K, so that the masks do not depend on where playing began
+    lead         enough of it to hear more of the past: do so; from the full context on as if play had never been
+                 interrupted
+    late         a chunk that would be heard too late is not worth computing: skip to where the play head will be,
+                 once it is sure that the machine keeps up
+    over         nothing beyond the end of the song is separated
+    broken       values that are not numbers: publish nothing, reset, skip; the callback plays the mixture meanwhile
+
+What is published is never rewritten. Everything is decided from the rings and the callback's words, so that a worker
+started again after a crash goes on by itself.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from math import ceil
+
+import numpy as np
+
+from rtsep.engine.pace import SMALL_CHUNK, Pace
+from rtsep.separation.backends.stepper import MAX_CHUNK
+from rtsep.separation.options import FIRST_FRAMES
+from rtsep.separation.processor import BrokenNetwork, Processor
+from rtsep.shared.rings import RingHeader
+from rtsep.shared.state import SharedState
+from rtsep.shared.status import Trouble, WorkerState
+from rtsep.timebase import HOP, SAMPLE_RATE, SUPPORT_HOPS
+
+AHEAD_LIMIT = 4 * SAMPLE_RATE
+LEAST_PAST_FRAMES = 8
+"""Of those of the first step, so many at least lie before what is heard first."""
+SPARE_LEAD_S = 0.1
+"""What is left of the lead, at least, when more of the past has been heard or the sound for a longest chunk is waited
+for."""
+IDLE_S = 0.002
+HUNG_S = 0.5
+"""A step that takes more than this for each of its frames may be taken for one that hangs: twenty times too slow."""
+NO_POSITION = -(1 << 62)
+
+
+class WorkerLoop:
+    """Moves sound through a processor. `chunk` None: small chunks while the lead is short, then up to 32 frames."""
+
+    def __init__(self, shared: SharedState, processor: Processor, chunk: int | None = None) -> None:
+        self._shared = shared
+        self._processor = processor
+        self._chunk = chunk
+        self._words = shared.worker
+        self._words.trouble = Trouble.NONE
+        self._pace = Pace(processor, self._words, chunk)
+        # A chunk more than one context: each layer's context reaches further back than that of the layer before.
+        self._past_frames = processor.context_frames + (MAX_CHUNK if processor.context_frames > 1 else 0)
+        self._past = np.zeros((processor.channels, (self._past_frames + SUPPORT_HOPS) * HOP), np.float32)
+        self._mixture = np.zeros((processor.channels, MAX_CHUNK * HOP), np.float32)
+        self._out = np.zeros((len(processor.stems), processor.channels, MAX_CHUNK * HOP), np.float32)
+        self._kept = np.zeros((shared.kept.rows, shared.kept.capacity), np.float32)
+        self._blend = np.zeros((shared.kept.rows, HOP), np.float32)
+        self._rise = np.arange(1, HOP + 1, dtype=np.float32) / np.float32(HOP + 1)
+        self._epoch = -1
+        self._restart_s = 0.1
+        self._hop_s = 0.0
+        self._warming: Iterator[None] | None = None
+        self._plan(0)
+
+    @property
+    def chunks(self) -> list[int]:
+        """The chunk sizes that a step may take, ascending; few, since each must be warmed up before the sound."""
+        largest = self._chunk or MAX_CHUNK
+        return sorted({1, min(SMALL_CHUNK, largest), FIRST_FRAMES, largest, MAX_CHUNK})
+
+    def calibrate(self) -> None:
+        """Measure, on silence, what a restart costs: from this the first jump to the play head is aimed."""
+        for _ in range(2):  # the first time compiles, allocates and loads
+            began = time.perf_counter()
+            self._processor.warm(self._past[:, : SUPPORT_HOPS * HOP])
+            self._processor.process(self._mixture[:, : FIRST_FRAMES * HOP], self._out[:, :, : FIRST_FRAMES * HOP])
+            self._restart_s = time.perf_counter() - began
+            self._hop_s = self._restart_s / FIRST_FRAMES
+        self._processor.reset()
+
+    def turn(self) -> float:
+        """Do the next piece of work; returns the seconds to sleep before the next turn, 0 when there may be more."""
+        self._words.heartbeat = time.monotonic_ns()
+        ring = self._shared.mixture.header()
+        if ring.epoch < 0:
+            return self._idle(WorkerState.AHEAD)
+        if ring.epoch != self._epoch:
+            self._begin(ring)
+        if self._next_out >= ring.eof:
+            return self._idle(WorkerState.ENDED)
+        if self._pace.doubtful:
+            return self._probe(ring)
+        position = self._play_position()
+        frames = self._frames(ring, position)
+        end = self._next_out + max(frames - self._drop, 1) * HOP
+        if end <= position:
+            self._pace.doubtful = True  # skips when the machine keeps up: what is skipped cannot be made up for
+            return 0.0
+        if not self._primed and not self._prime(ring):
+            return self._idle(WorkerState.WARMING)
+        if self._would_cut_off(position):
+            return self._idle(WorkerState.AHEAD)
+        if self._deepen(ring, position):
+            return 0.0
+        if end > max(position, ring.start) + AHEAD_LIMIT:
+            return self._idle(WorkerState.AHEAD)
+        missing = self._next_in + frames * HOP - ring.end
+        if missing > 0:
+            # Towards the next hop, not past it: a live source fills the ring at its own pace.
+            return min(IDLE_S, max(0.0005, missing / SAMPLE_RATE - 0.0005))
+        self._separate(frames)
+        return 0.0
+
+    # -- where to go on --------------------------------------------------------------------------------------
+
+    def _begin(self, ring: RingHeader) -> None:
+        """Another epoch, or the first look of a worker that was just started."""
+        self._epoch = ring.epoch
+        position = self._play_position()
+        start = ring.start
+        if position > ring.start + HOP:  # it plays already
+            start = position + self._restart_lead()
+        stem = self._shared.stem.header()
+        if stem.epoch == ring.epoch:  # a worker before this one has published: never again what it did
+            self._plan(max(stem.end, start))
+            self._joined = self._next_out == stem.end
+        elif start > ring.start or not self._begin_with_kept(ring):
+            self._plan(start)
+
+    def _begin_with_kept(self, ring: RingHeader) -> bool:
+        """Publish the stems that the player kept for this epoch; their last hop fades into the first own one."""
+        kept = self._shared.kept.header()
+        count = kept.end - kept.begin
+        if kept.epoch != ring.epoch or not self._shared.kept.read(kept.begin, self._kept[:, :count], kept.epoch):
+            return False
+        self._shared.stem.restart(self._epoch, kept.begin, kept.begin)
+        self._shared.stem.write(self._kept[:, : count - HOP])
+        self._blend[:] = self._kept[:, count - HOP : count]
+        self._plan(kept.end - HOP)
+        self._joined = self._blends = True
+        return True
+
+    def _plan(self, start: int) -> None:
+        """Publish from `start` (rounded up to a hop) on, after a first step that begins before.
+
+        The first step ends where a small chunk ends: after the first hop with a chunk asked for, which a live source
+        must not be kept waiting for; else one later, since the play head may stand at the very end of the first.
+        """
+        hop = -(-start // HOP)
+        delay = self._processor.delay_hops
+        small = min(SMALL_CHUNK, self._chunk or SMALL_CHUNK)
+        first = -(-(hop + delay + (2 if self._chunk is None else 1)) // small) * small - FIRST_FRAMES
+        first = max(min(first, hop - LEAST_PAST_FRAMES), 0)
+        self._next_out = hop * HOP
+        self._next_in = first * HOP
+        self._drop = hop + delay - first
+        self._first = hop > 0
+        self._primed = False
+        self._joined = False
+        self._blends = False
+        self._heard = 0
+        self._warming = None
+        self._again = 0
+
+    def _skip_to(self, start: int) -> None:
+        before = self._next_out
+        self._plan(start)
+        self._words.skipped_hops += (self._next_out - before) // HOP
+
+    def _probe(self, ring: RingHeader) -> float:
+        """See whether the machine keeps up, on the newest sound there is; if so, go on ahead of the play head."""
+        mixture = self._mixture[:, : self._pace.frames * HOP]
+        first = max(min(self._next_in, ring.end) - mixture.shape[1], ring.begin)
+        self._shared.mixture.read(first, mixture, self._epoch)
+        self._busy(MAX_CHUNK)
+        was_too_slow = self._words.trouble == Trouble.TOO_SLOW
+        pause_s = self._pace.probe(mixture, self._out)
+        if pause_s == 0:
+            # What a restart took while the machine was too slow would aim far too far ahead.
+            self._restart_s = max(self._pace.restart_s, 0.01 if was_too_slow else self._restart_s)
+            start = self._play_position() + self._restart_lead()
+            if start > self._next_out:  # not where the play head is still to jump to the place that is planned
+                self._skip_to(start)
+            elif self._primed:  # what was probed has gone through the network
+                self._plan(self._next_out)
+        return pause_s
+
+    def _would_cut_off(self, position: int) -> bool:
+        """Whether publishing after a gap now would take away stems that are still to be heard: the ring has no gaps."""
+        if self._joined:
+            return False
+        stem = self._shared.stem.header()
+        return stem.epoch == self._epoch and position < stem.end - self._restart_lead()
+
+    def _restart_lead(self) -> int:
+        """Samples that the play head will have moved on by the time a restart gives its first sound, and a hop more."""
+        return ceil(1.5 * max(self._restart_s, 0.01) * SAMPLE_RATE) + HOP
+
+    def _play_position(self) -> int:
+        """Where the callback plays; far in the past while it has not yet jumped to this epoch."""
+        head = self._shared.callback.read()
+        return head.position if head.epoch == self._epoch else NO_POSITION
+
+    def _frames(self, ring: RingHeader, position: int) -> int:
+        """How many frames the next step shall take."""
+        if self._first:
+            return FIRST_FRAMES
+        wanted = self._chunk or MAX_CHUNK
+        if self._again:
+            return wanted
+        lead_s = (self._next_out - max(position, ring.start)) / SAMPLE_RATE
+        if self._chunk is None and lead_s < max(SPARE_LEAD_S, 3 * MAX_CHUNK * self._hop_s):
+            wanted = self._pace.frames
+        hop = self._next_in // HOP
+        return max(size for size in self.chunks if size <= wanted and hop % size == 0)
+
+    # -- the network's past ----------------------------------------------------------------------------------
+
+    def _prime(self, ring: RingHeader) -> bool:
+        """Fill the window for the first step; False while the ring has not got so far."""
+        past = self._read_past(ring, self._next_in, 0) if ring.end >= self._next_in else None
+        if past is None:
+            return False
+        self._processor.warm(*past)
+        self._primed = True
+        return True
+
+    def _deepen(self, ring: RingHeader, position: int) -> bool:
+        """Let the network hear as much more of the past as there is time for; True while under way.
+
+        From the full context on its steps are those of uninterrupted play: the one that is under way on the grid begins
+        anew, and what was published of it stays.
+        """
+        if self._warming is None:
+            back = self._next_in // HOP % (self._chunk or MAX_CHUNK)
+            begin = self._next_in - back * HOP
+            earliest = max(ring.begin, 0)
+            there = min((begin - earliest) // HOP - (SUPPORT_HOPS if earliest else 0), self._past_frames)
+            lead_s = (self._next_out - max(position, ring.start)) / SAMPLE_RATE
+            hop_s = max(min(self._restart_s / FIRST_FRAMES, self._hop_s), 1e-6)  # more than in longest steps
+            time_for = int((lead_s - SPARE_LEAD_S) / (1.2 * hop_s)) - MAX_CHUNK
+            if time_for < there:  # half of it at most, so that the whole follows
+                there = min(time_for, there // 2)
+            # The past comes later than the first sound, and what was played on since then counts too.
+            if there - min(self._heard, self._past_frames) < FIRST_FRAMES:
+                return False
+            # What is published next lies so far behind; a network that looks ahead must have heard that anew too.
+            if there < self._processor.delay_hops + LEAST_PAST_FRAMES:
+                return False
+            past = self._read_past(ring, begin, there)
+            if past is None:
+                return False
+            self._warming = self._processor.warming(*past)
+            self._heard = there
+            self._next_in = begin
+            self._drop += back
+            self._again, self._first = 0 if self._first else back, False
+        self._busy(MAX_CHUNK)
+        if next(self._warming, "done") == "done":  # a step a turn: a seek is not kept waiting
+            self._warming = None
+            return False
+        return True
+
+    def _read_past(self, ring: RingHeader, end: int, frames: int) -> tuple[np.ndarray, int] | None:
+        """The mixture of up to `frames` frames before `end`, and the hops that only fill the window.
+
+        Frames begin with the song (its first window reaches into the silence before it), so that a song
+        played from its beginning is separated exactly as a file is. None if the ring no longer has it.
+        """
+        first = max(end - (frames + SUPPORT_HOPS) * HOP, -(-ring.begin // HOP) * HOP, 0)
+        out = self._past[:, : max(end - first, 0)]
+        if not self._shared.mixture.read(first, out, self._epoch):
+            return None
+        return out, 0 if first == 0 else SUPPORT_HOPS
+
+    # -- the sound -------------------------------------------------------------------------------------------
+
+    def _separate(self, frames: int) -> None:
+        count = frames * HOP
+        mixture, out = self._mixture[:, :count], self._out[:, :, :count]
+        if not self._shared.mixture.read(self._next_in, mixture, self._epoch):
+            if self._shared.mixture.epoch == self._epoch:  # overtaken by the writer
+                self._skip_to(max(self._shared.mixture.begin, self._next_out) + self._restart_lead())
+            return
+        self._words.state = WorkerState.RUNNING
+        self._words.chunk = frames
+        self._busy(frames)
+        began = time.perf_counter()
+        try:
+            self._processor.process(mixture, out, self._again)
+        except BrokenNetwork:
+            self._processor.reset()
+            self._words.trouble = Trouble.NOT_NUMBERS
+            after = self._next_out + max(frames - self._drop, 1) * HOP
+            self._skip_to(max(after, self._play_position() + self._restart_lead()))
+            return
+        elapsed_s = time.perf_counter() - began
+        self._pace.took(frames, elapsed_s)
+        self._hop_s = elapsed_s / frames
+        self._words.add_time(self._hop_s * 1e6)
+        if self._first:
+            self._restart_s, self._first = elapsed_s, False
+        self._again = 0
+        self._heard += frames
+        self._next_in += count
+        self._publish(out.reshape(-1, count))
+
+    def _publish(self, rows: np.ndarray) -> None:
+        frames = rows.shape[1] // HOP
+        dropped = min(self._drop, frames)
+        self._drop -= dropped
+        rows = rows[:, dropped * HOP :]
+        if rows.shape[1] == 0 or self._shared.mixture.epoch != self._epoch:
+            return
+        if not self._joined:
+            # Not before there is something to publish: what an earlier life published may still be playing.
+            self._shared.stem.restart(self._epoch, self._next_out, self._next_out)
+            self._joined = True
+        if self._blends:
+            rows[:, :HOP] = self._blend + (rows[:, :HOP] - self._blend) * self._rise
+            self._blends = False
+        self._shared.stem.write(rows)
+        position = self._play_position()
+        late = min(max(position - self._next_out, 0), rows.shape[1]) // HOP
+        self._next_out += rows.shape[1]
+        self._words.hops += rows.shape[1] // HOP
+        self._words.late_hops += late
+
+    def _busy(self, frames: int) -> None:
+        self._words.heartbeat = time.monotonic_ns() + round(HUNG_S * 1e9) * frames
+
+    def _idle(self, state: WorkerState) -> float:
+        self._words.state = state
+        return IDLE_S

@@ -1,0 +1,1 @@
+"""Separating a song before it is played, for networks that cannot keep up."""

@@ -1,0 +1,120 @@
+"""Stored stems to the stem ring, where the play head will be: what the worker is for sound that is separated live."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+
+from rtsep.player.ahead.stem_store import Float32, StemStore
+from rtsep.player.queue.source import FileSource
+from rtsep.shared.rings import RingHeader
+from rtsep.shared.state import SharedState
+from rtsep.timebase import FADE, SAMPLE_RATE
+
+AHEAD_LIMIT = 2 * SAMPLE_RATE
+BLOCK = 8192
+RESTART_LEAD = 2048
+"""Samples before the play head where stems begin again after some were missing."""
+WAIT_S = 0.01
+
+
+class StemFeeder:
+    """Keeps the stem ring of a shared state filled from a store. A thread of its own; `turn` is its loop body.
+
+    What is not in the store when the play head comes to it is heard as the callback hears whatever is late: dry.
+
+    Attributes:
+        missing: whether the play head stands where the store has nothing yet.
+        published: samples written to the ring so far.
+        failure: why it has given up, in one line; None while all is well.
+    """
+
+    def __init__(self, shared: SharedState, source: FileSource, store: StemStore) -> None:
+        self._shared, self._source, self._store = shared, source, store
+        self._epoch = -1
+        self._next = 0
+        self._joined = False
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="rtsep-stem-feeder", daemon=True)
+        self._rise = np.arange(1, FADE + 1, dtype=np.float32) / np.float32(FADE + 1)
+        self.missing = False
+        self.published = 0
+        self.failure: str | None = None
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread. May be called twice."""
+        self._closing.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=5.0)
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            try:
+                pause_s = self.turn()
+            except OSError as error:
+                self.failure = f"separated sound cannot be read back: {error.strerror or error}"
+                return
+            if pause_s > 0:
+                self._closing.wait(pause_s)
+
+    def turn(self) -> float:
+        """Write the next block if there is one to write; returns the seconds to wait before the next turn."""
+        ring = self._shared.mixture.header()
+        if ring.epoch < 0:
+            return WAIT_S
+        head = self._shared.callback.read()
+        position = head.position if head.epoch == ring.epoch else ring.start
+        if ring.epoch != self._epoch:
+            self._epoch, self._next, self._joined = ring.epoch, max(ring.start, position), False
+        if self._next < position:
+            self._next, self._joined = position + RESTART_LEAD, False
+        block = self._block(ring, position)
+        if block is None:
+            return WAIT_S
+        if not self._joined:
+            self._shared.stem.restart(self._epoch, self._next, self._next)
+            self._joined = True
+        self._shared.stem.write(block)
+        self._next += block.shape[1]
+        self.published += block.shape[1]
+        return 0.0
+
+    def _block(self, ring: RingHeader, position: int) -> Float32 | None:
+        """The stems (rows, n) that come next, None while there are none or they are not yet wanted.
+
+        Only as far as the mixture is there: so far it is known which song lies where.
+        """
+        end = min(ring.end, ring.eof, max(position, ring.start) + AHEAD_LIMIT)
+        piece = self._source.piece(self._epoch, self._next)
+        place = self._source.place(self._epoch, self._next)
+        if piece is None or place is None or self._next >= end:
+            return None
+        there = self._store.count(place.track) - place.sample
+        self.missing = there <= 0 and self._next <= position + RESTART_LEAD
+        left = (end if piece.end is None else piece.end) - self._next
+        turned = None if piece.end is None else self._turned(piece.end, place.track)
+        if turned is None or left > FADE:  # the cross-fade of a loop is a block by itself
+            count = min(BLOCK, there, end - self._next, left if turned is None else left - FADE)
+            return self._store.read(place.track, place.sample, count) if count > 0 else None
+        if min(there, end - self._next) < left:
+            return None
+        block = self._store.read(place.track, place.sample, left)
+        before = self._before(place.track, turned)[:, FADE - left :]
+        block += (before - block) * self._rise[FADE - left :]
+        return block
+
+    def _turned(self, joint: int, track: int) -> int | None:
+        """The sample of the same song that follows at `joint`, where a loop turns back; None at the end of a song."""
+        after = self._source.place(self._epoch, joint)
+        return after.sample if after is not None and after.track == track else None
+
+    def _before(self, track: int, sample: int) -> Float32:
+        """The stems of the FADE samples before `sample`, with the silence before the song."""
+        there = min(FADE, sample)
+        stems = np.zeros((self._shared.stem.rows, FADE), np.float32)
+        stems[:, FADE - there :] = self._store.read(track, sample - there, there)
+        return stems

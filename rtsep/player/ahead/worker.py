@@ -1,0 +1,93 @@
+"""Songs into stems before they are played: a process of its own, `python -m rtsep.player.ahead.worker`.
+
+`rtsep.player.ahead.engine` starts it, tells it what to do in one JSON line on stdin and reads from its stdout JSON
+lines, and stems behind those that have `samples`, float32 (samples, stems times channels):
+
+    {"ready": {"compute": "cpu", "latency_samples": 343980}}
+    {"song": 0}                      begun: from now on it computes
+    {"song": 0, "samples": 257985}   so many more
+    {"song": 0, "complete": true}    nothing more comes of it; with "error" where not all of it could be separated
+    {"error": "..."}                 the end
+
+It computes with what the player leaves it of the processor, and ends when stdin does.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rtsep.errors import RtsepError
+from rtsep.player.queue.song import Float32, Song
+from rtsep.system.allocator import keep_freed_memory
+from rtsep.system.child import answer, claim_stdout, read_config
+from rtsep.system.priority import stand_behind
+
+if TYPE_CHECKING:
+    from rtsep.separation.segment_separator import SegmentSeparator
+    from rtsep.separation.separator import Separator
+
+BLOCK = 32768
+
+
+def main() -> None:
+    """Read the configuration and separate all songs."""
+    answers = claim_stdout()
+    config = read_config()
+    stand_behind()
+    keep_freed_memory()
+    try:
+        _separate(config, answers)
+    except Exception as error:
+        known = isinstance(error, RtsepError)
+        answer(answers, {"error": str(error) if known else f"{type(error).__name__}: {error}"})
+        os._exit(1)
+
+
+def _separate(config: dict[str, Any], answers: int) -> None:
+    from rtsep.separation.separator import load
+
+    separator = load(config["model"], compute=config["compute"])
+    ready = {"compute": config["compute"], "latency_samples": separator.latency_samples}
+    answer(answers, {"ready": ready})
+    for number, path in enumerate(config["songs"]):
+        end: dict[str, Any] = {"song": number, "complete": True}
+        try:
+            with closing(Song(path)) as song:
+                if separator.learns:
+                    separator.learn(_blocks(song))
+                answer(answers, {"song": number})
+                for stems in _stems(separator, song):
+                    answer(answers, {"song": number, "samples": len(stems)}, stems.tobytes())
+        except RtsepError as error:  # the next one may be better
+            separator.reset()
+            end["error"] = f"{path}: {error}"
+        answer(answers, end)
+
+
+def _stems(separator: Separator | SegmentSeparator, song: Song) -> Iterator[Float32]:
+    """All stems of a song (n, rows), as they come."""
+    for block in _blocks(song):
+        yield _side_by_side(separator.feed(block))
+    yield _side_by_side(separator.flush())
+
+
+def _side_by_side(stems: dict[str, Float32]) -> Float32:
+    return np.concatenate(list(stems.values())).T
+
+
+def _blocks(song: Song) -> Iterator[Float32]:
+    song.seek(0)
+    while (block := song.read(BLOCK)).shape[1]:
+        yield block
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        sys.exit("rtsep.player.ahead.worker is started by rtsep itself and takes no arguments")
+    main()

@@ -1,0 +1,173 @@
+"""The player of files: it owns engine, source and device stream. Where it plays is `navigation`'s matter."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from math import ceil
+from pathlib import Path
+from types import TracebackType
+
+from rtsep.engine.latency import Latency, algorithmic_latency
+from rtsep.engine.live_engine import Engine
+from rtsep.player.ahead.engine import AheadEngine, Waiting
+from rtsep.player.mixer import Mixer
+from rtsep.player.queue.navigation import Navigator
+from rtsep.player.queue.source import FileSource
+from rtsep.player.queue.timeline import Place
+from rtsep.player.snapshot import PlayerStatus
+from rtsep.player.stream_protocols import PlaybackStream
+from rtsep.separation.options import find_playable
+from rtsep.shared.state import SharedState
+from rtsep.timebase import SAMPLE_RATE
+
+FIRST_PATIENCE_S = 3.0
+FIRST_LEAD_S = 0.3
+"""Stems ready before the device is opened, so that the first block is already separated."""
+
+
+class FilePlayer(Mixer, Navigator):
+    """Plays files, one after the other, through a model. A context manager.
+
+    `close` ends stream, source and worker, in this order.
+
+    Args:
+        paths: the audio files.
+        model, chunk, compute: see `rtsep.engine.live_engine.Engine`.
+        open_stream: opens the device for a shared state, e.g. ``lambda shared: OutputStream(shared, device_index)``.
+            None: nothing is heard and nobody moves the play head.
+        start_s: where to begin, in the first one.
+        ahead: separate songs before they are played; networks of whole segments always do.
+
+    Raises RtsepError for a file, model or device that is not there.
+    """
+
+    def __init__(
+        self,
+        *paths: Path | str,
+        model: Path | str | None = None,
+        chunk: int | None = None,
+        compute: str = "auto",
+        open_stream: Callable[[SharedState], PlaybackStream] | None = None,
+        start_s: float = 0.0,
+        ahead: bool = False,
+    ) -> None:
+        self._open_stream = open_stream
+        self._stream: PlaybackStream | None = None
+        self._closing = ExitStack()
+        try:
+            if ahead or find_playable(model).recipe.segments is not None:
+                engine = AheadEngine(paths, model, compute)
+            else:
+                engine = Engine(model, chunk=chunk, compute=compute)
+            self._closing.callback(engine.close)
+            source = FileSource(paths, engine.shared)
+            self._closing.callback(source.close)
+            if isinstance(engine, AheadEngine):
+                engine.follow(source)
+        except BaseException:
+            self._closing.close()
+            raise
+        Mixer.__init__(self, engine)
+        self.shared.transport.playing = False
+        length = source.songs[0].length
+        start = max(0, round(start_s * SAMPLE_RATE))
+        first = Place(0, start if length is None else min(start, length))
+        Navigator.__init__(self, engine.shared, source, first, FIRST_PATIENCE_S)
+
+    def __enter__(self) -> FilePlayer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End everything, orderly; nothing is left behind. May be called twice."""
+        if self._stream is not None:
+            # First of all: the callback looks at the shared state, which goes with the engine.
+            stream, self._stream = self._stream, None
+            stream.stop()  # plays what the device still has
+            stream.close()
+        self._closing.close()
+
+    def open(self, limit_s: float = 120.0, tell_waiting: Callable[[Waiting], None] = lambda waiting: None) -> None:
+        """Wait for the worker and the first separated sound, then open the device. RtsepError if either fails.
+
+        `tell_waiting` is called while a song that is separated ahead is waited for.
+        """
+        self.engine.wait_ready(limit_s)
+        first = self.place
+        length = self.source.songs[first.track].length
+        if isinstance(self.engine, AheadEngine):
+            self.engine.wait_enough(first, length, tell_waiting)
+        enough = first.sample + round(FIRST_LEAD_S * SAMPLE_RATE)
+        deadline = time.monotonic() + FIRST_PATIENCE_S
+        while time.monotonic() < deadline:  # a machine too slow for it begins with the dry sound
+            stem = self.shared.stem.header()
+            if stem.epoch == self.epoch and stem.end >= (enough if length is None else min(enough, length)):
+                break
+            self.engine.poll()
+            time.sleep(0.005)
+        if self._open_stream is not None:
+            self._stream = self._open_stream(self.shared)
+            self._stream.start()
+
+    @property
+    def delay(self) -> int:
+        """Samples between the callback and the ear, on the device of now."""
+        return 0 if self._stream is None else round(self._stream.latency_s * SAMPLE_RATE)
+
+    def play(self) -> None:
+        """Go on."""
+        self.shared.transport.playing = True
+
+    def pause(self) -> None:
+        """Stand still, in silence."""
+        self.shared.transport.playing = False
+
+    def toggle_pause(self) -> None:
+        """Pause or go on."""
+        self.shared.transport.playing = not self.shared.transport.playing
+
+    # -- what is going on ------------------------------------------------------------------------------------
+
+    def status(self) -> PlayerStatus:
+        """A snapshot. When source or engine have given up, `messages` say why; the sound goes on as far as it can."""
+        head = self.shared.callback.read()
+        track, position = self.place
+        song = self.source.songs[track]
+        length = song.length
+        return self._snapshot(
+            head,
+            file=song.path,
+            track=track,
+            tracks=len(self.source.songs),
+            loop_s=self.loop_s,
+            cue_s=self.cue_s,
+            position_s=position / SAMPLE_RATE,
+            length_s=None if length is None else length / SAMPLE_RATE,
+            playing=self.shared.transport.playing,
+            ended=self.ended,
+            latency=self._latency(head.max_block),
+            messages=(*self.source.messages, *([self.engine.failure] if self.engine.failure else [])),
+            notices=self.engine.notices,
+        )
+
+    def _latency(self, block: int) -> Latency:
+        """What the same settings would mean for live sound; a file is read ahead, and only the device's is felt.
+
+        Live sound comes hop by hop, so that an automatic chunk is one frame there. The margin is the reserve and what
+        computing one chunk takes: its frames times the 99th percentile of one hop as measured, in whatever chunks.
+        """
+        stats = self.engine.stats()
+        chunk = self.engine.chunk or 1
+        return Latency(
+            algorithmic=algorithmic_latency(
+                chunk, max(block, 1), lookahead=self.engine.lookahead_frames, support=self.engine.support
+            ),
+            margin=ceil((chunk * stats.compute_p99_ms / 1000 + self.engine.reserve_s) * SAMPLE_RATE),
+            device=self.delay,
+        )

@@ -1,0 +1,134 @@
+"""The mixer: faders, mutes, solo, bypass, volume and meters, for files and for live sound alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rtsep.errors import UsageError
+from rtsep.player.faders import MAX_GAIN_DB, MIN_GAIN_DB, Fader, db_to_linear
+from rtsep.player.snapshot import PlayerStatus
+from rtsep.player.stem_engine import StemEngine
+from rtsep.shared.status import PlayHead
+from rtsep.timebase import SAMPLE_RATE
+
+METER_SAMPLES = 2048
+SILENCE_DB = -100.0
+
+
+class Mixer:
+    """The faders of an engine's stems. Stems are counted from 0.
+
+    Attributes:
+        engine, shared: whose gains it sets.
+        stems: names, in the order of the faders.
+    """
+
+    def __init__(self, engine: StemEngine) -> None:
+        self.engine = engine
+        self.shared = engine.shared
+        self.stems = engine.stems
+        self._faders = [Fader() for _ in self.stems]
+        self._volume_db = 0.0
+
+    def stem_index(self, stem: str) -> int:
+        """Number of a stem by its name; UsageError that names the stems there are."""
+        if stem not in self.stems:
+            raise UsageError(f'no stem is called "{stem}"; {self.engine.model_name} has {", ".join(self.stems)}')
+        return self.stems.index(stem)
+
+    def set_gain(self, stem: str, gain_db: float) -> None:
+        """Set a fader, in dB; minus infinity is silence."""
+        self._faders[self.stem_index(stem)].gain_db = gain_db
+        self._apply_gains()
+
+    def change_gain(self, index: int, step_db: float) -> None:
+        """Move a fader by a step, between -60 (from there: silence) and +12 dB."""
+        fader = self._faders[index]
+        moved = max(fader.gain_db, MIN_GAIN_DB) + step_db
+        fader.gain_db = min(moved, MAX_GAIN_DB) if moved > MIN_GAIN_DB else float("-inf")
+        self._apply_gains()
+
+    def toggle_mute(self, index: int) -> None:
+        """Mute a stem, or bring it back: a fader at the very bottom comes back at 0 dB."""
+        fader = self._faders[index]
+        if fader.gain_db == float("-inf") and not fader.muted:
+            fader.gain_db = 0.0
+        else:
+            fader.muted = not fader.muted
+        self._apply_gains()
+
+    def toggle_solo(self, index: int) -> None:
+        """Hear this stem alone, or all again: alone it is heard, as `toggle_mute` brings it back."""
+        alone = not self._faders[index].solo
+        for number, fader in enumerate(self._faders):
+            fader.solo = alone and number == index
+            if fader.solo:
+                fader.muted = False
+                fader.gain_db = 0.0 if fader.gain_db == float("-inf") else fader.gain_db
+        self._apply_gains()
+
+    def all_on(self) -> None:
+        """Nothing muted, nothing alone, and every fader that was at the very bottom at 0 dB."""
+        for fader in self._faders:
+            fader.muted = fader.solo = False
+            if fader.gain_db == float("-inf"):
+                fader.gain_db = 0.0
+        self._apply_gains()
+
+    def toggle_bypass(self) -> None:
+        """The song as it is, at the same place and as loud; or the stems again."""
+        self.shared.transport.bypass = not self.shared.transport.bypass
+
+    def set_volume(self, volume_db: float) -> None:
+        """Set the volume of everything, in dB."""
+        self._volume_db = min(max(volume_db, MIN_GAIN_DB), MAX_GAIN_DB)
+        self._apply_volume()
+
+    def change_volume(self, step_db: float) -> None:
+        """Move the volume of everything by a step."""
+        self.set_volume(self._volume_db + step_db)
+
+    def linear_gain(self, index: int) -> float:
+        """What a stem is multiplied with, mute and solo considered, without the volume."""
+        fader = self._faders[index]
+        silent = fader.muted or (any(other.solo for other in self._faders) and not fader.solo)
+        return 0.0 if silent else db_to_linear(fader.gain_db)
+
+    def _apply_volume(self) -> None:
+        self.shared.transport.master = db_to_linear(self._volume_db)
+
+    def _apply_gains(self) -> None:
+        for index in range(len(self.stems)):
+            self.shared.transport.set_gain(index, self.linear_gain(index))
+
+    def _snapshot(self, head: PlayHead, **own: Any) -> PlayerStatus:
+        """The status of now: what mixer and engine know, and what the player adds."""
+        return PlayerStatus(
+            kind=head.kind,
+            bypass=self.shared.transport.bypass,
+            volume_db=self._volume_db,
+            stems=self.stems,
+            faders=tuple(Fader(fader.gain_db, fader.muted, fader.solo) for fader in self._faders),
+            levels_db=self._levels_db(head.position, head.epoch),
+            late_blocks=head.late_blocks,
+            dry_s=head.dry_samples / SAMPLE_RATE,
+            wet_s=head.wet_samples / SAMPLE_RATE,
+            starved_s=head.starved_samples / SAMPLE_RATE,
+            clipped_samples=head.clipped_samples,
+            frames=head.frames,
+            engine=self.engine.stats(),
+            bypass_s=head.bypass_samples / SAMPLE_RATE,
+            **own,
+        )
+
+    def _levels_db(self, position: int, epoch: int) -> tuple[float, ...]:
+        """Levels of what is played now. A guest's look: samples that are not there count as silence."""
+        block = np.zeros((self.shared.stem.rows, METER_SAMPLES), np.float32)
+        if not self.shared.transport.playing or not self.shared.stem.read(position, block, epoch):
+            return (SILENCE_DB,) * len(self.stems)
+        power = np.mean(block.reshape(len(self.stems), -1) ** 2, axis=1)
+        gains = np.array([self.linear_gain(index) for index in range(len(self.stems))])
+        floor = 10.0 ** (SILENCE_DB / 10.0)
+        return tuple(float(level) for level in 10.0 * np.log10(np.maximum(power * gains**2, floor)))

@@ -1,0 +1,1 @@
+"""What plays: the queue of songs, where it plays, and the decoder that feeds it."""

@@ -1,0 +1,91 @@
+"""One song of the queue: read forward and, with a decoder of its own, what lies before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtsep.audio.files.reader import open_audio
+from rtsep.audio.files.resample import EngineReader
+from rtsep.errors import RtsepError
+
+Float32 = NDArray[np.float32]
+
+
+class Song:
+    """A file as stereo float32 at 44.1 kHz that ends where it cannot be read any further. Used by one thread.
+
+    Raises RtsepError if there is no readable audio file at `path` now. Later nothing raises: a file that is damaged,
+    shortened or gone is played to its last good sample, and `message` says so in one line.
+
+    Attributes:
+        length: samples, what the header says, corrected when the end has been met; None if nobody knows.
+        message: why it ended early; None while all is well.
+        notes: what the user should know about the file; nothing wrong.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self._reader: EngineReader | None = None
+        self._past: EngineReader | None = None
+        self._position = 0
+        self.message: str | None = None
+        self._reader = self._open()
+        self.length = self._reader.length
+        self.notes = self._reader.reader.notes
+
+    def seek(self, sample: int) -> None:
+        """The next `read` begins with `sample`. A song that was closed is opened again."""
+        self._position = sample
+        try:
+            if self._reader is None:
+                self._reader = self._open()
+            self._reader.seek(sample)
+        except Exception as error:
+            self.close()
+            self._end(error)
+
+    def read(self, count: int) -> Float32:
+        """The next samples (2, n); n < count only at the end."""
+        if self._reader is None:
+            return np.zeros((2, 0), np.float32)
+        try:
+            block = self._reader.read(count)
+        except Exception as error:
+            self._end(error)
+            return np.zeros((2, 0), np.float32)
+        self._position += block.shape[1]
+        if block.shape[1] < count:
+            self.length = self._position
+            self.message = self._reader.reader.truncated or self.message
+        return block
+
+    def past(self, begin: int, end: int, block: int) -> Iterator[Float32]:
+        """Samples [begin, end) in blocks, without disturbing `read`; ends early where they cannot be had."""
+        try:
+            if self._past is None:
+                self._past = self._open()
+            self._past.seek(begin)
+            for position in range(begin, end, block):
+                yield self._past.read(min(block, end - position))
+        except Exception:
+            return  # whatever it is, `read` meets it too and has the words
+
+    def close(self) -> None:
+        """Close the file; `seek` opens it again."""
+        for reader in (self._reader, self._past):
+            if reader is not None:
+                reader.close()
+        self._reader = self._past = None
+
+    def _open(self) -> EngineReader:
+        return EngineReader(open_audio(self.path))
+
+    def _end(self, error: Exception) -> None:
+        self.length = self._position
+        self.message = (
+            str(error) if isinstance(error, RtsepError) else f"{self.path}: cannot be read any further ({error})"
+        )

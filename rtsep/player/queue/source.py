@@ -1,0 +1,219 @@
+"""A queue of songs as the source of a shared state: a decoder thread that keeps the mixture ring filled around the
+play head.
+
+The ring gets one stream without gaps: the next song's first sample follows the last one of the song before, and a
+loop's first sample follows its last, as often as it is played. Downstream nobody knows; `place` tells where a position
+of the stream lies.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from rtsep.player.queue.song import Float32, Song
+from rtsep.player.queue.timeline import Loop, Piece, Place, Timeline
+from rtsep.separation.backends.stepper import MAX_CHUNK
+from rtsep.separation.options import FIRST_FRAMES, MAX_CONTEXT_FRAMES, MAX_LOOKAHEAD_FRAMES
+from rtsep.shared.state import SharedState
+from rtsep.timebase import FADE, HOP, SAMPLE_RATE, SUPPORT_HOPS
+
+BLOCK = 8192
+NEAR = FIRST_FRAMES * HOP
+"""Samples before a seek's target that are decoded first of all: the first step looks no further back. It ends 4 hops
+beyond the target or later, and its first window begins 3 before it."""
+FIRST_AHEAD = 5 * BLOCK
+"""Then so much beyond the target, before the rest of the past: less than a second, so that what is heard a second after
+a jump is separated with the past known."""
+PREROLL = (MAX_CONTEXT_FRAMES + SUPPORT_HOPS + MAX_CHUNK) * HOP
+"""Samples before a seek's target that are there in the end: the past that a network may look back to, from a border of
+its longest step on."""
+PAST = (MAX_CONTEXT_FRAMES + SUPPORT_HOPS) * HOP + SAMPLE_RATE
+"""Samples behind the play head that stay in the ring: the longest context and a second."""
+PADDING = (SUPPORT_HOPS + MAX_LOOKAHEAD_FRAMES + MAX_CHUNK + 1) * HOP
+"""Zeros beyond the end, so that the last sample comes out of window, lookahead and the largest chunk."""
+WAIT_S = 0.02
+
+
+class FileSource:
+    """Decodes songs into the mixture ring of a shared state, held back by the callback's position. Nothing waits for
+    it.
+
+    A song that is damaged, shortened or unreadable from some point on is played to its last good sample; its `message`
+    then says so in one line, and the next one follows.
+
+    Args:
+        paths: files that `rtsep.audio.files.reader.open_audio` reads. RtsepError for the first that it does not.
+        shared: whose mixture ring this object writes, alone.
+
+    Attributes:
+        songs: what is known about each file; none but this object's thread may call their methods.
+    """
+
+    def __init__(self, paths: Sequence[Path | str], shared: SharedState) -> None:
+        self.songs = [_looked_at(path) for path in paths]
+        self._shared = shared
+        self._ring = shared.mixture
+        self._silence = np.zeros((shared.layout.channels, BLOCK), np.float32)
+        self._request: tuple[int, Place, Loop | None] | None = None
+        self._wake = threading.Condition()
+        self._closing = False
+        self._timeline: tuple[int, Timeline] = (-1, Timeline(0, Place(0, 0)))
+        self._epoch = -1
+        self._start = 0
+        self._next = Place(0, 0)
+        self._loop: Loop | None = None
+        self._past: Iterator[None] | None = None
+        self._eof: int | None = None
+        self._thread = threading.Thread(target=self._run, name="rtsep-decoder", daemon=True)
+        self._thread.start()
+
+    @property
+    def messages(self) -> list[str]:
+        """Why songs ended early, a line each; empty while all is well."""
+        return [song.message for song in self.songs if song.message is not None]
+
+    def start(self, epoch: int, place: Place, loop: Loop | None = None) -> None:
+        """Begin anew as `epoch` for a play head that will jump to stream position ``place.sample``.
+
+        The stream turns back at the end of `loop` if `place` lies before that. Returns at once; the newest call wins.
+        """
+        with self._wake:
+            self._request = (epoch, place, loop)
+            self._wake.notify()
+
+    def place(self, epoch: int, position: int) -> Place | None:
+        """What lies at `position` of the stream of `epoch`; None if the source has not come to that epoch yet."""
+        known, timeline = self._timeline
+        return timeline.place(position) if known == epoch else None
+
+    def piece(self, epoch: int, position: int) -> Piece | None:
+        """The stretch of one song around `position`; None as `place`."""
+        known, timeline = self._timeline
+        return timeline.piece(position) if known == epoch else None
+
+    def close(self) -> None:
+        """End the thread and close the files. May be called twice."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        self._thread.join(timeout=5.0)
+        for song in self.songs:
+            song.close()
+
+    # -- the decoder's thread --------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                if self._request is None and not self._closing and self._past is None and not self._has_room():
+                    self._wake.wait(WAIT_S)
+                if self._closing:
+                    return
+                request, self._request = self._request, None
+            if request is not None:
+                self._restart(*request)
+            elif self._past is not None and self._ring.end >= self._start + FIRST_AHEAD:
+                if next(self._past, "done") == "done":  # a block a turn: a seek is not kept waiting
+                    self._past = None
+            elif self._has_room():
+                self._fill()
+
+    def _has_room(self) -> bool:
+        if self._epoch < 0:
+            return False
+        end = self._ring.end
+        if self._eof is not None and end >= self._eof + PADDING:
+            return False
+        return end + BLOCK <= self._position() - PAST + self._ring.capacity
+
+    def _position(self) -> int:
+        head = self._shared.callback.read()
+        return head.position if head.epoch == self._epoch else self._start
+
+    def _restart(self, epoch: int, place: Place, loop: Loop | None) -> None:
+        if place.track != self._next.track:
+            self.songs[self._next.track].close()
+        song = self.songs[place.track]
+        self._epoch = epoch
+        self._start = place.sample // HOP * HOP
+        self._eof = None
+        begin = self._start - NEAR
+        self._loop = loop if loop is not None and loop.track == place.track and place.sample < loop.end else None
+        self._next = Place(place.track, max(0, begin))
+        self._timeline = (epoch, Timeline(begin, Place(place.track, begin)))
+        self._ring.restart(epoch, begin, self._start)
+        song.seek(self._next.sample)
+        while self._ring.end < 0:  # the silence before the song
+            self._ring.write(self._silence[:, : min(BLOCK, -self._ring.end)])
+        self._past = self._fetch_past(song, begin) if begin > 0 else None
+
+    def _fill(self) -> None:
+        if self._eof is not None:
+            self._ring.write(self._silence)
+            return
+        track, sample = self._next
+        song, loop, wanted = self.songs[track], self._loop, BLOCK
+        if loop is not None:
+            left = loop.end - sample
+            # Never a last block too short for its cross-fade.
+            wanted = left - FADE if BLOCK < left < BLOCK + FADE else min(BLOCK, left)
+        block = song.read(wanted)
+        end = self._ring.end + block.shape[1]
+        self._next = Place(track, sample + block.shape[1])
+        # What follows is made known before END passes it, or the play head could be where nobody knows.
+        if block.shape[1] < wanted:
+            self._follow_with_next_song(end)
+        elif loop is not None and self._next.sample == loop.end:
+            self._turn_back(song, loop, block, end)
+        if block.shape[1] > 0:
+            self._ring.write(block)
+
+    def _follow_with_next_song(self, end: int) -> None:
+        track = self._next.track + 1
+        self._loop = None
+        if track == len(self.songs):
+            self._eof = max(end, 0)
+            self._ring.finish(self._eof)
+            return
+        self.songs[track - 1].close()
+        self.songs[track].seek(0)
+        self._join(end, Place(track, 0))
+
+    def _turn_back(self, song: Song, loop: Loop, block: Float32, end: int) -> None:
+        """Let the beginning of the loop follow; the last samples of `block` fade into those before the beginning."""
+        fade = min(FADE, block.shape[1])
+        lead = min(fade, loop.begin)
+        song.seek(loop.begin - lead)
+        before = np.zeros((block.shape[0], fade), np.float32)
+        before[:, fade - lead :] = song.read(lead)
+        weight = np.arange(1, fade + 1, dtype=np.float32) / np.float32(fade + 1)
+        block[:, -fade:] += (before - block[:, -fade:]) * weight
+        self._join(end, Place(loop.track, loop.begin))
+
+    def _join(self, end: int, place: Place) -> None:
+        timeline = self._timeline[1]
+        timeline.join(end, place)
+        timeline.forget(self._position() - PAST)
+        self._next = place
+
+    def _fetch_past(self, song: Song, end: int) -> Iterator[None]:
+        """Put the samples before `end` that a full context needs before those in the ring, once all are there."""
+        begin = max(0, self._start - PREROLL)
+        blocks = []
+        for block in song.past(begin, end, BLOCK):
+            blocks.append(block)
+            yield
+        samples = np.concatenate(blocks, axis=1) if blocks else self._silence[:, :0]
+        if samples.shape[1] == end - begin:
+            self._ring.prepend(samples)
+
+
+def _looked_at(path: Path | str) -> Song:
+    """A song that can be opened, closed: a long queue shall not hold a hundred files open."""
+    song = Song(path)
+    song.close()
+    return song

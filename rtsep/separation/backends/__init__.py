@@ -1,0 +1,1 @@
+"""What computes a network's steps: machine code for our own networks, PyTorch for every other."""

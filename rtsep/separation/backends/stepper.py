@@ -1,0 +1,75 @@
+"""What separation asks of whatever computes a network's steps. No torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtsep.errors import UsageError
+
+Float32 = NDArray[np.float32]
+MAX_CHUNK = 32
+"""The most frames a network takes in one step."""
+WARM_UP_STEPS = 3
+"""Steps before a stream opens: the first ones choose algorithms and allocate, and take many times as long."""
+
+
+class FrameStepper(Protocol):
+    """A network with its state, stepped with NumPy arrays: S stems, C channels, F bins that it sees, K frames.
+
+    Attributes:
+        compute: the device, as `--compute` names it.
+        way: how: compiled, constant, eager or graph.
+    """
+
+    stems: tuple[str, ...]
+    channels: int
+    bins: int
+    context_frames: int
+    lookahead_frames: int
+    max_chunk: int
+    compute: str
+    way: str
+
+    def step(self, magnitudes: Float32) -> Float32:
+        """Masks (S, C, F + 1, K) of the frames that ended `lookahead_frames` ago, valid until the next step.
+
+        Args:
+            magnitudes: contiguous (C, F, K), 1 <= K <= max_chunk.
+
+        Raises DeviceLost when the device fails, a CPU never does.
+        """
+        ...
+
+    def reset(self) -> None:
+        """Forget all frames."""
+        ...
+
+    def snapshot(self, into: object | None = None) -> object:
+        """What the network remembers, for `restore`. `into`: an earlier one, to be overwritten without allocating."""
+        ...
+
+    def restore(self, snapshot: object) -> None:
+        """Go on from a snapshot of this stepper."""
+        ...
+
+
+def warm_up(stepper: FrameStepper, chunks: Iterable[int]) -> None:
+    """Step noise through every chunk size that will be used, then reset: no later step is a first one."""
+    random = np.random.default_rng(0)
+    for frames in sorted(set(chunks)):
+        noise = random.random((stepper.channels, stepper.bins, frames), dtype=np.float32)
+        for _ in range(WARM_UP_STEPS):
+            stepper.step(noise)
+    stepper.reset()
+
+
+def check_compute(text: str) -> str:
+    """`text` if it is auto, cpu, cuda or cuda:N; UsageError otherwise. Whether it is there only torch can tell."""
+    if re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", text) is None:
+        raise UsageError(f"--compute {text}: expected auto, cpu, cuda or cuda:N")
+    return text

@@ -1,0 +1,165 @@
+"""The one path of separation: hops of mixture in, hops of stems out. `Separator`, the worker and `separate` all use it.
+
+One hop in completes one frame (the window reaches 3 hops back), one frame gives one mask, and the overlap-add of that
+frame completes an earlier hop: in standard latency the frame's first, in medium its second, in low its third.
+
+    hop h in  ->  frame h - 3  ->  mask of frame h - 3 - L  ->  hop h - D - L out
+
+L is the network's lookahead, D = 3, 2 or 1 the hops of the synthesis window beside its own. The mask is estimated from
+the whole frame in every mode. With frames of 2048 samples, as some networks want them, a hop completes frame h - 1, and
+D = 1 in every mode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtsep.dsp.mask_kernels import apply_masks
+from rtsep.dsp.stft import StreamingISTFT, StreamingSTFT
+from rtsep.dsp.wiener import MultichannelWiener
+from rtsep.errors import RtsepError
+from rtsep.separation.backends.stepper import FrameStepper
+from rtsep.timebase import HOP, N_FFT, SUPPORT_HOPS, synthesis_support
+
+Float32 = NDArray[np.float32]
+
+
+class BrokenNetwork(RtsepError):
+    """The network gave NaN or infinity. The processor must be reset before it is used again."""
+
+
+class Processor:
+    """Separates a stream of hops. S stems, C channels, K hops a call. Allocates nothing of its own per call.
+
+    Args:
+        stepper: the network.
+        latency: standard, medium or low: what waits for fewer frames is separated a little less well.
+        wiener: filters the stems where the masks alone would; its memory is its own, and no reset touches it.
+        n_fft: samples of a frame; no more than the default, to which the priming of windows is cut.
+    """
+
+    def __init__(
+        self,
+        stepper: FrameStepper,
+        latency: str = "standard",
+        wiener: MultichannelWiener | None = None,
+        n_fft: int = N_FFT,
+    ) -> None:
+        support = synthesis_support(latency, n_fft)
+        spectrum_bins = n_fft // 2 + 1
+        self.stems = stepper.stems
+        self.channels = stepper.channels
+        self.max_chunk = stepper.max_chunk
+        self.context_frames = stepper.context_frames
+        self.delay_hops = support // HOP - 1 + stepper.lookahead_frames
+        self.wiener = wiener
+        self._stepper = stepper
+        self._lookahead = stepper.lookahead_frames
+        self._analysis = StreamingSTFT(self.channels, n_fft, HOP)
+        self._synthesis = StreamingISTFT(len(self.stems) * self.channels, n_fft, HOP, support)
+        # A ring, in which spectra wait for masks that come `lookahead` frames later; the next chunk begins at `_next`.
+        self._spectra = np.zeros((self._lookahead + self.max_chunk, self.channels, spectrum_bins), np.complex64)
+        self._next = 0
+        self._magnitudes = np.zeros(self.channels * stepper.bins * self.max_chunk, np.float32)
+        self._bins = stepper.bins
+        self._masked = self._synthesis.spectrum.reshape(len(self.stems), self.channels, spectrum_bins)
+
+    @property
+    def latency_samples(self) -> int:
+        """How far the output lags behind the input, for a call of one hop."""
+        return self.delay_hops * HOP
+
+    def reset(self) -> None:
+        """Forget everything: the next hop in is the first of a song, with silence before it."""
+        self._synthesis.reset()
+        self._restart_analysis()
+
+    def process(self, mixture: Float32, out: Float32, again: int = 0) -> None:
+        """Separate K hops: input hop h gives output hop h - `delay_hops`.
+
+        Args:
+            mixture: (C, K * hop), 1 <= K <= max_chunk.
+            out: (S, C, K * hop), overwritten but for the first `again` hops.
+            again: after `warm`, the first hops that were processed before it too. The network hears them as part of the
+                step, what was synthesised of them stays, and the stream goes on behind them without a seam.
+
+        Raises BrokenNetwork (with `out` half written) if a stem is not finite.
+        """
+        frames = self._check(mixture)
+        masks = self._stepper.step(self._analyse(mixture, 0, frames))
+        rows = out.reshape(-1, out.shape[-1])
+        for k in range(again, frames):
+            if self.wiener is None:
+                apply_masks(self._waiting(k), masks[..., k], self._masked)
+            else:
+                self.wiener.separate(self._waiting(k), masks[..., k], self._masked)
+            hop = self._synthesis.push(self._synthesis.spectrum)
+            rows[:, k * HOP : (k + 1) * HOP] = hop
+            # One number tells: NaN and infinity survive every sum, and no sound is loud enough to overflow
+            # this one.
+            if not np.isfinite(np.vdot(hop, hop)):
+                raise BrokenNetwork("the network gave values that are not numbers; run `rtsep models check`")
+        self._advance(frames)
+
+    def hear(self, mixture: Float32) -> None:
+        """Let the Wiener filter hear K hops that are not separated: (C, K * hop), 1 <= K <= max_chunk."""
+        assert self.wiener is not None
+        frames = self._check(mixture)
+        masks = self._stepper.step(self._analyse(mixture, 0, frames))
+        for k in range(frames):
+            self.wiener.hear(self._waiting(k), masks[..., k])
+        self._advance(frames)
+
+    def warm(self, mixture: Float32, prime_hops: int = SUPPORT_HOPS) -> None:
+        """Give the network the past: restart the analysis, push `mixture` (C, n * hop), any n, and publish nothing.
+
+        The first `prime_hops` only fill the window, so that every frame is whole; 0 when the song begins
+        there. What was already synthesised is kept: warmed with the last n hops again, the stream goes on
+        without a seam.
+        """
+        for _ in self.warming(mixture, prime_hops):
+            pass
+
+    def warming(self, mixture: Float32, prime_hops: int = SUPPORT_HOPS) -> Iterator[None]:
+        """`warm`, one step of the network at a time. Left half-way, only `reset` or another `warm` can follow."""
+        self._restart_analysis()
+        hops = mixture.shape[-1] // HOP
+        for hop in range(min(prime_hops, hops)):
+            self._analysis.push(mixture[:, hop * HOP : (hop + 1) * HOP])
+        for first in range(prime_hops, hops, self.max_chunk):
+            frames = min(self.max_chunk, hops - first)
+            self._stepper.step(self._analyse(mixture, first, frames))
+            self._advance(frames)
+            yield
+
+    def _restart_analysis(self) -> None:
+        self._analysis.reset()
+        self._stepper.reset()
+        self._spectra[:] = 0
+
+    def _analyse(self, mixture: Float32, first_hop: int, frames: int) -> Float32:
+        """Push hops; their spectra go to `_spectra`, their magnitudes (C, F, K) are returned."""
+        size = self.channels * self._bins * frames
+        magnitudes = self._magnitudes[:size].reshape(self.channels, self._bins, frames)
+        for k in range(frames):
+            start = (first_hop + k) * HOP
+            spectrum = self._analysis.push(mixture[:, start : start + HOP])
+            self._spectra[(self._next + k) % len(self._spectra)] = spectrum
+            np.abs(spectrum[:, : self._bins], out=magnitudes[:, :, k])
+        return magnitudes
+
+    def _waiting(self, k: int) -> NDArray[np.complex64]:
+        """The spectrum (C, bins) that the mask of this chunk's frame k is for."""
+        return self._spectra[(self._next + k - self._lookahead) % len(self._spectra)]
+
+    def _advance(self, frames: int) -> None:
+        self._next = (self._next + frames) % len(self._spectra)
+
+    def _check(self, mixture: Float32) -> int:
+        frames, rest = divmod(mixture.shape[-1], HOP)
+        if rest or not 1 <= frames <= self.max_chunk:
+            raise ValueError(f"expected 1 to {self.max_chunk} hops of {HOP} samples, got {mixture.shape[-1]} samples")
+        return frames

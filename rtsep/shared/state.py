@@ -1,0 +1,166 @@
+"""The shared state: one shared block that holds everything player and worker tell each other.
+
+`SharedLayout` is the one description of where things lie; it goes to the worker as JSON. `SharedState` is the block
+seen through it. Words are grouped by their writer, and no two writers share a cache line (128 bytes, which is what
+Apple's processors use; x86 has 64), so that counting in one process never slows another:
+
+    mixture ring header     the source               stem ring header       the worker
+    transport words, gains  the player (see mailbox)  callback words         the audio callback
+    worker words            the worker               kept ring header       the player
+    times                   the worker               then the data of the rings, page-aligned
+
+The kept ring hands stems back to the worker: what the player kept of an earlier pass over the place it jumps to, to be
+published at once.
+
+What the words mean stands in `rtsep.shared.status`.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtsep.shared.atomics import store_i64
+from rtsep.shared.memory import SharedBlock
+from rtsep.shared.rings import HEADER_WORDS, NO_EPOCH, Ring
+from rtsep.shared.status import (
+    CALLBACK_EPOCH,
+    CALLBACK_WORDS,
+    LINE_BYTES,
+    LINE_WORDS,
+    MAX_STEMS,
+    TIMES,
+    CallbackStatus,
+    Transport,
+    WorkerStatus,
+)
+
+PAGE_BYTES = 16384  # the largest page among the targets (macOS on ARM)
+
+
+@dataclass(frozen=True)
+class SharedLayout:
+    """Where everything lies in the block, in bytes; the same in every process that has the same fields.
+
+    Capacities are in samples and powers of two.
+    """
+
+    stems: tuple[str, ...]
+    channels: int = 2
+    mixture_capacity: int = 2**19
+    stem_capacity: int = 2**18
+    kept_capacity: int = 2**16
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.stems) <= MAX_STEMS:
+            raise ValueError(f"a shared state takes 1 to {MAX_STEMS} stems, got {len(self.stems)}")
+        if self.channels != 2:
+            raise ValueError(f"a shared state is stereo, got {self.channels} channels")
+
+    MIXTURE_HEADER = 0
+    STEM_HEADER = LINE_BYTES
+    TRANSPORT = 2 * LINE_BYTES
+    GAINS = 3 * LINE_BYTES
+    CALLBACK = 4 * LINE_BYTES
+    WORKER = CALLBACK + 8 * CALLBACK_WORDS
+    KEPT_HEADER = WORKER + LINE_BYTES
+    WORKER_TIMES = KEPT_HEADER + LINE_BYTES
+    MIXTURE_DATA = -(-(WORKER_TIMES + 4 * TIMES) // PAGE_BYTES) * PAGE_BYTES
+
+    @property
+    def stem_rows(self) -> int:
+        """Rows of the stem ring: row of stem s, channel c is ``s * channels + c``."""
+        return len(self.stems) * self.channels
+
+    @property
+    def stem_data(self) -> int:
+        """Offset of the stem ring's data."""
+        end = self.MIXTURE_DATA + 4 * self.channels * self.mixture_capacity
+        return -(-end // PAGE_BYTES) * PAGE_BYTES
+
+    @property
+    def kept_data(self) -> int:
+        """Offset of the kept ring's data."""
+        end = self.stem_data + 4 * self.stem_rows * self.stem_capacity
+        return -(-end // PAGE_BYTES) * PAGE_BYTES
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the whole block."""
+        return self.kept_data + 4 * self.stem_rows * self.kept_capacity
+
+    def to_json(self) -> str:
+        """Return the fields as JSON, for the worker."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Return the layout that `to_json` described."""
+        fields = json.loads(text)
+        return cls(**{**fields, "stems": tuple(fields["stems"])})
+
+
+class SharedState:
+    """The block seen through its layout.
+
+    Attributes:
+        mixture: Ring with one row a channel, written by the source.
+        stem: Ring with row ``stem * channels + channel``, written by the worker.
+        kept: Ring with the same rows, written by the player before a jump that may begin with them.
+        transport, callback, worker: the words by their writer.
+        block: the shared block when the shared state was made by `create` or `attach`; else None.
+    """
+
+    def __init__(self, layout: SharedLayout, buffer: memoryview | bytearray) -> None:
+        if len(buffer) < layout.nbytes:
+            raise ValueError(f"shared state needs {layout.nbytes} bytes, got {len(buffer)}")
+        self.layout = layout
+        self.block: SharedBlock | None = None
+
+        def words(offset: int, count: int = LINE_WORDS) -> NDArray[np.int64]:
+            return np.frombuffer(buffer, np.int64, count, offset)
+
+        def floats(offset: int, count: int) -> NDArray[np.float32]:
+            return np.frombuffer(buffer, np.float32, count, offset)
+
+        mixture = floats(layout.MIXTURE_DATA, layout.channels * layout.mixture_capacity)
+        stem = floats(layout.stem_data, layout.stem_rows * layout.stem_capacity)
+        self.mixture = Ring(words(layout.MIXTURE_HEADER, HEADER_WORDS), mixture.reshape(layout.channels, -1))
+        self.stem = Ring(words(layout.STEM_HEADER, HEADER_WORDS), stem.reshape(layout.stem_rows, -1))
+        kept = floats(layout.kept_data, layout.stem_rows * layout.kept_capacity)
+        self.kept = Ring(words(layout.KEPT_HEADER, HEADER_WORDS), kept.reshape(layout.stem_rows, -1))
+        self.transport = Transport(words(layout.TRANSPORT), floats(layout.GAINS, LINE_BYTES // 4))
+        self.callback = CallbackStatus(words(layout.CALLBACK, CALLBACK_WORDS))
+        self.worker = WorkerStatus(words(layout.WORKER), floats(layout.WORKER_TIMES, TIMES))
+
+    def initialise(self) -> None:
+        """Bring a zeroed block into its first state: rings empty, all gains 1, paused, no epoch."""
+        self.mixture.clear()
+        self.stem.clear()
+        self.kept.clear()
+        self.transport.gains[:] = 1.0
+        store_i64(self.callback.words, CALLBACK_EPOCH, NO_EPOCH)
+
+    @classmethod
+    def create(cls, layout: SharedLayout) -> Self:
+        """Make a shared state in new shared memory; hand ``shared.block.fd`` and ``layout.to_json()`` to the worker."""
+        block = SharedBlock.create(layout.nbytes)
+        shared = cls(layout, block.buffer)
+        shared.block = block
+        shared.initialise()
+        return shared
+
+    @classmethod
+    def attach(cls, layout: SharedLayout, fd: int) -> Self:
+        """See the shared state behind an inherited descriptor."""
+        block = SharedBlock.attach(fd, layout.nbytes)
+        shared = cls(layout, block.buffer)
+        shared.block = block
+        return shared
+
+    def close(self) -> None:
+        """Close the shared block; its memory goes with the last array that looks at it. Idempotent."""
+        if self.block is not None:
+            self.block.close()

@@ -1,0 +1,1 @@
+"""The operating system: priorities, memory, native output, signals, child processes."""

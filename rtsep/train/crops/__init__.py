@@ -1,0 +1,1 @@
+"""Crops of songs: drawn, mixed, augmented, batched."""

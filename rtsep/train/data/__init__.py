@@ -1,0 +1,1 @@
+"""Training material: where songs are, decoded once, read by segment."""

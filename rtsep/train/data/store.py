@@ -1,0 +1,183 @@
+"""The cache: every song decoded once into a file of its own, with a manifest beside it, and read by segment.
+
+`NAME-KEY.pcm` holds int16 (samples, stems, 2) at 44.1 kHz, `NAME-KEY.json` its manifest; the key comes of the identity
+of the files that it was decoded from. The manifest is written last: without it, or where it and the samples do not
+agree, a song is decoded anew. No file stays open between two readings, so that a library may be as large as the disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+import time
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from rtsep.errors import RtsepError
+from rtsep.files import refusals_told
+from rtsep.train.crops.magnitudes import PeakMeter
+from rtsep.train.data.decode import Decoder
+
+HEADROOM = 0.5  # of full scale: a decoded stem may exceed it
+INT16_PER_UNIT = HEADROOM * 32767
+SAMPLE_BYTES = 2 * 2  # of one stem, both channels
+VERSION = 1
+UNSAFE = re.compile(r"[^\w.-]+", re.ASCII)  # in the name of a file
+STALE_S = 600.0  # an unfinished file that nobody has written to for so long belongs to a process that is gone
+
+
+class CacheError(RtsepError):
+    """The cache cannot be written or read: no fault of a song, and the end of the run."""
+
+
+class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a decoded song is: `rms` of the mixture, `peak` see `rtsep.train.crops.magnitudes`, sum and time of the
+    samples' file."""
+
+    files: tuple[str, ...]
+    stems: tuple[str, ...]
+    samples: int
+    rms: float
+    peak: float
+    crc32: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class StoredAudio:
+    """int16 (stems, 2, samples), times INT16_PER_UNIT per unit: read from the file by slices."""
+
+    path: Path
+    stems: int
+    samples: int
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.stems, 2, self.samples
+
+    def __getitem__(self, where: tuple[slice, slice, slice]) -> NDArray[np.int16]:
+        """Slices of step 1. Raises CacheError if the file is not as it was."""
+        stems, channels, times = where
+        start, stop, _ = times.indices(self.samples)
+        width = self.stems * 2
+        try:
+            flat = np.fromfile(self.path, "<i2", max(0, stop - start) * width, offset=start * width * 2)
+        except OSError as error:
+            raise CacheError(f"{self.path} cannot be read: {error.strerror or error}; run again") from error
+        if flat.size != max(0, stop - start) * width:
+            raise CacheError(f"{self.path} is shorter than it was; run again, and it is decoded anew")
+        return flat.reshape(-1, self.stems, 2).transpose(1, 2, 0)[stems, channels]
+
+
+class Store:
+    """A folder of decoded songs. Several threads and processes may use it at once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with refusals_told(folder, CacheError):
+            folder.mkdir(parents=True, exist_ok=True)
+            for part in folder.glob(".*.part"):
+                with suppress(FileNotFoundError):  # finished meanwhile
+                    if time.time() - part.stat().st_mtime > STALE_S:
+                        part.unlink()
+
+    def fetch(
+        self, name: str, identity: Sequence[str], stems: tuple[str, ...], decoder: Decoder
+    ) -> tuple[Manifest, StoredAudio]:
+        """A song, decoded now unless the very same files were decoded before.
+
+        Raises CacheError if it cannot be kept, RtsepError or Unusable if it cannot be decoded.
+        """
+        key = hashlib.sha256("\n".join([str(VERSION), *identity, *stems]).encode()).hexdigest()[:20]
+        base = f"{UNSAFE.sub('_', name)[-60:]}-{key}"
+        samples, manifest = self.folder / f"{base}.pcm", self.folder / f"{base}.json"
+        found = _read_manifest(manifest, samples, stems)
+        if found is None:
+            found = self._write(samples, manifest, tuple(identity), stems, decoder)
+        return found, StoredAudio(samples, len(stems), found.samples)
+
+    def _write(
+        self, samples: Path, manifest: Path, identity: tuple[str, ...], stems: tuple[str, ...], decoder: Decoder
+    ) -> Manifest:
+        length, energy, crc, meter = 0, 0.0, 0, PeakMeter()
+        with _unfinished(samples) as part, refusals_told(samples, CacheError):
+            manifest.unlink(missing_ok=True)
+            with part.open("xb") as file:
+                for block in decoder.blocks():
+                    mixture = block.sum(axis=0)
+                    meter.push(np.concatenate([mixture, *block]))
+                    energy += float(np.vdot(mixture, mixture))
+                    scaled = np.clip(np.rint(block * INT16_PER_UNIT), -32768, 32767)
+                    content = np.ascontiguousarray(scaled.transpose(2, 0, 1), "<i2").tobytes()
+                    length, crc = length + block.shape[2], zlib.crc32(content, crc)
+                    file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            made = Manifest(
+                files=identity,
+                stems=stems,
+                samples=length,
+                rms=(energy / max(1, 2 * length)) ** 0.5,
+                peak=max(meter.peak, decoder.peak),
+                crc32=crc,
+                mtime_ns=part.stat().st_mtime_ns,
+            )
+            part.replace(samples)
+        _write_manifest(manifest, made)
+        return made
+
+
+def _read_manifest(manifest: Path, samples: Path, stems: tuple[str, ...]) -> Manifest | None:
+    """None unless both are there, whole, and belong together."""
+    try:
+        found = msgspec.json.decode(manifest.read_bytes(), type=Manifest)
+        facts = samples.stat()
+        if found.stems != stems or facts.st_size != found.samples * len(stems) * SAMPLE_BYTES:
+            return None
+        if facts.st_mtime_ns == found.mtime_ns:
+            return found
+        if _crc32(samples) != found.crc32:  # the time alone changes when a cache is copied
+            return None
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    found = msgspec.structs.replace(found, mtime_ns=facts.st_mtime_ns)
+    with suppress(CacheError):  # a cache that may only be read serves as well
+        _write_manifest(manifest, found)
+    return found
+
+
+def _write_manifest(path: Path, manifest: Manifest) -> None:
+    with _unfinished(path) as part, refusals_told(path, CacheError):
+        with part.open("xb") as file:
+            file.write(msgspec.json.encode(manifest))
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+
+
+def _crc32(path: Path) -> int:
+    crc = 0
+    with path.open("rb") as file:
+        while content := file.read(1 << 22):
+            crc = zlib.crc32(content, crc)
+    return crc
+
+
+@contextmanager
+def _unfinished(path: Path) -> Iterator[Path]:
+    """A name of its own beside `path`; whatever has it at the end is removed."""
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        yield part
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""How well a network separates songs whose stems are known."""

@@ -1,0 +1,182 @@
+"""How well a network separates songs whose true stems are known: whole songs, seconds, and pauses.
+
+Beside the network stand three rows that tell what its figure is worth: the mixture itself, the mixture at the best
+constant gain <m, s>/<m, m> (a volume knob that knows the answer), and the ideal ratio mask (a mask that knows it).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rtsep.dsp.mask_kernels import apply_masks
+from rtsep.dsp.stft import StreamingISTFT, StreamingSTFT
+from rtsep.nn.contract import StreamingNetwork
+from rtsep.recipe import Stft
+from rtsep.timebase import synthesis_support
+from rtsep.train.data.songs import Song
+from rtsep.train.evaluation.bss_eval import BssEval
+from rtsep.train.evaluation.scores import Row
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+Complex64 = NDArray[np.complex64]
+CPU = torch.device("cpu")
+SILENT_RMS = 10 ** (-60 / 20)
+LEAST_PAUSE_DB = -120.0  # what is told of an estimate that is silent, or nearly so
+
+
+def decibels(ratio: float) -> float:
+    """10 log10 of a power ratio; infinite where it has no end."""
+    return -math.inf if ratio <= 0 else math.inf if math.isinf(ratio) else 10 * math.log10(ratio)
+
+
+def energy(x: Float32) -> float:
+    """Sum of squares, in double precision."""
+    return float(np.sum(np.square(x, dtype=np.float64)))
+
+
+def sdr_db(reference: Float32, estimate: Float32) -> float:
+    """Whole-signal ratio of reference to error ("uSDR"), both (C, N)."""
+    error = energy(reference - estimate)
+    return decibels(energy(reference) / error if error else math.inf)
+
+
+def best_gain(mixture: Float32, reference: Float32) -> float:
+    """The constant that brings the mixture nearest to the reference."""
+    return float(np.vdot(mixture.astype(np.float64), reference.astype(np.float64))) / max(energy(mixture), 1e-20)
+
+
+def analyse(x: Float32, stft: Stft) -> Complex64:
+    """(C, N) -> frames (T, C, bins), from the first that touches the signal to the last."""
+    hops = math.ceil(x.shape[1] / stft.hop) + stft.n_fft // stft.hop - 1
+    padded = np.zeros((x.shape[0], hops * stft.hop), np.float32)
+    padded[:, : x.shape[1]] = x
+    transform = StreamingSTFT(x.shape[0], stft.n_fft, stft.hop)
+    spectra = np.empty((hops, x.shape[0], transform.bins), np.complex64)
+    for h in range(hops):
+        spectra[h] = transform.push(np.ascontiguousarray(padded[:, h * stft.hop : (h + 1) * stft.hop]))
+    return spectra
+
+
+def synthesise(frames: Complex64, masks: Float32, samples: int, stft: Stft, latency: str = "standard") -> Float32:
+    """Masked frames back to sound, as played in a latency mode: (T, C, bins), masks (S, C, F + 1, T) -> (S, C, N)."""
+    stems, channels = masks.shape[:2]
+    support = synthesis_support(latency, stft.n_fft, stft.hop)
+    transform = StreamingISTFT(stems * channels, stft.n_fft, stft.hop, support)
+    buffer = transform.spectrum.reshape(stems, channels, -1)
+    whole = np.empty((stems, channels, len(frames) * stft.hop), np.float32)
+    hops = whole.reshape(stems * channels, len(frames), stft.hop)
+    for t in range(len(frames)):
+        apply_masks(frames[t], masks[..., t], buffer)
+        hops[:, t] = transform.push(transform.spectrum)
+    before = support - stft.hop
+    return whole[:, :, before : before + samples]
+
+
+def network_masks(network: StreamingNetwork, frames: Complex64, chunk: int, device: torch.device = CPU) -> Float32:
+    """(S, C, F + 1, T) for chunks of `chunk` frames, 0 for one chunk of the whole song. `device`: the network's."""
+    magnitudes = np.abs(frames[:, :, : network.bins]).transpose(1, 2, 0)
+    with torch.inference_mode():
+        masks = network.forward(torch.from_numpy(magnitudes)[None].to(device), chunk=chunk or None)
+    return masks[0].cpu().numpy()
+
+
+def ideal_ratio_masks(stems: Float32, stft: Stft) -> Float32:
+    """The power-ratio masks of the true stems (S, C, N), one row a bin and one for the band above: (S, C, F + 1, T)."""
+
+    def of(stem: Float32) -> Float32:
+        """(T, C, F + 1)."""
+        spectra = analyse(stem, stft)
+        power = np.square(spectra.real) + np.square(spectra.imag)
+        return np.concatenate([power[..., : stft.bins], power[..., stft.bins :].sum(axis=2, keepdims=True)], axis=2)
+
+    rows = np.stack([of(stem) for stem in stems])
+    rows /= np.maximum(rows.sum(axis=0), 1e-12)
+    return rows.transpose(0, 2, 3, 1)
+
+
+def is_silent(x: Float32) -> bool:
+    """Whether a signal (C, N) is below -60 dBFS."""
+    return energy(x) <= SILENT_RMS**2 * x.size
+
+
+def pause_level_db(mixture: Float32, reference: Float32, estimate: Float32, second: int) -> float | None:
+    """Level of the estimate against the mixture over the seconds in which the reference is silent; None without any."""
+    left = right = 0.0
+    for start in range(0, mixture.shape[1] - second + 1, second):
+        part = slice(start, start + second)
+        if is_silent(reference[:, part]) and not is_silent(mixture[:, part]):
+            left += energy(estimate[:, part])
+            right += energy(mixture[:, part])
+    return max(LEAST_PAUSE_DB, decibels(left / right)) if right else None
+
+
+class SongJudge:
+    """A song whose true stems are known, ready to judge separations of it.
+
+    Attributes:
+        stems: (S, C, N); mixture: (C, N), their sum.
+    """
+
+    def __init__(self, song: Song, names: Iterable[str], sample_rate: int) -> None:
+        self.song, self.names, self.second = song, tuple(names), sample_rate
+        self.stems = song.segment(0, song.samples)
+        self.mixture = self.stems.sum(axis=0)
+        self._known = song.known or (True,) * len(self.stems)
+        self._sounding = [index for index, stem in enumerate(self.stems) if self._known[index] and not is_silent(stem)]
+        self._bss = BssEval(self.stems[self._sounding], self.second) if self._sounding else None
+
+    def rows(self, system: str, latency: str | None, estimates: Float32) -> Iterator[Row]:
+        """A row for each stem that is known; `estimates` (S, C, N).
+
+        Where one is not, nobody can tell interference from artifacts: such rows have neither ratio.
+        """
+        medians: dict[int, list[float | None]] = {}
+        if self._bss is not None:
+            frames = self._bss.judge(estimates[self._sounding])
+            medians = {index: [_median(x) for x in frames[:, at]] for at, index in enumerate(self._sounding)}
+        for index, stem in enumerate(self.names):
+            if not self._known[index]:
+                continue
+            reference, estimate = self.stems[index], estimates[index]
+            sounds = index in medians
+            sdr, isr, sir, sar = medians.get(index, [None] * 4)
+            yield Row(
+                *(self.song.source.folder, self.song.name, stem, system, latency, int(sounds)),
+                sdr_db=sdr_db(reference, estimate) if sounds else None,
+                median_sdr_db=sdr,
+                median_isr_db=isr,
+                median_sir_db=sir if all(self._known) else None,
+                median_sar_db=sar if all(self._known) else None,
+                pause_db=pause_level_db(self.mixture, reference, estimate, self.second),
+            )
+
+
+def _median(values: Float64) -> float | None:
+    """Of the frames that are judged."""
+    judged = values[~np.isnan(values)]
+    return float(np.median(judged)) if len(judged) else None
+
+
+def evaluate_song(
+    network: StreamingNetwork, song: Song, stft: Stft, chunks: Iterable[int], latencies: Iterable[str] = ("standard",)
+) -> Iterator[Row]:
+    """A row for each stem: of the mixture, the best constant gain, the ideal mask, and the network at each chunk size
+    (0: the whole song is one chunk); of the masks, in each latency mode."""
+    judge = SongJudge(song, network.stems, stft.sample_rate)
+    mixture, stems = judge.mixture, judge.stems
+    yield from judge.rows("mixture", None, np.broadcast_to(mixture, stems.shape))
+    yield from judge.rows("constant gain", None, np.stack([best_gain(mixture, stem) * mixture for stem in stems]))
+    frames = analyse(mixture, stft)
+    systems: dict[str, Callable[[], Float32]] = {"ideal mask": partial(ideal_ratio_masks, stems, stft)}
+    systems |= {f"K={chunk or 'all'}": partial(network_masks, network, frames, chunk) for chunk in chunks}
+    for system, find_masks in systems.items():
+        masks = find_masks()
+        for latency in latencies:
+            yield from judge.rows(system, latency, synthesise(frames, masks, song.samples, stft, latency))

@@ -1,0 +1,94 @@
+"""What a network scores on the held-out songs while it is trained, and how one clip of them sounds and looks.
+
+Cheaper than `rtsep eval`: the first seconds of every song, frame by frame, against the best constant gain.
+"""
+
+from __future__ import annotations
+
+import io
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from rtsep.dsp.spectrogram import BandEnergies, draw
+from rtsep.files import refusals_told, write_atomically
+from rtsep.nn.contract import StreamingNetwork
+from rtsep.recipe import Stft
+from rtsep.train.data.songs import Song
+from rtsep.train.evaluation.evaluate import analyse, best_gain, is_silent, network_masks, sdr_db, synthesise
+from rtsep.train.run.distributed import Processes
+
+CHUNK = 1
+CLIP_S = 8.0
+
+Float32 = NDArray[np.float32]
+
+
+class Validation:
+    """Scores over the first `seconds` of each song, shared out among the processes.
+
+    The clip is the first song's: where its first stem is loudest. `folder` gets its mixture and that stem, and for
+    every validation step what the network made of it, as sound (FLAC) and as spectrogram (PNG, with matplotlib).
+    """
+
+    def __init__(self, songs: Sequence[Song], stft: Stft, seconds: float, folder: Path, processes: Processes) -> None:
+        self._songs, self._stft, self._folder, self._processes = songs, stft, folder, processes
+        self._samples = round(seconds * stft.sample_rate)
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to be scored."""
+        return len(self._songs) > 0
+
+    def run(self, network: StreamingNetwork, step: int) -> dict[str, float]:
+        """SDR over that of the best constant gain, in dB: means over the songs where a stem is known, sounds and does
+        not sound alone, one a stem, and the mean of these as `over_gain_db`. Empty if there are none."""
+        found: list[tuple[str, float]] = []
+        for index in self._processes.share(len(self._songs)):
+            song = self._songs[index]
+            stems = song.segment(0, min(song.samples, self._samples))
+            mixture = stems.sum(axis=0)
+            frames = analyse(mixture, self._stft)
+            masks = network_masks(network, frames, CHUNK, self._processes.device)
+            estimates = synthesise(frames, masks, mixture.shape[1], self._stft)
+            known = song.known or (True,) * len(stems)
+            for stem, told, reference, estimate in zip(network.stems, known, stems, estimates, strict=True):
+                if told and not is_silent(reference) and not is_silent(mixture - reference):
+                    gained = best_gain(mixture, reference) * mixture
+                    found.append((stem, sdr_db(reference, estimate) - sdr_db(reference, gained)))
+            if index == 0:
+                self._keep_clip(step, network.stems[0], mixture, stems[0], estimates[0])
+        by_stem: dict[str, list[float]] = {}
+        for stem, score_db in self._processes.gather(found):
+            by_stem.setdefault(stem, []).append(score_db)
+        means = {f"over_gain_db/{stem}": statistics.fmean(scores) for stem, scores in by_stem.items()}
+        return {"over_gain_db": statistics.fmean(means.values())} | means if means else {}
+
+    def _keep_clip(self, step: int, stem: str, mixture: Float32, reference: Float32, estimate: Float32) -> None:
+        rate = self._stft.sample_rate
+        place = loudest(reference, round(CLIP_S * rate), rate)
+        fixed = {"mixture": mixture[:, place], stem: reference[:, place]}
+        clips = fixed | {f"{step:07}": estimate[:, place]}
+        for name, samples in clips.items():
+            if name not in fixed or not (self._folder / f"{name}.flac").exists():
+                content = io.BytesIO()
+                soundfile.write(content, samples.clip(-1, 1).T, rate, format="FLAC", subtype="PCM_16")
+                write_atomically(self._folder / f"{name}.flac", content.getbuffer())
+        panels = []
+        for title, samples in zip(("mixture", f"{stem}, true", f"{stem}, step {step}"), clips.values(), strict=True):
+            panels.append((title, BandEnergies(rate)))
+            panels[-1][1].push(samples)
+        picture = self._folder / f"{step:07}.png"
+        with refusals_told(picture):
+            draw(picture, panels)
+
+
+def loudest(x: Float32, length: int, pace: int) -> slice:
+    """The `length` samples of (C, N) with the most energy, of those that begin at a multiple of `pace`."""
+    sums = np.concatenate([[0.0], np.cumsum(np.square(x, dtype=np.float64).sum(axis=0))])
+    starts = range(0, max(x.shape[1] - length, 0) + 1, pace)
+    start = max(starts, key=lambda begin: sums[min(begin + length, x.shape[1])] - sums[begin])
+    return slice(start, start + length)

@@ -1,0 +1,1 @@
+"""A training run: loop, optimisers, checkpoints, processes, log."""

@@ -1,0 +1,125 @@
+"""`rtsep play` as its user sees it, through virtual speakers."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from rtsep.cli.session import session
+from tests.cli.running import rtsep
+from tests.virtual_audio import VirtualAudio
+
+RATE = 44100
+
+
+def test_a_song_is_played_and_reported_as_json(
+    virtual_audio: VirtualAudio, tone: Path, constant_bundle: Callable[..., Path]
+) -> None:
+    model = constant_bundle(vocals=0.25, instrumental=0.75)
+    done = rtsep(
+        *("play", "--gain", "vocals=-inf", "--gain", "instrumental=-1", tone, "--device", "rt_out"),
+        *("--model", model, "--chunk", 4, "--start", 4, "--no-ui", "--json"),
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    report = json.loads(done.stdout)
+    assert report["model"] == model.name
+    assert report["device"] == "rt_out"
+    assert report["seconds_played"] == pytest.approx(2.0, abs=0.01)
+    assert (report["ended"], report["position_s"], report["length_s"]) == (True, 6.0, 6.0)
+    assert (report["dry_s"], report["late_blocks"], report["engine"]["late_hops"]) == (0.0, 0, 0)
+    assert report["engine"]["chunk"] == 4
+    assert report["engine"]["compute_p50_ms"] > 0
+    assert (report["bypass_s"], report["messages"], report["notices"]) == (0.0, [], [])
+    parts = report["live_latency_samples"]
+    assert report["device_latency_ms"] == pytest.approx(parts["device"] / 44.1)
+    assert parts["algorithmic"] >= 4096 + 3 * 1024
+    assert parts["total"] == parts["algorithmic"] + parts["margin"] + parts["device"]
+
+
+def test_the_end_of_the_excerpt_and_the_summary(
+    virtual_audio: VirtualAudio, tone: Path, constant_bundle: Callable[..., Path]
+) -> None:
+    done = rtsep("play", tone, "--device", "rt_out", "--model", constant_bundle(), "--seconds", 1, "--no-ui")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.startswith("rtsep: played 1.")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["missing.wav"], 1, "missing.wav does not exist"),
+        (["{tone}", "--model", "nothing-like-it"], 1, "nothing-like-it"),
+        (["{tone}", "--device", "no-such-device"], 1, "no-such-device"),
+        (["{tone}", "--gain", "banjo=3"], 2, "vocals, instrumental"),
+        (["{tone}", "--gain", "vocals"], 2, "STEM=DB"),
+        (["{tone}", "--to", "banjo=3-4"], 2, "vocals, instrumental"),
+        (["{tone}", "--to", "vocals=3-5"], 2, "STEM=L-R"),
+        (["{tone}", "--to", "vocals=9998-9999", "--device", "rt_four"], 1, 'channels 9998-9999: "rt_four" has '),
+        (["{tone}", "--chunk", "33"], 2, "1 to 32"),
+        (["{tone}", "--compute", "tpu"], 2, "auto, cpu, cuda or cuda:N"),
+        (["{tone}", "--compute", "cuda:99"], 1, "--compute cuda:99"),
+        (["{tone}", "--start", "-1"], 2, "--start"),
+        (["{tone}", "--start", "nan"], 2, "--start nan"),
+        (["{tone}", "--start", "inf"], 2, "--start inf"),
+        (["{tone}", "--start", "6.5"], 1, "noise.wav is only 6.00 s long"),
+        (["{tone}", "--seconds", "nan"], 2, "--seconds nan"),
+        (["{tone}", "--seconds", "0"], 2, "--seconds"),
+        (["{tone}", "--sekunden", "3"], 2, "--sekunden"),
+        ([], 2, "FILE"),
+    ],
+)
+def test_wrong_arguments_end_in_one_line(
+    virtual_audio: VirtualAudio,
+    tone: Path,
+    constant_bundle: Callable[..., Path],
+    arguments: list[str],
+    code: int,
+    words: str,
+) -> None:
+    if "--model" not in arguments:
+        arguments = [*arguments, "--model", str(constant_bundle())]
+    done = rtsep("play", *(argument.format(tone=tone) for argument in arguments), "--no-ui")
+    assert done.returncode == code
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stdout == ""
+
+
+def test_a_long_start_is_announced(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(session, "PATIENCE", ((0.02, "a line"), (0.1, "another")))
+    for quiet, inside_s, said in ((False, 0.4, 2), (True, 0.4, 0), (False, 0.0, 0)):
+        with session.patience(quiet):
+            time.sleep(inside_s)
+        time.sleep(0.2)
+        assert len(capsys.readouterr().err.splitlines()) == said
+
+
+def test_a_song_that_breaks_off_is_told_once_and_is_a_failure(
+    virtual_audio: VirtualAudio, tmp_path: Path, constant_bundle: Callable[..., Path]
+) -> None:
+    samples = np.full((2 * RATE, 2), 0.1, np.float32)
+    samples[RATE, 0] = np.nan
+    soundfile.write(tmp_path / "bad.wav", samples, RATE, subtype="FLOAT")
+    done = rtsep("play", tmp_path / "bad.wav", "--device", "rt_out", "--model", constant_bundle(), "--no-ui", "--json")
+    assert done.returncode == 1
+    (message,) = json.loads(done.stdout)["messages"]
+    assert "not a number" in message
+    assert done.stderr == f"rtsep: {message}\n"
+
+
+def test_a_device_of_another_rate_is_named_and_plays(only_48k, constant_bundle, short_wav: Path) -> None:
+    arguments = ("--model", constant_bundle(), "--device", "system", "--no-ui", "--json")
+    done = rtsep("play", short_wav, *arguments, env=only_48k)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["notices"] == ["system does not run at 44100 Hz; it gets the sound at 48000 Hz"]
+    assert done.stderr == f"rtsep: {told['notices'][0]}\n"
+    assert told["ended"]
+    assert told["seconds_played"] == pytest.approx(2.0, abs=0.001)

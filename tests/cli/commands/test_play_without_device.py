@@ -1,0 +1,87 @@
+"""`rtsep play` where there is no sound device: stems and a picture are written instead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from rtsep.cli.commands import play as command
+from rtsep.errors import RtsepError
+from tests.cli.running import rtsep
+from tests.conftest import REPOSITORY
+
+RATE = 44100
+
+
+def test_without_a_device_stems_and_picture_are_written(
+    silent_environment: dict[str, str], short_wav: Path, tmp_path: Path, constant_bundle: Callable[..., Path]
+) -> None:
+    environment = silent_environment | {"PYTHONPATH": str(REPOSITORY)}
+    model = constant_bundle(vocals=0.25, instrumental=0.75)
+    done = rtsep("play", short_wav, "--gain", "vocals=-inf", "--model", model, cwd=tmp_path, env=environment)
+    assert done.returncode == 0
+    assert done.stderr.splitlines()[0].startswith("rtsep: no sound device here")
+    folder = tmp_path / "out" / "short"
+    assert done.stdout.split() == [
+        f"out/short/{name}" for name in ("vocals.wav", "instrumental.wav", "before-after.png")
+    ]
+    song, _ = soundfile.read(short_wav, dtype="float32")
+    stem, rate = soundfile.read(folder / "instrumental.wav", dtype="float32")
+    assert rate == RATE
+    np.testing.assert_allclose(stem, 0.75 * song, atol=1e-6)
+    assert (folder / "before-after.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("rate", [RATE, 48000])
+def test_without_a_device_the_part_asked_for_is_written(
+    silent_environment: dict[str, str], tmp_path: Path, constant_bundle: Callable[..., Path], rate: int
+) -> None:
+    song = np.random.default_rng(3).uniform(-0.5, 0.5, (3 * rate, 1)).astype(np.float32)
+    soundfile.write(tmp_path / "song.wav", song, rate, subtype="FLOAT")
+    environment = silent_environment | {"PYTHONPATH": str(REPOSITORY)}
+    model = constant_bundle(vocals=0.25, instrumental=0.75)
+    settings = {"cwd": tmp_path, "env": environment}
+    done = rtsep("play", "song.wav", "--start", 1, "--seconds", 0.5, "--model", model, **settings)
+    assert done.returncode == 0, done.stderr
+    stems = [
+        soundfile.read(tmp_path / "out" / "song" / f"{stem}.wav", dtype="float32", always_2d=True)[0]
+        for stem in ("vocals", "instrumental")
+    ]
+    np.testing.assert_allclose(sum(stems), song[rate : rate + rate // 2], atol=1e-5)
+    done = rtsep("play", "song.wav", "--start", 3, "--model", model, **settings)
+    assert done.returncode == 1
+    assert "--start 3: song.wav is only 3.00 s long" in done.stderr
+    done = rtsep("play", "missing.wav", "--model", "no-such-model", **settings)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[1:] == ["rtsep: missing.wav does not exist"]
+
+
+def test_without_portaudio_stems_are_written_too(
+    short_wav: Path,
+    tmp_path: Path,
+    constant_bundle: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def missing() -> list[object]:
+        raise RtsepError("the PortAudio library is missing")
+
+    monkeypatch.setattr("rtsep.audio.devices.discovery.list_devices", missing)
+    monkeypatch.chdir(tmp_path)
+    assert command.play((short_wav,), model=str(constant_bundle())) == 0
+    assert capsys.readouterr().err.startswith("rtsep: the PortAudio library is missing: writing the stems")
+    assert (tmp_path / "out" / "short" / "vocals.wav").exists()
+
+
+def test_without_any_device_a_device_asked_for_is_a_failure(
+    silent_environment: dict[str, str], short_wav: Path, tmp_path: Path, constant_bundle: Callable[..., Path]
+) -> None:
+    environment = silent_environment | {"PYTHONPATH": str(REPOSITORY)}
+    done = rtsep("play", short_wav, "--device", "rt_out", "--model", constant_bundle(), cwd=tmp_path, env=environment)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "out").exists()

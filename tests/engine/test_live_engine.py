@@ -1,0 +1,187 @@
+"""The worker as a process: how it begins, how it ends, and what is left behind when somebody is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rtsep
+from rtsep.engine.live_engine import Engine
+from rtsep.errors import RtsepError, UsageError
+from rtsep.shared.state import SharedState
+from tests.waiting import wait_until
+
+ROOT = str(Path(rtsep.__file__).parent.parent)
+STEMS = ("vocals", "instrumental")
+
+
+def bundle(folder: Path, network: str, **net: object) -> Path:
+    """A model folder with a network of the tests."""
+    fields = "\n".join(f"{key} = {json.dumps(value)}" for key, value in ({"gains": [0.5, 0.5]} | net).items())
+    folder.mkdir(exist_ok=True)
+    (folder / "recipe.toml").write_text(
+        f'name = "{folder.name}"\nnetwork = "{network}"\nstems = {json.dumps(STEMS)}\n[net]\n{fields}\n'
+    )
+    return folder
+
+
+def play_noise(shared: SharedState, seconds: float = 5.0) -> np.ndarray:
+    """Put a song on the mixture ring, as a source would; returns it."""
+    song = np.random.default_rng(2).uniform(-0.5, 0.5, (2, round(seconds * 44100))).astype(np.float32)
+    shared.mixture.restart(1, 0, 0)
+    shared.mixture.write(song)
+    return song
+
+
+def test_a_worker_separates_what_is_on_the_ring(constant_bundle: Callable[..., Path]) -> None:
+    with Engine(constant_bundle(vocals=0.25, instrumental=0.75), chunk=4) as engine:
+        engine.wait_ready()
+        song = play_noise(engine.shared)
+        wait_until(lambda: engine.shared.stem.epoch == 1 and engine.shared.stem.end >= 100_000)
+        out = np.zeros((4, 100_000), np.float32)
+        assert engine.shared.stem.read(0, out, 1)
+        np.testing.assert_allclose(out[:2], 0.25 * song[:, :100_000], atol=1e-6)
+        np.testing.assert_allclose(out[2:], 0.75 * song[:, :100_000], atol=1e-6)
+        stats = engine.stats()
+        assert (stats.chunk, stats.restarts, stats.late_hops) == (4, 0, 0)
+        assert stats.hops >= 97
+        assert 0 < stats.compute_p50_ms <= stats.compute_p99_ms < 100
+        assert engine.compute == "cpu" or engine.compute.startswith("cuda")
+
+
+def test_the_worker_takes_the_latency_mode(constant_bundle: Callable[..., Path]) -> None:
+    with Engine(constant_bundle(vocals=0.25, instrumental=0.75), chunk=1, latency="low") as engine:
+        assert engine.support == 2048
+        engine.wait_ready()
+        song = play_noise(engine.shared, seconds=10 * 1024 / 44100)
+        wait_until(lambda: engine.shared.stem.epoch == 1 and engine.shared.stem.end == 9 * 1024)  # one hop behind
+        out = np.zeros((4, 9 * 1024), np.float32)
+        assert engine.shared.stem.read(0, out, 1)
+        np.testing.assert_allclose(out[:2], 0.25 * song[:, : 9 * 1024], atol=1e-6)
+    with pytest.raises(UsageError, match="--latency lower: expected standard, medium or low"):
+        Engine(constant_bundle(), latency="lower")
+
+
+def test_killed_while_it_still_imports_it_is_back_too(constant_bundle: Callable[..., Path]) -> None:
+    with Engine(constant_bundle()) as engine:
+        wait_until(lambda: engine.worker_pid is not None)
+        pid = engine.worker_pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        engine.wait_ready()
+        assert engine.poll() == 1
+
+
+def test_what_a_network_prints_does_not_disturb(tmp_path: Path) -> None:
+    with Engine(bundle(tmp_path / "chatty", "tests.networks:Chatty")) as engine:
+        engine.wait_ready()
+        play_noise(engine.shared)
+        wait_until(lambda: engine.shared.stem.epoch == 1 and engine.shared.stem.end > 50_000)
+        assert engine.poll() == 0
+
+
+def test_a_worker_that_cannot_start_says_why(tmp_path: Path, constant_bundle: Callable[..., Path]) -> None:
+    broken = bundle(tmp_path / "nowhere", "no.such.module:Network")
+    with Engine(broken) as engine, pytest.raises(RtsepError, match=r"no\.such\.module"):
+        engine.wait_ready()
+    crashing = bundle(tmp_path / "crashing", "tests.networks:Crashing")
+    with Engine(crashing) as engine, pytest.raises(RtsepError, match="the roof fell in"):
+        engine.wait_ready()
+    with (
+        Engine(constant_bundle(), compute="cuda:99") as engine,
+        pytest.raises(RtsepError, match="--compute cuda:99"),
+    ):
+        engine.wait_ready()
+
+
+def test_a_worker_that_dies_at_every_start_is_given_up(tmp_path: Path) -> None:
+    with Engine(bundle(tmp_path / "dying", "tests.networks:Dying")) as engine:
+        with pytest.raises(RtsepError, match="does not start: exit code 9"):
+            engine.wait_ready()
+        assert engine.failure is not None
+        assert engine.worker_pid is None
+
+
+def test_a_worker_that_dies_before_it_has_separated_anything_is_given_up(tmp_path: Path) -> None:
+    with Engine(bundle(tmp_path / "shaking", "tests.networks:CrashingWhenLoud")) as engine:
+        engine.wait_ready()
+        engine.shared.mixture.restart(1, 0, 0)
+        engine.shared.mixture.write(20 * np.random.default_rng(2).standard_normal((2, 44100)).astype(np.float32))
+        wait_until(lambda: engine.failure is not None, limit_s=60)
+        assert engine.failure == (
+            "the separation worker dies before it has separated anything: RuntimeError: the walls shook"
+        )
+        assert (engine.restarts, engine.worker_pid) == (2, None)
+
+
+@pytest.mark.parametrize(("key", "value"), [("n_fft", 8192), ("hop", 512), ("sample_rate", 48000), ("channels", 1)])
+def test_a_recipe_for_another_transform_is_refused_by_name(
+    constant_bundle: Callable[..., Path], key: str, value: int
+) -> None:
+    folder = constant_bundle()
+    text = (folder / "recipe.toml").read_text()
+    (folder / "recipe.toml").write_text(f"{text}[stft]\n{key} = {value}\n")
+    for use in (Engine, rtsep.load):
+        with pytest.raises(RtsepError, match=rf"\[stft\] {key} = {value}, and only"):
+            use(folder)
+
+
+def test_a_network_that_looks_back_further_than_the_ring_is_refused(tmp_path: Path) -> None:
+    with (
+        Engine(bundle(tmp_path / "elephant", "tests.networks:LongMemory")) as engine,
+        pytest.raises(RtsepError, match="193 frames back, and only 192"),
+    ):
+        engine.wait_ready()
+
+
+def test_a_network_that_looks_ahead_further_than_the_silence_after_a_song_is_refused(tmp_path: Path) -> None:
+    folder = bundle(tmp_path / "prophet", "tests.networks:LevelShares")
+    text = (folder / "recipe.toml").read_text()
+    (folder / "recipe.toml").write_text(f"{text}[window]\nframes = 94\nstride = 94\n")
+    with Engine(folder) as engine, pytest.raises(RtsepError, match="93 frames ahead, and only 92"):
+        engine.wait_ready()
+
+
+def test_a_worker_that_loses_its_device_is_followed_by_one_on_the_cpu(tmp_path: Path) -> None:
+    folder = bundle(tmp_path / "model", "tests.networks:LosingItsDevice", marks=str(tmp_path))
+    with Engine(folder, compute="auto") as engine:
+        engine.wait_ready()
+        assert engine.lost is None
+        engine.shared.mixture.restart(1, 0, 0)
+        engine.shared.mixture.write(np.random.default_rng(2).uniform(-5, 5, (2, 100_000)).astype(np.float32))
+        wait_until(lambda: engine.shared.stem.epoch == 1 and engine.shared.stem.end > 50_000, limit_s=60)
+        assert engine.poll() == 1
+        assert engine.compute == "cpu"
+        assert engine.lost == "cuda:0 failed: an illegal memory access was encountered"
+
+
+def test_nothing_is_left_in_shared_memory(constant_bundle: Callable[..., Path]) -> None:
+    if not Path("/dev/shm").is_dir():
+        pytest.skip("no /dev/shm here")
+    before = set(os.listdir("/dev/shm"))
+    engine = Engine(constant_bundle())
+    engine.wait_ready()
+    assert not [name for name in set(os.listdir("/dev/shm")) - before if "rtsep" in name]
+    os.kill(engine.worker_pid or 0, signal.SIGKILL)
+    engine.close()
+    assert not [name for name in set(os.listdir("/dev/shm")) - before if "rtsep" in name]
+
+
+def test_the_worker_is_not_started_by_hand() -> None:
+    child = subprocess.run(
+        [sys.executable, "-m", "rtsep.engine.worker", "--help"],
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    assert child.returncode == 1
+    assert "started by rtsep itself" in child.stderr

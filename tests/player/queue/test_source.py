@@ -1,0 +1,151 @@
+"""A file on the mixture ring: every sample at its position, held back by the callback, whatever the file does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from rtsep.errors import RtsepError
+from rtsep.player.queue.source import NEAR, PADDING, PAST, PREROLL, FileSource
+from rtsep.player.queue.timeline import Place
+from rtsep.shared import status as words_of
+from rtsep.shared.rings import NO_EOF
+from rtsep.shared.state import SharedState
+from tests.waiting import wait_until
+
+HOP = 1024
+RATE = 44100
+LENGTH = 15 * RATE + 77
+
+
+@pytest.fixture(scope="module")
+def counter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A song that counts: sample p is p / 2^20."""
+    path = tmp_path_factory.mktemp("song") / "counter.wav"
+    values = np.arange(LENGTH) / 2.0**20
+    soundfile.write(path, np.stack([values, -values], axis=1).astype(np.float32), RATE, subtype="FLOAT")
+    return path
+
+
+@pytest.fixture
+def source(counter: Path, shared: SharedState) -> Iterator[FileSource]:
+    made = FileSource([counter], shared)
+    yield made
+    made.close()
+
+
+def move_play_head(shared: SharedState, epoch: int, position: int) -> None:
+    """What the callback writes."""
+    shared.callback.words[words_of.CALLBACK_EPOCH] = epoch
+    shared.callback.words[words_of.POSITION] = position
+
+
+def filled(shared: SharedState, epoch: int) -> bool:
+    """Whether the source has nothing left to do for now."""
+    if shared.mixture.epoch != epoch:
+        return False
+    end = shared.mixture.end
+    time.sleep(0.08)
+    return shared.mixture.end == end
+
+
+@pytest.mark.parametrize("target", [0, 5, 1023, 1024, 100_000, 10 * RATE, LENGTH - 1, LENGTH])
+def test_samples_lie_at_their_positions(source: FileSource, shared: SharedState, target: int) -> None:
+    source.start(1, Place(0, target))
+    wait_until(lambda: filled(shared, 1))
+    ring = shared.mixture.header()
+    assert ring.start == target // HOP * HOP
+    assert ring.begin == min(max(ring.start - PREROLL, 0), ring.start - NEAR)
+    positions = np.arange(ring.begin, ring.end)
+    expected = np.where((positions >= 0) & (positions < LENGTH), positions / 2.0**20, 0).astype(np.float32)
+    out = np.zeros((2, len(positions)), np.float32)
+    assert shared.mixture.read(ring.begin, out, 1)
+    np.testing.assert_array_equal(out, np.stack([expected, -expected]))
+    assert ring.eof == (LENGTH if ring.end >= LENGTH else NO_EOF)
+
+
+def test_it_runs_ahead_until_the_ring_is_full_and_follows_the_play_head(
+    source: FileSource, shared: SharedState
+) -> None:
+    source.start(1, Place(0, 0))
+    wait_until(lambda: filled(shared, 1))
+    assert 5 * RATE < shared.mixture.end < shared.mixture.capacity - PAST + RATE
+    for position in range(0, LENGTH, 40_000):
+        move_play_head(shared, 1, position)
+        wait_until(lambda: filled(shared, 1))
+        assert shared.mixture.begin <= max(position - PAST, 0)
+        assert shared.mixture.end >= min(position + 5 * RATE, LENGTH)
+    wait_until(lambda: shared.mixture.end >= LENGTH + PADDING)
+    assert shared.mixture.header().eof == LENGTH
+    assert source.songs[0].length == LENGTH
+    assert source.messages == []
+
+
+def test_an_old_play_head_does_not_hold_a_new_epoch_back(source: FileSource, shared: SharedState) -> None:
+    move_play_head(shared, 1, 50)
+    source.start(2, Place(0, 10 * RATE))
+    wait_until(lambda: filled(shared, 2))
+    assert shared.mixture.end >= LENGTH
+
+
+def test_of_many_seeks_the_last_one_counts(source: FileSource, shared: SharedState) -> None:
+    for epoch in range(1, 200):
+        source.start(epoch, Place(0, epoch * 3000))
+    wait_until(lambda: shared.mixture.epoch == 199 and shared.mixture.end > 199 * 3000 + HOP)
+    assert shared.mixture.header().start == 199 * 3000 // HOP * HOP
+    out = np.zeros((2, 100), np.float32)
+    assert shared.mixture.read(199 * 3000, out, 199)
+    np.testing.assert_array_equal(out[0], (np.arange(199 * 3000, 199 * 3000 + 100) / 2.0**20).astype(np.float32))
+
+
+def test_other_rates_arrive_at_44100(tmp_path: Path, shared: SharedState) -> None:
+    path = tmp_path / "tone.wav"
+    soundfile.write(path, np.sin(2 * np.pi * 1000 * np.arange(3 * 48000) / 48000), 48000, subtype="FLOAT")
+    source = FileSource([path], shared)
+    source.start(1, Place(0, 2 * RATE))
+    wait_until(lambda: filled(shared, 1))
+    out = np.zeros((2, 4000), np.float32)
+    assert shared.mixture.read(2 * RATE, out, 1)
+    expected = np.sin(2 * np.pi * 1000 * np.arange(2 * RATE, 2 * RATE + 4000) / RATE)
+    np.testing.assert_allclose(out, [expected, expected], atol=1e-4)
+    assert source.songs[0].length == 3 * RATE
+    source.close()
+
+
+def test_bad_samples_end_the_song_with_one_line(tmp_path: Path, shared: SharedState) -> None:
+    path = tmp_path / "bad.wav"
+    values = np.full((3 * RATE, 2), 0.25, np.float32)
+    values[2 * RATE, 1] = np.nan
+    soundfile.write(path, values, RATE, subtype="FLOAT")
+    source = FileSource([path], shared)
+    source.start(1, Place(0, 0))
+    wait_until(lambda: source.messages != [])
+    assert "not a number" in source.messages[0]
+    eof = shared.mixture.header().eof
+    assert 2 * RATE - 8192 <= eof <= 2 * RATE
+    assert source.songs[0].length == eof
+    source.start(2, Place(0, RATE))  # and it can be played again
+    wait_until(lambda: shared.mixture.epoch == 2 and shared.mixture.header().eof == eof)
+    assert np.isfinite(shared.mixture.data).all()
+    source.close()
+
+
+def test_an_empty_song_ends_at_once(tmp_path: Path, shared: SharedState) -> None:
+    path = tmp_path / "nothing.wav"
+    soundfile.write(path, np.zeros((0, 2), np.float32), RATE, subtype="FLOAT")
+    source = FileSource([path], shared)
+    source.start(1, Place(0, 0))
+    wait_until(lambda: shared.mixture.header().eof == 0)
+    source.close()
+    source.close()
+
+
+def test_what_is_no_song_is_refused_at_once(tmp_path: Path, shared: SharedState) -> None:
+    with pytest.raises(RtsepError, match="does not exist"):
+        FileSource([tmp_path / "missing.wav"], shared)
+    assert shared.mixture.epoch == -1
