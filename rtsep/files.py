@@ -1,43 +1,63 @@
-"""Files that are whole under their name or not there, and a disk that refuses told in one line."""
+"""Writing files: complete under their name or not there at all, and one clear line when the disk refuses."""
 
 from __future__ import annotations
 
 import errno
 import os
+import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rtsep.errors import RtsepError
 
+_LONGEST_BASE_BYTES = 100
+"""How much of a file's name its temporary name repeats: with the rest it must stay below the 255 bytes of a name."""
 
-def refusal(path: Path, error: OSError) -> str:
-    """What a disk that does not take `path` says, and what to do, in one line."""
+
+def write_error_text(path: Path, error: OSError) -> str:
+    """One line for an error met while writing `path`: what is wrong, and what to do."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return f"no room left to write {path}: free some space or choose another folder"
+        return f"no space left to write {path}: free some space or choose another folder"
     return f"cannot write {path}: {error.strerror or error}"
 
 
 @contextmanager
-def refusals_told(path: Path, error_type: type[RtsepError] = RtsepError) -> Iterator[None]:
-    """One line that names the path in place of an OSError."""
+def write_errors(path: Path, error_type: type[RtsepError] = RtsepError) -> Iterator[None]:
+    """Turn an OSError into an `error_type` whose one line names `path`."""
     try:
         yield
     except OSError as error:
-        raise error_type(refusal(path, error)) from error
+        raise error_type(write_error_text(path, error)) from error
 
 
-def write_atomically(path: Path, content: bytes | memoryview) -> None:
-    """Write under a temporary name, then rename: what stood there before stays until then. RtsepError, as above."""
-    partial = path.with_name(path.name + ".part")
-    with refusals_told(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with partial.open("wb") as file:
-                file.write(content)
-                file.flush()
+def temporary_path(path: Path) -> Path:
+    """A hidden name beside `path` that no other process uses: `.NAME.0123abcd.part`."""
+    base = os.fsdecode(os.fsencode(path.name)[:_LONGEST_BASE_BYTES])
+    return path.with_name(f".{base}.{secrets.token_hex(4)}.part")
+
+
+@contextmanager
+def replacing(path: Path, error_type: type[RtsepError] = RtsepError) -> Iterator[Path]:
+    """Write a file in one step: yields a temporary path, whose file replaces `path` when the block ends normally.
+
+    The content is on the disk before the rename. After an exception `path` is as it was and nothing else is left.
+    Folders are made as needed. Raises `error_type` when the disk refuses.
+    """
+    temporary = temporary_path(path)
+    try:
+        with write_errors(path, error_type):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            with temporary.open("rb") as file:
                 os.fsync(file.fileno())
-            partial.replace(path)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+            temporary.replace(path)
+    finally:
+        with suppress(OSError):  # renamed, or never made
+            temporary.unlink()
+
+
+def write_atomically(path: Path, content: bytes | memoryview, error_type: type[RtsepError] = RtsepError) -> None:
+    """Write `content` to `path` as `replacing` does."""
+    with replacing(path, error_type) as temporary, temporary.open("xb") as file:
+        file.write(content)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from pathlib import Path
 
 import msgspec
 
 from rtsep.errors import RtsepError
+from rtsep.files import write_atomically
 
 
 def recorded_sum(ledger: Path, address: str) -> str | None:
@@ -19,15 +18,7 @@ def recorded_sum(ledger: Path, address: str) -> str | None:
 def record_sum(ledger: Path, address: str, sha256: str) -> None:
     """Note it for good. Raises RtsepError if it cannot be written."""
     sums = _read(ledger) | {address: sha256}
-    partial = ledger.with_name(f"{ledger.name}.{os.getpid()}.part")
-    try:
-        partial.write_bytes(msgspec.json.format(msgspec.json.encode(sums)))
-        partial.replace(ledger)
-    except OSError as error:
-        raise RtsepError(f"cannot write {ledger}: {error.strerror}") from error
-    finally:
-        with contextlib.suppress(OSError):  # not there any more, as it should be
-            partial.unlink()
+    write_atomically(ledger, msgspec.json.format(msgspec.json.encode(sums)))
 
 
 def _read(ledger: Path) -> dict[str, str]:

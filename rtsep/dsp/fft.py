@@ -5,15 +5,16 @@ in the user's cache folder, so that only the first process on a machine pays for
 """
 
 import contextlib
-import os
 import platform
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import platformdirs
 import pyfftw
 from numpy.typing import NDArray
+
+from rtsep.errors import RtsepError
+from rtsep.files import write_atomically
 
 _imported = False
 
@@ -35,17 +36,8 @@ def _import_wisdom() -> None:
 
 def _export_wisdom() -> None:
     """Replace the wisdom file in one step, so that another process never reads half of it; no cache is no error."""
-    path = wisdom_path()
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(pyfftw.export_wisdom()[1])
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+    with contextlib.suppress(RtsepError):
+        write_atomically(wisdom_path(), pyfftw.export_wisdom()[1])
 
 
 class RealFFT:

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep.files import replacing
+
 N_FFT = 4096
 BANDS = 256
 LOWEST_HZ = 40.0
@@ -69,10 +71,6 @@ def draw(path: Path, panels: Sequence[tuple[str, BandEnergies]]) -> bool:
         )
         axes.set(title=title, xlabel="s", ylabel="Hz", yscale="log")
         figure.colorbar(mesh, ax=axes, label="dB")
-    part = path.with_name(f".{path.name}.part")
-    try:
-        canvas.print_png(str(part))
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path) as temporary:
+        canvas.print_png(str(temporary))
     return True

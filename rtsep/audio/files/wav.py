@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import secrets
 import struct
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtsep.errors import RtsepError
-from rtsep.files import refusal, refusals_told
+from rtsep.files import temporary_path, write_error_text, write_errors
 
 _FLOAT = 3  # WAVE_FORMAT_IEEE_FLOAT
 _HEADER = struct.Struct("<4sI4s 4sIQQQI 4sIHHIIHHH 4sII 4sI")
@@ -60,13 +59,12 @@ class AtomicWav:
         self.sample_rate = sample_rate
         self.channels = channels
         self.frames = 0
-        # A name of its own, so that two runs at once do not share it.
-        self._part = self.path.with_name(f".{self.path.name[:100]}.{secrets.token_hex(4)}.part")
+        self._part = temporary_path(self.path)
         self._file: BinaryIO | None = None
 
     def open(self) -> Self:
         """Make the hidden file."""
-        with refusals_told(self.path):
+        with write_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self._part.open("xb")
             self._file.write(_header(self.sample_rate, self.channels, 0))
@@ -131,7 +129,7 @@ class AtomicWav:
         self.abort()
 
     def _failure(self, error: OSError) -> RtsepError:
-        return RtsepError(refusal(self.path, error))
+        return RtsepError(write_error_text(self.path, error))
 
 
 def declared_data_bytes(stream: BinaryIO) -> tuple[int, int] | None:

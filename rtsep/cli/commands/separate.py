@@ -1,6 +1,5 @@
 """`rtsep separate`: stems as files, by the very engine that plays them."""
 
-import contextlib
 import json as json_format
 import shutil
 import sys
@@ -17,6 +16,7 @@ from rtsep.cli.arguments import Chunk, Compute, Files, Flag, Model
 from rtsep.cli.batch_jobs import read_job
 from rtsep.cli.output.progress_line import ProgressLine
 from rtsep.errors import RtsepError, UsageError
+from rtsep.files import replacing
 from rtsep.separation.backends.stepper import MAX_CHUNK
 from rtsep.system.allocator import keep_freed_memory
 
@@ -150,16 +150,12 @@ def _tasks(files: Sequence[Path], out: Path) -> list[_Task]:
 def _copy(file: Path, folder: Path) -> Path:
     """A song that is instrumental already, as that stem. Returns its place; RtsepError if it cannot be copied."""
     target = folder / f"instrumental{file.suffix.lower()}"
-    partial = target.with_name(target.name + ".part")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, partial)
-        partial.replace(target)
+        source = file.open("rb")
     except OSError as error:
-        raise RtsepError(f"cannot copy {file} to {target}: {error.strerror}") from error
-    finally:
-        with contextlib.suppress(OSError):  # not there any more, as it should be
-            partial.unlink()
+        raise RtsepError(f"{file}: {error.strerror}") from error
+    with source, replacing(target) as temporary, temporary.open("xb") as copy:
+        shutil.copyfileobj(source, copy)
     return target
 
 

@@ -8,13 +8,11 @@ agree, a song is decoded anew. No file stays open between two readings, so that 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import secrets
 import time
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +22,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from rtsep.errors import RtsepError
-from rtsep.files import refusals_told
+from rtsep.files import replacing, write_atomically, write_errors
 from rtsep.train.crops.magnitudes import PeakMeter
 from rtsep.train.data.decode import Decoder
 
@@ -84,7 +82,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        with refusals_told(folder, CacheError):
+        with write_errors(folder, CacheError):
             folder.mkdir(parents=True, exist_ok=True)
             for part in folder.glob(".*.part"):
                 with suppress(FileNotFoundError):  # finished meanwhile
@@ -110,7 +108,7 @@ class Store:
         self, samples: Path, manifest: Path, identity: tuple[str, ...], stems: tuple[str, ...], decoder: Decoder
     ) -> Manifest:
         length, energy, crc, meter = 0, 0.0, 0, PeakMeter()
-        with _unfinished(samples) as part, refusals_told(samples, CacheError):
+        with replacing(samples, CacheError) as part:
             manifest.unlink(missing_ok=True)
             with part.open("xb") as file:
                 for block in decoder.blocks():
@@ -121,8 +119,6 @@ class Store:
                     content = np.ascontiguousarray(scaled.transpose(2, 0, 1), "<i2").tobytes()
                     length, crc = length + block.shape[2], zlib.crc32(content, crc)
                     file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
             made = Manifest(
                 files=identity,
                 stems=stems,
@@ -132,7 +128,6 @@ class Store:
                 crc32=crc,
                 mtime_ns=part.stat().st_mtime_ns,
             )
-            part.replace(samples)
         _write_manifest(manifest, made)
         return made
 
@@ -157,12 +152,7 @@ def _read_manifest(manifest: Path, samples: Path, stems: tuple[str, ...]) -> Man
 
 
 def _write_manifest(path: Path, manifest: Manifest) -> None:
-    with _unfinished(path) as part, refusals_told(path, CacheError):
-        with part.open("xb") as file:
-            file.write(msgspec.json.encode(manifest))
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+    write_atomically(path, msgspec.json.encode(manifest), CacheError)
 
 
 def _crc32(path: Path) -> int:
@@ -171,13 +161,3 @@ def _crc32(path: Path) -> int:
         while content := file.read(1 << 22):
             crc = zlib.crc32(content, crc)
     return crc
-
-
-@contextmanager
-def _unfinished(path: Path) -> Iterator[Path]:
-    """A name of its own beside `path`; whatever has it at the end is removed."""
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        yield part
-    finally:
-        part.unlink(missing_ok=True)

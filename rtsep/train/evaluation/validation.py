@@ -15,7 +15,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from rtsep.dsp.spectrogram import BandEnergies, draw
-from rtsep.files import refusals_told, write_atomically
+from rtsep.files import write_atomically
 from rtsep.nn.contract import StreamingNetwork
 from rtsep.recipe import Stft
 from rtsep.train.data.songs import Song
@@ -82,8 +82,7 @@ class Validation:
             panels.append((title, BandEnergies(rate)))
             panels[-1][1].push(samples)
         picture = self._folder / f"{step:07}.png"
-        with refusals_told(picture):
-            draw(picture, panels)
+        draw(picture, panels)
 
 
 def loudest(x: Float32, length: int, pace: int) -> slice:

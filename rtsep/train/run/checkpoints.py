@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from rtsep.errors import RtsepError, UsageError
-from rtsep.files import refusals_told, write_atomically
+from rtsep.files import write_atomically, write_errors
 from rtsep.recipe import Recipe, encode_network
 from rtsep.train.run.export import export_bundle
 
@@ -68,7 +68,7 @@ class RunFolder:
 
     def make(self) -> None:
         """Make the folder, if it is not there yet: once it is known that there is something to put into it."""
-        with refusals_told(self.path):
+        with write_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
 
     def save_last(self, state: State) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rtsep.files import refusals_told, write_atomically
+from rtsep.files import write_atomically, write_errors
 
 LOG = "log.jsonl"
 
@@ -31,7 +31,7 @@ class RunLog:
 
     def write(self, report: Report) -> None:
         """Append a report."""
-        with refusals_told(self.path), self.path.open("a", encoding="utf-8") as file:
+        with write_errors(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(report) + "\n")
         if self._board is not None:
             for name in report.keys() - {"step"}:

@@ -94,7 +94,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
         "except RtsepError as error: print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
-    assert "no room left" in done.stdout, done.stderr
+    assert "no space left" in done.stdout, done.stderr
     assert str(path) in done.stdout
     assert list(path.parent.iterdir()) == []
     assert resource.getrlimit(resource.RLIMIT_FSIZE) == limits
@@ -108,7 +108,7 @@ def test_a_disk_that_is_full_only_at_the_last_flush(tmp_path: Path, monkeypatch:
     file._file.close()
     with Path("/dev/full").open("r+b") as full:
         file._file = full
-        with pytest.raises(RtsepError, match="no room left"):
+        with pytest.raises(RtsepError, match="no space left"):
             file.commit()
     assert list(tmp_path.iterdir()) == []
 

@@ -123,7 +123,7 @@ def test_a_full_disk_is_one_line(packed: bool, models: Path, tmp_path: Path) -> 
     words = [sys.executable, "-c", code, "models", "import", str(source)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
-    said = f"cannot unpack {source}" if packed else f"no room left to write {models / 'spleeter-2stems'}{os.sep}"
+    said = f"cannot unpack {source}" if packed else f"no space left to write {models / 'spleeter-2stems'}{os.sep}"
     assert done.stderr.startswith(f"rtsep: {said}")
     assert done.stderr.count("\n") == 1
     assert list(models.iterdir()) == []

@@ -247,7 +247,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path, constant_bun
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
     assert done.returncode == 1, done.stderr
-    assert "no room left" in done.stderr
+    assert "no space left" in done.stderr
     assert done.stderr.count("\n") == 1
     assert not out.exists()
 
