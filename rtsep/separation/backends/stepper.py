@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Protocol
 
 from rtsep.errors import UsageError
 
-Float32 = NDArray[np.float32]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Float32 = NDArray[np.float32]
+
 MAX_CHUNK = 32
 """The most frames a network takes in one step."""
 WARM_UP_STEPS = 3
@@ -60,6 +62,8 @@ class FrameStepper(Protocol):
 
 def warm_up(stepper: FrameStepper, chunks: Iterable[int]) -> None:
     """Step noise through every chunk size that will be used, then reset: no later step is a first one."""
+    import numpy as np  # not above: the command line reads MAX_CHUNK, and `--help` is to appear at once
+
     random = np.random.default_rng(0)
     for frames in sorted(set(chunks)):
         noise = random.random((stepper.channels, stepper.bins, frames), dtype=np.float32)
