@@ -20,6 +20,7 @@ from cyclopts import App, CycloptsError
 import rtsep
 from rtsep.errors import RtsepError, UsageError
 from rtsep.system.priority import wait_asleep
+from rtsep.ui.console import make_streams_safe, say
 
 _COMMANDS = {
     "play": ("rtsep.cli.commands.play:play", "Play a song and ride its stems' faders."),
@@ -88,6 +89,7 @@ def build_app(words: Sequence[str]) -> App:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code. Anything unforeseen is a bug and keeps its traceback."""
     _open_standard_streams()
+    make_streams_safe()
     words = list(sys.argv[1:] if arguments is None else arguments)
     _unwind_on_termination()
     wait_asleep()
@@ -142,7 +144,7 @@ def _register(parent: App, commands: dict[str, tuple[str, str]], wanted: str) ->
 
 
 def _fail(error: RtsepError) -> int:
-    print(f"rtsep: {error}", file=sys.stderr)
+    say(error)
     return error.exit_code
 
 
