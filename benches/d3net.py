@@ -18,7 +18,7 @@ import torch
 
 from benches import environments
 from rtsep.bundle import build_network
-from rtsep.convert.recognise import convert_path
+from rtsep.convert.dispatch import convert_path
 from rtsep.nn.windowed import Windowed
 
 NAME = "d3net"

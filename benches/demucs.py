@@ -20,8 +20,8 @@ import torch
 
 from benches.report import SONG
 from rtsep.bundle import build_segment_network, find_bundle
-from rtsep.convert.bundles import write_conversion
-from rtsep.convert.recognise import convert_path
+from rtsep.convert.dispatch import convert_path
+from rtsep.convert.write import write_conversion
 from rtsep.separation.separator import load
 from rtsep.timebase import SAMPLE_RATE
 

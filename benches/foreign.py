@@ -15,15 +15,17 @@ from __future__ import annotations
 import importlib
 import sys
 import types
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from rtsep.bundle import build_network
-from rtsep.convert.recognise import convert
+from rtsep.convert.converter import Checkpoint
+from rtsep.convert.dispatch import convert
 from rtsep.nn.fixed_windows import merge_artifacts
-from tests.convert import golden
+from tests.convert.families import golden
 
 FRAMES = {"vocal-remover-5": 32, "vocal-remover-6": 32, "carperbr-a": 12, "carperbr-b": 12, "carperbr-c": 12}
 
@@ -54,7 +56,7 @@ def main(system: str, folder: str) -> int:
     answer = theirs(magnitudes)[0]
     golden.write(system, shapes, answer)
 
-    conversion = convert(tensors, system)
+    conversion = convert(Checkpoint(Path(system), tensors))
     ours = build_network(conversion.recipe).network.eval()  # type: ignore[union-attr]
     ours.load_state_dict(conversion.tensors)
     masks = ours(magnitudes[:, :, : theirs.max_bin])[0].flatten(0, 1)[: len(answer)]

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from benches import environments
 from benches.report import SONG, Report, Row, Table
-from rtsep.convert.bundles import write_conversion
-from rtsep.convert.spleeter import convert_checkpoint
+from rtsep.convert.families.spleeter import convert_checkpoint
+from rtsep.convert.write import write_conversion
 from rtsep.errors import RtsepError
 from rtsep.nn.windowed import Windowed
 from rtsep.separation.separator import load

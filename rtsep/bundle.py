@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Network = TypeVar("Network", bound="nn.Module")
 
 DEFAULT_BUNDLE = "frame-transformer-2stems"
-RECIPE_FILE, WEIGHTS_FILE = "recipe.toml", "weights.safetensors"
+RECIPE_FILE, WEIGHTS_FILE, CARD_FILE = "recipe.toml", "weights.safetensors", "CARD.md"
 WEIGHTS_TABLE = "[weights]    # of weights.safetensors, always last"
 
 

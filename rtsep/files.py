@@ -1,7 +1,8 @@
-"""Writing files: complete under their name or not there at all, and one clear line when the disk refuses."""
+"""Reading text, and writing files: complete under their name or not there at all. One clear line on failure."""
 
 from __future__ import annotations
 
+import codecs
 import errno
 import os
 import secrets
@@ -13,6 +14,31 @@ from rtsep.errors import RtsepError
 
 _LONGEST_BASE_BYTES = 100
 """How much of a file's name its temporary name repeats: with the rest it must stay below the 255 bytes of a name."""
+
+
+# Notepad and PowerShell begin a text with a byte order mark; without one it is UTF-8.
+_BYTE_ORDER_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+
+
+def read_text(path: Path, error_type: type[RtsepError] = RtsepError) -> str:
+    """The text of a file in UTF-8, or in UTF-16 with a byte order mark; lines end with a newline alone.
+
+    Raises `error_type` if it cannot be read or is not text.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise error_type(f"cannot read {path}: {error.strerror or error}") from error
+    encoding = next((name for mark, name in _BYTE_ORDER_MARKS.items() if content.startswith(mark)), "utf-8")
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise error_type(f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8") from error
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def write_error_text(path: Path, error: OSError) -> str:

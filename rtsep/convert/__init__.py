@@ -1,1 +1,1 @@
-"""Other people's checkpoints, read without running anything of theirs, to bundles that play."""
+"""Conversion of other people's weights to bundles. No code from their files is executed."""

@@ -12,6 +12,6 @@ from tests.convert.web import Web, serve
 @pytest.fixture
 def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr("rtsep.convert.download.WAIT_S", 0.01)
+    monkeypatch.setattr("rtsep.convert.fetch.download.WAIT_S", 0.01)
     with serve() as server:
         yield server

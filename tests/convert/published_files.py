@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from rtsep.convert.spleeter import NORM
-from tests.convert import spleeter_reference as reference
-from tests.convert.tensorflow_files import write_checkpoint
+from rtsep.convert.families.spleeter import NORM
+from tests.convert.families import spleeter_reference as reference
+from tests.convert.formats.tensorflow_files import write_checkpoint
 
 ARCHIVE = "/deezer/spleeter/releases/download/test/2stems.tar.gz"
 INSTRUMENTS = ("vocals", "accompaniment")

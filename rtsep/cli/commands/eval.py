@@ -53,8 +53,8 @@ def evaluate(
         raise UsageError("--data: expected a folder or several")
     import torch
 
-    from rtsep.bundle import find_bundle
-    from rtsep.train.evaluation.card import CARD_FILE, read_card, write_scores
+    from rtsep.bundle import CARD_FILE, find_bundle
+    from rtsep.train.evaluation.card import read_card, write_scores
     from rtsep.train.evaluation.evaluate import evaluate_song
     from rtsep.train.evaluation.scores import markdown, overall
     from rtsep.train.evaluation.test_songs import songs_to_judge

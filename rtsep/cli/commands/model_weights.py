@@ -1,4 +1,4 @@
-"""`rtsep models get` and `rtsep models import`: other people's weights become models here."""
+"""`rtsep models get` and `rtsep models import`: install published weights, or weights from disk, as models."""
 
 import re
 import sys
@@ -16,55 +16,60 @@ if TYPE_CHECKING:
 
 
 def get_model(name: str, /) -> None:
-    """Fetch the weights that a model's author published, and make a model of them that `--model NAME` finds.
+    """Download the weights that a model's author published, and install them for `--model NAME`.
 
-    A transfer that broke off goes on where it ended when it is run again. The model is written to the folder that
-    RTSEP_MODEL_DIR names, else to the user's cache. Spleeter's MODEL_PATH, GITHUB_HOST and GITHUB_RELEASE are heeded.
+    Run it again to resume a download that broke off. The model is written to the folder in RTSEP_MODEL_DIR, or else to
+    the user's cache. Spleeter's own variables MODEL_PATH, GITHUB_HOST and GITHUB_RELEASE are respected.
 
     Parameters
     ----------
     name
-        One of those that `rtsep models list` says this of.
+        Name of a model that `rtsep models list` marks as downloadable.
     """
-    from rtsep.convert.adopt import get_weights
-    from rtsep.convert.published import find_published
+    from rtsep.convert.fetch.published import find_published
+    from rtsep.convert.install import get_weights
 
     entry = find_published(name)
     size = f"{entry.size / 1e6:.1f} MB" if entry.size else "size unknown"
-    print(f"{entry.name}  weights of {entry.system}, {size}")
+    print(f"{entry.name}  {entry.system} weights, {size}")
     print(f"    licence: {entry.licence}")
     print(f"    source: {entry.source}")
     print(f"    address: {entry.address}")
-    print(f"    sha256: {entry.sha256 or 'unknown, its author published none'}", flush=True)
+    print(f"    sha256: {entry.sha256 or 'unknown (not published)'}", flush=True)
     with ProgressLine(before=None) as line:
 
         def notice(text: str) -> None:
             line.clear()
-            print(f"rtsep: {text}", file=sys.stderr)
+            _notice(text)
 
         bundle = get_weights(entry, progress=partial(line.show, entry.name), notice=notice)
     print(f"    {bundle.path}")
 
 
 def import_model(path: Path, /, *, as_: Annotated[str | None, Parameter(name="--as")] = None) -> None:
-    """Make a model of weights from elsewhere, which are recognised by their keys. Nothing of theirs is run.
+    """Install weights from disk as a model. The architecture is recognised from file and tensor names.
 
-    Spleeter's TensorFlow checkpoints (a folder; with its JSON if it is no published one), state dicts of its port
-    pt-spleeter, of tsurumeso's vocal remover and carperbr's frame transformer (.pth, .pt), packages of HT Demucs (.th,
-    .safetensors, .yaml for several), D3Net's .h5 files, and archives of these.
+    Supported: Spleeter's TensorFlow checkpoints (a folder, with its JSON unless it is a published one); state dicts of
+    pt-spleeter, tsurumeso's vocal remover and carperbr's frame transformer (.pth, .pt); HT Demucs packages (.th,
+    .safetensors, or .yaml for several); D3Net's .h5 files; rtsep's own bundles (recipe.toml with weights.safetensors);
+    and archives of these. No code from the files is executed.
 
     Parameters
     ----------
     path
-        A file, a folder or an archive.
+        File, folder or archive.
     as_
-        Name of the model. Default: what it is.
+        Name of the model. Default: the name of the system it is recognised as.
     """
     if as_ is not None and not re.fullmatch(r"[A-Za-z0-9][\w.-]*", as_):
-        raise UsageError(f"--as {as_}: expected letters, digits, dots, dashes and underscores")
-    from rtsep.convert.adopt import import_weights
+        raise UsageError(f"--as {as_}: expected letters, digits, dots, hyphens and underscores")
+    from rtsep.convert.install import import_weights
 
-    _print_model(import_weights(path, as_))
+    _print_model(import_weights(path, as_, _notice))
+
+
+def _notice(text: str) -> None:
+    print(f"rtsep: {text}", file=sys.stderr)
 
 
 def _print_model(bundle: "Bundle") -> None:

@@ -46,7 +46,7 @@ def list_models(*, json: Flag = False) -> None:
     """
     from rtsep.bundle import bundle_folders, list_bundles
     from rtsep.cli.model_sizes import recorded_sizes
-    from rtsep.convert.published import published
+    from rtsep.convert.fetch.published import published
 
     known, recorded = published(), recorded_sizes()
     bundles = list_bundles()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rtsep.bundle import CARD_FILE
 from rtsep.errors import RtsepError
 from rtsep.files import write_atomically
 
-CARD_FILE = "CARD.md"
 BEGIN = "<!-- rtsep eval --card writes from here -->"
 END = "<!-- rtsep eval --card writes to here -->"
 

@@ -56,9 +56,9 @@ def test_a_model_is_fetched_listed_and_separates(
     assert "    licence: MIT\n" in told.out
     assert "    source: https://github.com/deezer/spleeter\n" in told.out
     assert f"    address: {web.address}{ARCHIVE}\n" in told.out
-    assert "    sha256: unknown, its author published none\n" in told.out
+    assert "    sha256: unknown (not published)\n" in told.out
     assert told.out.endswith(f"    {models / 'spleeter-2stems'}\n")
-    assert "is recorded" in told.err
+    assert "recorded sha256" in told.err
     row = listed("spleeter-2stems", capsys)
     assert (row["weights"], row["licence"], row["path"]) == (True, "MIT", str(models / "spleeter-2stems"))
     assert main(["separate", str(short_wav), "-o", str(tmp_path / "out"), "--model", "spleeter-2stems"]) == 0
@@ -90,7 +90,7 @@ def test_what_can_be_fetched_is_told_where_weights_are_missing(capsys: pytest.Ca
 def test_what_is_not_fetched_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "get", "zzz"]) == 1
     said = capsys.readouterr().err
-    assert "'zzz'; they are for spleeter-2stems" in said
+    assert "'zzz': available for spleeter-2stems" in said
     assert said.count("\n") == 1
     assert main(["models", "get", "carperbr-b"]) == 1
     told = capsys.readouterr()
@@ -116,7 +116,7 @@ def test_a_full_disk_is_one_line(packed: bool, models: Path, tmp_path: Path) -> 
         source = tmp_path / "run.tar.gz"
         source.write_bytes(spleeter_archive(tmp_path))
     code = (
-        "import resource, sys; import rtsep.convert.adopt; from rtsep.cli.main import main\n"
+        "import resource, sys; import rtsep.convert.install; from rtsep.cli.main import main\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
         "sys.exit(main(sys.argv[1:]))"
     )

@@ -15,11 +15,12 @@ import safetensors.torch
 import torch
 
 from rtsep.bundle import Bundle
-from rtsep.convert import demucs as convert_demucs
-from rtsep.convert.bundles import write_conversion
-from rtsep.convert.recognise import convert_path
+from rtsep.convert.dispatch import convert_path
+from rtsep.convert.families import demucs as convert_demucs
+from rtsep.convert.write import write_conversion
 from rtsep.errors import RtsepError
 from rtsep.separation.separator import load
+from tests.conftest import REPOSITORY
 from tests.convert.malicious import Malicious
 
 SOURCES = ["drums", "bass", "other", "vocals"]
@@ -205,7 +206,7 @@ def test_packages_that_do_not_fit_are_one_line(htdemucs: Any, tmp_path: Path) ->
 
 def test_without_the_package_a_line_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "demucs.htdemucs", None)
-    folder = Path(__file__).parent.parent.parent / "models" / "htdemucs"
+    folder = REPOSITORY / "models" / "htdemucs"
     with pytest.raises(RtsepError, match=r"pip install 'rtsep\[demucs\]'") as caught:
         Bundle(folder).load_segment_network()
     assert "\n" not in str(caught.value) and os.linesep not in str(caught.value)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from rtsep.convert import archives
-from rtsep.convert.archives import is_archive, unpack
+from rtsep.convert.formats import archives
+from rtsep.convert.formats.archives import is_archive, unpack
 from rtsep.errors import RtsepError
 from tests.convert.published_files import write_tar, write_zip
 
@@ -57,22 +57,22 @@ def refused(path: Path, match: str) -> None:
 )
 def test_what_would_be_written_elsewhere_is_refused(name: str, member: str, tmp_path: Path) -> None:
     path = WRITERS[name](tmp_path / name, {"good.bin": b"good", member: b"evil"})
-    refused(path, "out of the folder")
+    refused(path, "outside the folder")
     assert not Path("/tmp/rtsep-evil.bin").exists()
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
 def test_links_and_devices_are_refused(kind: bytes, tmp_path: Path) -> None:
-    refused(write_tar(tmp_path / "a.tar.gz", {"link": b""}, type=kind, linkname="../../a.tar.gz"), "no plain file")
+    refused(write_tar(tmp_path / "a.tar.gz", {"link": b""}, type=kind, linkname="../../a.tar.gz"), "not a plain file")
 
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_names_that_would_write_on_the_terminal_are_refused(name: str, tmp_path: Path) -> None:
-    refused(WRITERS[name](tmp_path / name, {"a\x1b[2J\n.pth": b""}), r"no plain file")
+    refused(WRITERS[name](tmp_path / name, {"a\x1b[2J\n.pth": b""}), r"not a plain file")
 
 
 def test_links_in_zip_are_refused(tmp_path: Path) -> None:
-    refused(write_zip(tmp_path / "a.zip", {"link": b"/etc"}, mode=0o120777), "no plain file")
+    refused(write_zip(tmp_path / "a.zip", {"link": b"/etc"}, mode=0o120777), "not a plain file")
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -83,7 +83,7 @@ def test_what_is_cut_off_is_refused(name: str, kept: float, tmp_path: Path) -> N
     if name == "a.tar":  # its last 10 kB are padding
         content = content[:40_000]
     path.write_bytes(content[: int(len(content) * kept)])
-    refused(path, "no whole archive")
+    refused(path, "damaged or not an archive")
 
 
 @pytest.mark.parametrize("name", ["a.zip", "a.tar.gz", "a.tar.xz"])
@@ -92,7 +92,7 @@ def test_what_is_damaged_is_refused(name: str, tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 0x55
     path.write_bytes(content)
-    refused(path, "no whole archive")
+    refused(path, "damaged or not an archive")
 
 
 def test_what_is_not_as_long_as_it_says_is_refused(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_what_is_not_as_long_as_it_says_is_refused(tmp_path: Path) -> None:
     size = (5000).to_bytes(4, "little")
     assert content.count(size) == 2
     path.write_bytes(content.replace(size, (4000).to_bytes(4, "little")))
-    refused(path, "no whole archive")
+    refused(path, "damaged or not an archive")
 
 
 @pytest.mark.parametrize("limit", ["MAX_BYTES", "MAX_FILES"])
@@ -112,5 +112,5 @@ def test_what_would_fill_the_disk_is_refused(
     monkeypatch.setattr(archives, limit, {"MAX_BYTES": 1 << 20, "MAX_FILES": 2}[limit])
     files = {"good.bin": bytes(1 << 19), **{str(number): bytes(1 << 18) for number in range(3)}}
     path = WRITERS[name](tmp_path / name, files)
-    with pytest.raises(RtsepError, match="refused: more than"):
+    with pytest.raises(RtsepError, match="refused: it holds more than"):
         unpack(path, tmp_path / "out")

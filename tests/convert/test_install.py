@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 import torch
 
-from rtsep.bundle import Bundle, find_bundle, list_bundles
-from rtsep.convert.adopt import get_weights, import_weights
-from rtsep.convert.published import Published, find_published, published
-from rtsep.convert.spleeter import RELEASED, Config
+from rtsep.bundle import Bundle, find_bundle, list_bundles, write_bundle
+from rtsep.convert.families.spleeter import RELEASED, Config
+from rtsep.convert.fetch.published import Published, find_published, published
+from rtsep.convert.install import get_weights, import_weights
 from rtsep.errors import RtsepError
+from rtsep.recipe import load_recipe
 from tests.convert.malicious import Malicious
 from tests.convert.published_files import (
     ARCHIVE,
@@ -79,7 +80,7 @@ def test_every_entry_of_the_table_is_a_model_that_is_listed_here() -> None:
         assert entry.address.startswith("https://")
         assert entry.source.startswith("https://")
         assert entry.sha256 is None or len(bytes.fromhex(entry.sha256)) == 32
-    with pytest.raises(RtsepError, match="'zzz'; they are for spleeter-2stems, "):
+    with pytest.raises(RtsepError, match="'zzz': available for spleeter-2stems, "):
         find_published("zzz")
 
 
@@ -119,7 +120,7 @@ def test_what_is_here_is_not_fetched_again(web: Web, get: Get, tmp_path: Path, n
     web.asked.clear()
     assert get("spleeter-2stems").name == "spleeter-2stems"
     assert web.asked == []
-    assert "here already" in notices[-1]
+    assert "already installed" in notices[-1]
 
 
 def test_a_file_that_changes_after_its_first_use_is_refused(
@@ -131,9 +132,9 @@ def test_a_file_that_changes_after_its_first_use_is_refused(
     assert hashlib.sha256(content).hexdigest() in notices[-1]
     shutil.rmtree(models / "spleeter-2stems")
     web.page(ARCHIVE, spleeter_archive(tmp_path, seed=1))
-    said = fails(lambda: get("spleeter-2stems"), "is another file", models)
+    said = fails(lambda: get("spleeter-2stems"), "is a different file", models)
     assert str(models / ".downloads" / "sums.json") in said, "where to agree to the change"
-    fails(lambda: get("spleeter-2stems-16kHz"), "is another file", models)  # the same address
+    fails(lambda: get("spleeter-2stems-16kHz"), "is a different file", models)  # the same address
     web.page(ARCHIVE, content)
     assert get("spleeter-2stems").path.exists()
 
@@ -142,7 +143,7 @@ def test_a_damaged_record_of_sums_is_not_passed_over(web: Web, get: Get, tmp_pat
     web.page(ARCHIVE, spleeter_archive(tmp_path))
     (models / ".downloads").mkdir(parents=True)
     (models / ".downloads" / "sums.json").write_text("{")
-    fails(lambda: get("spleeter-2stems"), "sums.json, .* is damaged", models)
+    fails(lambda: get("spleeter-2stems"), r"sums.json \(.*\) is damaged", models)
 
 
 def test_another_file_than_published_is_refused(web: Web, tmp_path: Path, models: Path, notices: list[str]) -> None:
@@ -151,7 +152,7 @@ def test_another_file_than_published_is_refused(web: Web, tmp_path: Path, models
         find_published("spleeter-2stems"), address=web.page("/2stems.tar.gz", content), size=len(content)
     )
     fails(lambda: fetch(entry, notices), "published by its author", models)
-    fails(lambda: fetch(msgspec.structs.replace(entry, size=7), notices), "7 were published", models)
+    fails(lambda: fetch(msgspec.structs.replace(entry, size=7), notices), "expected 7", models)
     right = msgspec.structs.replace(entry, sha256=hashlib.sha256(content).hexdigest())
     assert fetch(right, notices).path.exists()
     assert not (models / ".downloads" / "sums.json").exists(), "a published sum needs no record"
@@ -230,7 +231,7 @@ def test_a_checkpoint_is_told_by_its_keys_wherever_it_lies(kind: str, tmp_path: 
     bundle = import_weights(place, None)
     assert bundle.path == models / "spleeter-2stems"
     assert bundle.load_network().stems == ("vocals", "instrumental")
-    assert bundle.licence == "MIT if they are the author's own"
+    assert bundle.licence == "MIT (official weights)"
     assert [path.name for path in models.iterdir()] == ["spleeter-2stems"]
 
 
@@ -241,9 +242,9 @@ def test_a_model_may_have_another_name_but_none_that_is_taken(tmp_path: Path, mo
     bundle = import_weights(path, "mine")
     assert (bundle.name, bundle.recipe.name) == ("mine", "mine")
     weights = bundle.weights_path.read_bytes()
-    with pytest.raises(RtsepError, match="a model mine already"):
+    with pytest.raises(RtsepError, match="a model mine exists already"):
         import_weights(path, "mine")
-    with pytest.raises(RtsepError, match="a model frame-transformer-2stems already"):  # that comes along
+    with pytest.raises(RtsepError, match="a model frame-transformer-2stems exists already"):  # that comes along
         import_weights(path, "frame-transformer-2stems")
     assert bundle.weights_path.read_bytes() == weights
     assert "mine" in [bundle.name for bundle in list_bundles()]
@@ -262,8 +263,8 @@ def test_spleeters_own_folder_is_imported_with_its_configuration(tmp_path: Path)
         ("a.pth", b"", "state dict|damaged"),
         ("a.pth", b"\x80\x02garbage", "refused|damaged"),
         ("a.h5", b"text", "HDF5|h5py"),
-        ("a.zip", b"text", "no whole archive"),
-        ("a.tar.gz", b"text", "no whole archive"),
+        ("a.zip", b"text", "damaged or not an archive"),
+        ("a.tar.gz", b"text", "damaged or not an archive"),
         ("song.wav", b"RIFF", "refused|damaged"),
     ],
 )
@@ -284,17 +285,81 @@ def test_a_checkpoint_that_is_cut_off_anywhere_is_one_line(tmp_path: Path, model
 
 def test_names_of_tensors_do_not_write_on_the_terminal(tmp_path: Path, models: Path) -> None:
     torch.save({"stems.vocals.encoder_layers.0.conv.\n\x1b[2J": torch.zeros(1)}, tmp_path / "a.pth")
-    assert fails(lambda: import_weights(tmp_path / "a.pth", None), "no state dict", models).isprintable()
+    assert fails(lambda: import_weights(tmp_path / "a.pth", None), "not a state dict", models).isprintable()
 
 
 def test_folders_with_none_or_several_are_one_line(tmp_path: Path, models: Path) -> None:
     (tmp_path / "empty").mkdir()
     fails(lambda: import_weights(tmp_path / "empty", None), "holds no weights", models)
-    fails(lambda: import_weights(tmp_path / "none", None), "there is no", models)
+    fails(lambda: import_weights(tmp_path / "none", None), "no such file or folder", models)
     port_zip(tmp_path)
     spleeter_folder(tmp_path / "spleeter")
     said = fails(lambda: import_weights(tmp_path, None), "weights in 2 places", models)
     assert "baseline.pth, spleeter" in said
+
+
+OWN_RECIPE = """\
+# kept: why this network has two stems
+name = "ours"
+network = "tests.networks:Constant"
+stems = ["vocals", "instrumental"]
+[stft]
+bins = 64
+"""
+
+
+@pytest.fixture
+def own_bundle(tmp_path: Path) -> Bundle:
+    """A bundle as training leaves it, with a card."""
+    (tmp_path / "recipe.toml").write_text(OWN_RECIPE)
+    recipe = load_recipe(tmp_path / "recipe.toml")
+    halves = {"gain": torch.linspace(0, 1, 7, dtype=torch.float16)}
+    bundle = write_bundle(tmp_path / "runs" / "bundle", recipe, OWN_RECIPE, halves, "CC0")
+    (bundle.path / "CARD.md").write_text("# Ours\n\nscores", encoding="utf-8")
+    return bundle
+
+
+@pytest.mark.parametrize("kind", ["folder", "parent", "zip", "weights", "recipe"])
+def test_our_own_bundle_is_imported_as_it_is(kind: str, own_bundle: Bundle, tmp_path: Path, models: Path) -> None:
+    files = {path.name: path.read_bytes() for path in own_bundle.path.iterdir()}
+    place = {
+        "folder": own_bundle.path,
+        "parent": own_bundle.path.parent,
+        "zip": write_zip(tmp_path / "ours.zip", {f"ours/{name}": content for name, content in files.items()}),
+        "weights": own_bundle.weights_path,
+        "recipe": own_bundle.path / "recipe.toml",
+    }[kind]
+    bundle = import_weights(place, None)
+    assert bundle.path == models / "ours"
+    assert {path.name: path.read_bytes() for path in bundle.path.iterdir()} == files
+    renamed = import_weights(place, "mine")
+    assert (renamed.recipe.name, renamed.licence) == ("mine", "CC0")
+    assert "# kept" in (renamed.path / "recipe.toml").read_text()
+    assert renamed.weights_path.read_bytes() == files["weights.safetensors"]
+
+
+def test_our_own_bundle_is_verified(own_bundle: Bundle, models: Path) -> None:
+    content = bytearray(own_bundle.weights_path.read_bytes())
+    content[-1] ^= 1
+    own_bundle.weights_path.write_bytes(content)
+    fails(lambda: import_weights(own_bundle.path, None), "sha256", models)
+    own_bundle.weights_path.unlink()
+    fails(lambda: import_weights(own_bundle.path, None), "weights.safetensors", models)
+
+
+def test_numpy_arrays_are_refused_by_that_name(tmp_path: Path, models: Path) -> None:
+    torch.save({"weight": np.zeros(3)}, tmp_path / "a.pth")
+    np.savez(tmp_path / "b.npz", weight=np.zeros(3))
+    for name in ("a.pth", "b.npz"):
+        fails(lambda name=name: import_weights(tmp_path / name, None), f"{name}.* NumPy arrays", models)
+
+
+@pytest.mark.usefixtures("small_release")
+def test_the_activations_assumed_for_a_port_of_spleeter_are_reported(tmp_path: Path, notices: list[str]) -> None:
+    port_zip(tmp_path)
+    import_weights(tmp_path / "baseline.pth", None, notices.append)
+    (notice,) = notices
+    assert "2 stems: leaky_relu in the encoder, relu in the decoder, sigmoid masks" in notice
 
 
 @pytest.mark.usefixtures("small_release")
@@ -304,6 +369,6 @@ def test_a_models_folder_that_cannot_be_is_one_line(
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("RTSEP_MODEL_DIR", str(tmp_path / "file"))
     port_zip(tmp_path)
-    fails(lambda: import_weights(tmp_path / "separator.zip", None), "cannot write to", models)
-    fails(lambda: import_weights(tmp_path / "baseline.pth", None), "cannot write to", models)
-    fails(lambda: get("spleeter-2stems"), "cannot write to", models)
+    fails(lambda: import_weights(tmp_path / "separator.zip", None), "cannot write", models)
+    fails(lambda: import_weights(tmp_path / "baseline.pth", None), "cannot write", models)
+    fails(lambda: get("spleeter-2stems"), "cannot write", models)

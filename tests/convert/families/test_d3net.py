@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from rtsep.bundle import build_network
-from rtsep.convert.d3net import convert, read_parameters
-from rtsep.convert.recognise import convert_path
+from rtsep.convert.dispatch import convert_path
+from rtsep.convert.families.d3net import convert_parameters, read_parameters
 from rtsep.errors import RtsepError
 from rtsep.nn.d3net import SIZES, Blocks, Size
 
@@ -103,7 +103,7 @@ def test_every_name_of_a_published_size_finds_its_place(
     monkeypatch.setitem(SIZES, "vocals", TOY if target == "toy" else SIZES[target])
     path = write(tmp_path / "vocals.h5", "vocals", SIZES["vocals"])
     parameters = read_parameters(path)
-    conversion = convert([parameters], "vocals.h5")
+    conversion = convert_parameters([parameters], "vocals.h5")
     assert conversion.recipe.stems == ("vocals", "instrumental")
     with torch.device("meta"):
         expected = build_network(conversion.recipe).network.state_dict()  # type: ignore[union-attr]
@@ -120,11 +120,11 @@ def test_every_name_of_a_published_size_finds_its_place(
 
 def test_four_files_are_one_system_and_other_combinations_are_refused(tmp_path: Path) -> None:
     parts = [read_parameters(write(tmp_path / f"{t}.h5", t, SIZES[t])) for t in ("bass", "drums", "other", "vocals")]
-    assert convert(parts, "d3net").recipe.stems == ("vocals", "drums", "bass", "other")
+    assert convert_parameters(parts, "d3net").recipe.stems == ("vocals", "drums", "bass", "other")
     assert convert_path(tmp_path).recipe.name == "d3net-4stems"
     assert convert_path(tmp_path / "vocals.h5").recipe.name == "d3net-vocals"
-    with pytest.raises(RtsepError, match="expected D3Net's vocals, or all of"):
-        convert(parts[:1], "d3net")
+    with pytest.raises(RtsepError, match="expected vocals, or all of"):
+        convert_parameters(parts[:1], "d3net")
 
 
 def test_files_that_are_none_are_one_line(tmp_path: Path) -> None:

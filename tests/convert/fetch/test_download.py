@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rtsep.convert import download as module
-from rtsep.convert.download import download
+from rtsep.convert.fetch import download as module
+from rtsep.convert.fetch.download import download
 from rtsep.errors import RtsepError
 from tests.convert.web import Web
 
@@ -73,8 +73,8 @@ def test_what_is_cut_in_mid_file_goes_on_where_it_ended(web: Web, fetch: Fetchin
 
 def test_a_later_run_goes_on_with_the_part(web: Web, fetch: Fetching) -> None:
     address = web.page("/w.bin", CONTENT, cuts=[1000] * module.TRIES)
-    said = fetch.fails(address, f"ended at byte {1000 * module.TRIES} of 300007, {module.TRIES} times")
-    assert "run it again" in said
+    said = fetch.fails(address, rf"closed at byte {1000 * module.TRIES} of 300007 \({module.TRIES} attempts\)")
+    assert "run the command again" in said
     assert fetch.part.stat().st_size == 1000 * module.TRIES
     web.asked.clear()
     assert fetch(address) == SUM
@@ -98,7 +98,7 @@ def test_a_part_of_something_else_is_not_gone_on_with(web: Web, fetch: Fetching,
     old = bytes(len(CONTENT))
     etag = None if change == "no version" else '"old"'
     address = web.page("/w.bin", old, etag=etag, cuts=[1000] * module.TRIES)
-    fetch.fails(address, "run it again")
+    fetch.fails(address, "run the command again")
     if change == "another address":
         address = web.page("/v.bin", CONTENT)
     else:
@@ -120,29 +120,29 @@ def test_a_server_that_stalls_is_left(web: Web, fetch: Fetching, monkeypatch: py
     monkeypatch.setattr(module, "STALL_S", 0.2)
     monkeypatch.setattr(module, "TRIES", 2)
     address = web.page("/w.bin", CONTENT, stalls_at=20_000)
-    fetch.fails(address, r"nothing came for 0\.2 s, 2 times")
+    fetch.fails(address, r"no data for 0\.2 s \(2 attempts\)")
     assert fetch.part.stat().st_size == 40_000, "what did come is kept"
 
 
 def test_a_server_that_only_trickles_is_left(web: Web, fetch: Fetching, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "STALL_S", 0.2)
     monkeypatch.setattr(module, "TRIES", 1)
-    fetch.fails(web.page("/w.bin", CONTENT, trickles=True), r"only \d+ bytes came in")
+    fetch.fails(web.page("/w.bin", CONTENT, trickles=True), r"only \d+ bytes arrived in")
 
 
 @pytest.mark.parametrize("told", [len(CONTENT) + 1, len(CONTENT) - 1])
 def test_a_file_of_another_length_than_published_is_not_fetched(web: Web, fetch: Fetching, told: int) -> None:
-    fetch.fails(web.page("/w.bin", CONTENT), f"has 300007 bytes, and {told} were published", size=told)
+    fetch.fails(web.page("/w.bin", CONTENT), f"has 300007 bytes, expected {told}", size=told)
     assert list(fetch.path.parent.iterdir()) == []
 
 
 def test_without_a_length_the_published_one_counts(web: Web, fetch: Fetching, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "TRIES", 1)
     address = web.page("/w.bin", CONTENT, length=-1)
-    fetch.fails(address, "does not tell how long")
-    fetch.fails(address, "longer than the 300000 bytes", size=300_000)
+    fetch.fails(address, "does not report")
+    fetch.fails(address, "more than the expected 300000 bytes", size=300_000)
     assert list(fetch.path.parent.iterdir()) == []
-    fetch.fails(address, "ended at byte 300007 of 300008", size=300_008)
+    fetch.fails(address, "closed at byte 300007 of 300008", size=300_008)
     assert fetch(web.page("/v.bin", CONTENT, length=-1), size=len(CONTENT)) == SUM
 
 
@@ -154,7 +154,7 @@ def test_another_sum_than_published_leaves_nothing(web: Web, fetch: Fetching) ->
 
 @pytest.mark.parametrize("place", ["file:///etc/hostname", "ftp://127.0.0.1/w.bin", "data:,weights", "//", "\x1b[2J:"])
 def test_redirects_lead_to_the_web_only(web: Web, fetch: Fetching, place: str) -> None:
-    said = fetch.fails(web.page("/w.bin", redirect=place), "cannot fetch")
+    said = fetch.fails(web.page("/w.bin", redirect=place), "cannot download")
     assert said.isprintable()
 
 
@@ -178,13 +178,13 @@ def test_what_is_not_there_is_one_line(web: Web, fetch: Fetching, tmp_path: Path
     fetch.fails("http://127.0.0.1:1/w.bin", "refused")
     (tmp_path / "own.bin").write_bytes(CONTENT)
     for address in ((tmp_path / "own.bin").as_uri(), "github.internal/w.bin", "http://", "http://[::1/w.bin"):
-        fetch.fails(address, "cannot fetch")
+        fetch.fails(address, "cannot download")
 
 
 def test_a_full_disk_is_one_line(web: Web, fetch: Fetching) -> None:
     """In a process whose files may not grow beyond 100 kB."""
     code = (
-        "import resource, sys; from pathlib import Path; from rtsep.convert.download import download\n"
+        "import resource, sys; from pathlib import Path; from rtsep.convert.fetch.download import download\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
         "nothing = lambda *_: None\n"
         "known = dict(size=None, sha256=None, known_by='')\n"
@@ -195,7 +195,7 @@ def test_a_full_disk_is_one_line(web: Web, fetch: Fetching) -> None:
         [sys.executable, "-c", code, address, str(fetch.path)], stderr=subprocess.PIPE, text=True, check=False
     )
     assert done.returncode == 1
-    assert f"RtsepError: cannot write {fetch.part}: File too large" in done.stderr.splitlines()[-1]
+    assert f"RtsepError: no space left to write {fetch.part}" in done.stderr.splitlines()[-1]
     assert not fetch.path.exists()
     assert fetch(address) == SUM, "with room again it goes on"
     assert web.ranges[-1] == "bytes=100000-"

@@ -1,10 +1,10 @@
-"""TensorFlow's V2 checkpoints, read without TensorFlow: PREFIX.index and PREFIX.data-00000-of-00001.
+"""TensorFlow V2 checkpoints, read without TensorFlow: PREFIX.index and PREFIX.data-00000-of-00001.
 
-The index is a sorted table as LevelDB writes it. From its end: a footer of 48 bytes points to the block of the block
-handles, these to blocks of entries, in which a key drops what it shares with the key before. The value under the empty
-key is a BundleHeaderProto, each other one a BundleEntryProto: data type, shape, and where in which data file the
-variable lies, as plain little-endian numbers. Blocks and variables have a masked CRC-32C each, and all of them are
-checked.
+The index is a sorted table in LevelDB's format. A footer of 48 bytes at its end points to the block of block handles,
+these to blocks of entries, in which a key leaves out the prefix it shares with the key before. The value of the empty
+key is a BundleHeaderProto, every other value a BundleEntryProto: data type, shape, and the variable's data file and
+offset. Variables are plain little-endian arrays. Every block and every variable has a masked CRC-32C, and all of them
+are verified.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rtsep.convert.crc32c import masked_crc32c
+from rtsep.convert.formats.crc32c import masked_crc32c
 from rtsep.errors import RtsepError
 
 _FOOTER_BYTES = 48
@@ -28,12 +28,12 @@ _DTYPES = {1: "<f4", 2: "<f8", 3: "<i4", 9: "<i8", 19: "<f2"}
 
 
 class _Damaged(ValueError):
-    """What is wrong with the bytes."""
+    """The index is damaged; the text says how."""
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """Of a variable: the number of its data type, its shape, where its bytes lie and their masked checksum."""
+    """A variable: number of its data type, shape, location and masked checksum of its bytes."""
 
     dtype: int
     shape: tuple[int, ...]
@@ -45,11 +45,11 @@ class _Entry:
 
 
 class TensorFlowCheckpoint:
-    """The variables of a checkpoint by name; each is read and verified when it is asked for.
+    """The variables of a checkpoint by name; each is read and verified on request.
 
     Args:
         prefix: the path of the index without its `.index`.
-    Raises RtsepError in one line if the index is missing, damaged or of a kind that is not read here.
+    Raises RtsepError if the index is missing, damaged or of an unsupported kind.
 
     Attributes:
         shapes: of every variable, by name, sorted.
@@ -62,50 +62,50 @@ class TensorFlowCheckpoint:
             header = _message(values.pop(b""))
             self._shards = _number(header, 1)
             if _number(header, 2) != 0:
-                raise _Damaged("its numbers are big-endian, which is not read here")
+                raise _Damaged("its numbers are big-endian, which is not supported")
             self._entries = {key.decode(): _entry(value) for key, value in values.items()}
         except OSError as error:
             raise RtsepError(f"cannot read {self.path}: {error.strerror}") from error
         except KeyError:
-            raise RtsepError(f"{self.path} is no TensorFlow checkpoint: its table has no header") from None
+            raise RtsepError(f"{self.path} is not a TensorFlow checkpoint: its table has no header") from None
         except (_Damaged, UnicodeDecodeError) as error:
-            raise RtsepError(f"{self.path} is no whole TensorFlow checkpoint: {error}") from error
+            raise RtsepError(f"{self.path} is damaged or not a TensorFlow checkpoint: {error}") from error
         self.shapes = {name: entry.shape for name, entry in self._entries.items()}
         self._prefix = prefix
 
     def read(self, name: str) -> NDArray[np.generic]:
-        """The variable of that name. Raises RtsepError if it is not there, or its bytes are not those written."""
+        """The variable of that name. Raises RtsepError if it is missing or damaged."""
         entry = self._entries.get(name)
         if entry is None:
             raise RtsepError(f"{self.path} has no variable {name}")
         if entry.dtype not in _DTYPES or entry.sliced:
             kind = "stored in slices" if entry.sliced else f"of TensorFlow's data type {entry.dtype}"
-            raise RtsepError(f"{self.path}: {name} is {kind}, which is not read here")
+            raise RtsepError(f"{self.path}: {name} is {kind}, which is not supported")
         dtype = np.dtype(_DTYPES[entry.dtype])
         data = self._prefix.with_name(f"{self._prefix.name}.data-{entry.shard:05d}-of-{self._shards:05d}")
         if entry.size != prod(entry.shape) * dtype.itemsize:
             raise RtsepError(f"{self.path} is damaged: {name} has {entry.size} bytes for the shape {entry.shape}")
         try:
             if data.stat().st_size < entry.offset + entry.size:
-                raise RtsepError(f"{data} is cut off before the end of {name}; fetch it again")
+                raise RtsepError(f"{data} is truncated before the end of {name}: download it again")
             content = np.fromfile(data, np.uint8, entry.size, offset=entry.offset)
         except OSError as error:
             raise RtsepError(f"cannot read {data}: {error.strerror}") from error
         if masked_crc32c(content) != entry.checksum:
-            raise RtsepError(f"{data} is damaged: the checksum of {name} is wrong; fetch it again")
+            raise RtsepError(f"{data} is damaged: the checksum of {name} is wrong; download it again")
         return content.view(dtype).reshape(entry.shape)
 
 
 def find_checkpoint(folder: Path) -> Path:
-    """The prefix of a folder's checkpoint: what its file `checkpoint` names, else the only one that is there.
+    """The prefix of a folder's checkpoint: the one its file `checkpoint` names, else the only one.
 
-    Raises RtsepError if that leaves none or several.
+    Raises RtsepError if there is none, or several.
     """
     found = sorted(path.with_suffix("") for path in folder.glob("*.index"))
     if (folder / "checkpoint").is_file():
-        text = (folder / "checkpoint").read_text(errors="replace")
+        text = (folder / "checkpoint").read_text(encoding="utf-8", errors="replace")
         named = re.search(r'^model_checkpoint_path:\s*"([^"]*)"', text, re.MULTILINE)
-        # Only its name: a trainer notes where the folder was when it ran.
+        # Its name alone: the path is where the folder was during training.
         found = [prefix for prefix in found if named and prefix.name == Path(named[1]).name] or found
     if len(found) != 1:
         several = f"several TensorFlow checkpoints ({', '.join(path.name for path in found)})"
@@ -117,7 +117,7 @@ def _table(content: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Every key and value of a sorted table."""
     footer = content[-_FOOTER_BYTES:]
     if len(footer) < _FOOTER_BYTES or int.from_bytes(footer[-8:], "little") != _MAGIC:
-        raise _Damaged("it does not end as one does")
+        raise _Damaged("it has no footer")
     filters, at = _handle(footer, 0)
     index, _ = _handle(footer, at)
     if any(_block(content, filters)):
@@ -130,12 +130,12 @@ def _block(content: bytes, place: tuple[int, int]) -> Iterator[tuple[bytes, byte
     offset, size = place
     stored = content[offset : offset + size + _TRAILER_BYTES]
     if len(stored) < size + _TRAILER_BYTES or size < 4:
-        raise _Damaged("it is cut off")
+        raise _Damaged("it is truncated")
     checksum = int.from_bytes(stored[-4:], "little")
     if masked_crc32c(np.frombuffer(stored[:-4], np.uint8)) != checksum:
-        raise _Damaged("a checksum is wrong; fetch it again")
+        raise _Damaged("a checksum is wrong; download it again")
     if stored[size] != 0:
-        raise _Damaged("its index is compressed, which is not read here")
+        raise _Damaged("its index is compressed, which is not supported")
     restarts = int.from_bytes(stored[size - 4 : size], "little")
     entries = stored[: max(size - 4 - 4 * restarts, 0)]
     at, key = 0, b""
@@ -151,14 +151,14 @@ def _block(content: bytes, place: tuple[int, int]) -> Iterator[tuple[bytes, byte
 
 
 def _handle(data: bytes, at: int) -> tuple[tuple[int, int], int]:
-    """((offset, size) of a block, where the handle ends)."""
+    """((offset, size) of a block, end of the handle)."""
     offset, at = _varint(data, at)
     size, at = _varint(data, at)
     return (offset, size), at
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """(number, where it ends): seven bits a byte, the lowest first."""
+    """(number, its end): seven bits in each byte, lowest first."""
     value = shift = 0
     while True:
         if at >= len(data) or shift > 63:
@@ -189,11 +189,11 @@ def _message(data: bytes) -> _Message:
             elif wire_type in (1, 5):
                 size = 8 if wire_type == 1 else 4
             else:
-                raise _Damaged("an entry of its index is no protocol-buffer message")
+                raise _Damaged("an entry of its index is not a protocol-buffer message")
             value = data[at : at + size]
             at += size
             if at > len(data):
-                raise _Damaged("an entry of its index is cut off")
+                raise _Damaged("an entry of its index is truncated")
             if wire_type != 2:
                 value = int.from_bytes(value, "little")
         fields.setdefault(number, []).append(value)
@@ -201,17 +201,17 @@ def _message(data: bytes) -> _Message:
 
 
 def _number(message: _Message, field: int) -> int:
-    """The field's last integer; 0, as everywhere in protocol buffers, if it was left out."""
+    """The field's last integer; 0, the default of protocol buffers, if it is missing."""
     value = message.get(field, [0])[-1]
     if not isinstance(value, int):
-        raise _Damaged("an entry of its index has text for a number")
+        raise _Damaged("an entry of its index has bytes where a number belongs")
     return value
 
 
 def _messages(message: _Message, field: int) -> list[_Message]:
     values = message.get(field, [])
     if not all(isinstance(value, bytes) for value in values):
-        raise _Damaged("an entry of its index has a number for a message")
+        raise _Damaged("an entry of its index has a number where a message belongs")
     return [_message(value) for value in values if isinstance(value, bytes)]
 
 

@@ -1,4 +1,4 @@
-"""The table of weights that authors have published: where they are, and what is known of them."""
+"""The table of published weights: addresses, checksums, licences."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ SPLEETER_HOST, SPLEETER_RELEASE = "https://github.com", "v1.4.0"
 
 
 class Published(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Weights on the web, under the name of the recipe that plays them.
+    """Weights on the web, under the name of their recipe.
 
-    `size` is in bytes; None, as with `sha256`, where the author tells none. `source` is where the author presents them.
-    What is `by_hand` no program can fetch.
+    `size` in bytes and `sha256` are None where the author published none. `source` is the author's page. `by_hand`:
+    only a browser can download them.
     """
 
     name: str
@@ -37,19 +37,19 @@ class _Table(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def published() -> dict[str, Published]:
-    """Every entry by its name. Spleeter's are where its own GITHUB_HOST and GITHUB_RELEASE say.
+    """Every entry by its name. Spleeter's environment variables GITHUB_HOST and GITHUB_RELEASE change its addresses.
 
-    Its GITHUB_REPOSITORY is left alone: GitHub's own machines set it, to the repository they work for.
+    GITHUB_REPOSITORY is ignored: GitHub Actions sets it to the repository that runs.
     """
     entries = msgspec.toml.decode(TABLE.read_bytes(), type=_Table).weights
     return {entry.name: _redirected(entry) if entry.system == "Spleeter" else entry for entry in entries}
 
 
 def find_published(name: str) -> Published:
-    """Raises RtsepError that lists what there is."""
+    """The entry of that name. Raises RtsepError that lists the known names."""
     entries = published()
     if name not in entries:
-        raise RtsepError(f"no published weights are known for {name!r}; they are for {', '.join(entries)}")
+        raise RtsepError(f"no published weights known for {name!r}: available for {', '.join(entries)}")
     return entries[name]
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rtsep.convert.crc32c import crc32c, masked_crc32c
-from rtsep.convert.tensorflow import TensorFlowCheckpoint, find_checkpoint
+from rtsep.convert.formats.crc32c import crc32c, masked_crc32c
+from rtsep.convert.formats.tensorflow import TensorFlowCheckpoint, find_checkpoint
 from rtsep.errors import RtsepError
-from tests.convert.tensorflow_files import entry, field, table, write_checkpoint
+from tests.convert.formats.tensorflow_files import entry, field, table, write_checkpoint
 
 
 def variables() -> dict[str, np.ndarray]:
@@ -86,7 +86,7 @@ def test_a_cut_off_index_is_one_line(prefix: Path) -> None:
     content = index.read_bytes()
     for size in [0, 5, 47, 48, 49, len(content) // 2, len(content) - 1]:
         index.write_bytes(content[:size])
-        with pytest.raises(RtsepError, match="no whole TensorFlow checkpoint"):
+        with pytest.raises(RtsepError, match="damaged or not a TensorFlow checkpoint"):
             TensorFlowCheckpoint(prefix)
 
 
@@ -100,7 +100,7 @@ def test_changed_or_missing_data_is_told_with_the_variable(prefix: Path) -> None
         checkpoint.read("conv2d_0/bias")
     checkpoint.read("conv2d_1/bias")
     data.write_bytes(content[:-1])
-    with pytest.raises(RtsepError, match="cut off before the end of int"):
+    with pytest.raises(RtsepError, match="truncated before the end of int"):
         checkpoint.read("int")
     data.unlink()
     with pytest.raises(RtsepError, match="cannot read .*data-00000-of-00001"):
@@ -126,11 +126,11 @@ ONE = np.ones(3, np.float32)
     [
         ([(b"x", entry(ONE, 0))], "no header"),
         ([(b"", field(1, 1) + field(2, 1))], "big-endian"),
-        ([HEADER, (b"x", b"\x0f")], "no protocol-buffer message"),
-        ([HEADER, (b"x", b"\x0a\x50")], "cut off"),
+        ([HEADER, (b"x", b"\x0f")], "not a protocol-buffer message"),
+        ([HEADER, (b"x", b"\x0a\x50")], "truncated"),
         ([HEADER, (b"x", b"\xff" * 11)], "does not end"),
-        ([HEADER, (b"x", field(1, b"text"))], "text for a number"),
-        ([HEADER, (b"x", field(2, 7))], "number for a message"),
+        ([HEADER, (b"x", field(1, b"text"))], "bytes where a number belongs"),
+        ([HEADER, (b"x", field(2, 7))], "number where a message belongs"),
         ([HEADER, (b"\xff\xfe", entry(ONE, 0))], "utf-8"),
     ],
 )

@@ -1,4 +1,4 @@
-"""CRC-32C, the checksum in TensorFlow's checkpoints (Castagnoli's polynomial, RFC 3720 appendix B.4)."""
+"""CRC-32C, the checksum of TensorFlow checkpoints (Castagnoli polynomial, RFC 3720 appendix B.4)."""
 
 import numpy as np
 from numba import types
@@ -12,7 +12,7 @@ _TABLE_LINE = types.Array(types.int64, 1, "C")
 
 
 def _table() -> NDArray[np.int64]:
-    """What eight shifts do to each byte."""
+    """The effect of eight shifts on each byte."""
     table = np.arange(256, dtype=np.int64)
     for _ in range(8):
         table = (table >> 1) ^ np.where(table & 1, _REFLECTED_POLYNOMIAL, 0)
@@ -24,7 +24,7 @@ _TABLE = _table()
 
 @kernel(types.int64(_BYTES, _TABLE_LINE))
 def _shift_in(data, table):
-    # 64 bits, for numba would widen 32 to them in every operation.
+    # 64 bits: numba would widen 32 bits in every operation.
     crc = 0xFFFFFFFF
     for i in range(data.shape[0]):
         crc = table[(crc ^ data[i]) & 0xFF] ^ (crc >> 8)
@@ -37,6 +37,6 @@ def crc32c(data: NDArray[np.uint8]) -> int:
 
 
 def masked_crc32c(data: NDArray[np.uint8]) -> int:
-    """As LevelDB and TensorFlow store it, so that the sum of data with sums in it does not degenerate."""
+    """The checksum as LevelDB and TensorFlow store it: masked, so that data may contain checksums itself."""
     crc = crc32c(data)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF

@@ -1,10 +1,10 @@
-"""Packages of HT Demucs: a `.th` file, a `.safetensors` file, or the `.yaml` file of several that are averaged.
+"""HT Demucs packages: a `.th` file, a `.safetensors` file, or the `.yaml` file of a bag of models that are averaged.
 
-A `.th` file is a pickle of a dict: `klass` (a reference to the authors' class), `args` and `kwargs` it was made with,
-`state` (mostly in half precision), and what is of no use here, the settings of its training and its scores. It is read
-by PyTorch's loader for weights alone. What that does not know stands for something harmless: the class for a mark, a
-fraction for a fraction that was looked at, NumPy's numbers (among the scores) for nothing. Everything else is refused.
-A `.safetensors` file has the same facts as JSON in its header.
+A `.th` file is a pickle of a dict: `klass` (a reference to the authors' class), the `args` and `kwargs` it was made
+with, `state` (mostly in half precision), and training settings and scores, which are not used here. PyTorch's loader
+for weights reads it. The types that this loader does not know are replaced: the authors' class by a marker, fractions
+by checked fractions, NumPy's scalars (among the scores) by nothing. Everything else is refused. A `.safetensors` file
+has the same fields as JSON in its header.
 """
 
 from __future__ import annotations
@@ -21,40 +21,41 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rtsep.convert.conversion import Conversion
-from rtsep.convert.state_dict import fit, load_restricted
+from rtsep.convert.converter import Checkpoint, Conversion
+from rtsep.convert.formats.state_dict import fit, load_restricted
 from rtsep.errors import RtsepError, one_line
+from rtsep.files import read_text
 from rtsep.nn.demucs import HTDemucs, authors_class
 from rtsep.recipe import STEM_NAMES, Recipe, Segments, Stft
 
 LICENCE = "MIT"
 CLASS = "demucs.htdemucs.HTDemucs"
-SUFFIXES = (".th", ".safetensors", ".yaml")
+PATTERNS = ("*.th", "*.safetensors", "*.yaml")
 NAMES = {("drums", "bass", "other", "vocals"): "htdemucs"}
 
 
 class _Nothing:
-    """Takes whatever it is made of, and keeps none of it."""
+    """Accepts any arguments and state, and keeps nothing."""
 
     def __init__(self, *_: object) -> None: ...
     def __setstate__(self, _: object) -> None: ...
 
 
 class _HTDemucs(_Nothing):
-    """Stands for the authors' class."""
+    """Marks the authors' class."""
 
 
 class _OtherDemucs(_Nothing):
-    """Stands for their earlier ones."""
+    """Marks their earlier classes."""
 
 
 def _fraction(*parts: object) -> Fraction:
-    """A fraction as pickles make it, of a text or two integers; a text could ask for an endless power of ten."""
+    """A fraction as pickles make it, from a string or two integers; "1e999999999" would take forever."""
     if len(parts) == 1 and isinstance(parts[0], str) and re.fullmatch(r"\d{1,9}(/\d{1,9})?", parts[0]):
         return Fraction(parts[0])
     if len(parts) == 2 and all(isinstance(part, int) for part in parts):
         return Fraction(*parts)  # type: ignore[arg-type]
-    raise pickle.UnpicklingError("a fraction of something else than numbers")
+    raise pickle.UnpicklingError("a fraction of something other than numbers")
 
 
 STAND_INS: list[Any] = [
@@ -69,25 +70,25 @@ STAND_INS: list[Any] = [
 
 
 def read_package(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """What the authors' class is made with, by name, and the state dict. Nothing that the file names is ever run.
+    """The named arguments of the authors' class, and the state dict. No code from the file is executed.
 
-    Raises RtsepError, in one line, for a file that is unreadable, damaged, malicious or of another network.
+    Raises RtsepError for a file that is unreadable, damaged, malicious or of another network.
     """
-    package = load_restricted(path, "package of Demucs", "such a one", STAND_INS)
+    package = load_restricted(path, "Demucs package", STAND_INS)
     if not isinstance(package, dict) or "klass" not in package:
-        raise RtsepError(f"{path} is no package of Demucs: it names no class")
+        raise RtsepError(f"{path} is not a Demucs package: it names no class")
     args, kwargs, state = (package.get(key) for key in ("args", "kwargs", "state"))
     if package["klass"] is not _HTDemucs:
-        raise RtsepError(f"{path} is another Demucs; only HT Demucs is played")
+        raise RtsepError(f"{path} is another Demucs: only HT Demucs is supported")
     if not (isinstance(args, tuple | list) and isinstance(kwargs, dict) and isinstance(state, dict)):
-        raise RtsepError(f"{path} is no package of Demucs: it lacks arguments or state")
+        raise RtsepError(f"{path} is not a Demucs package: it lacks arguments or state")
     if "__quantized" in state:
-        raise RtsepError(f"{path} is quantised; only packages in half or single precision are read")
+        raise RtsepError(f"{path} is quantised: expected a package in half or single precision")
     return _named(args, kwargs, path), _tensors(state, path)
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """As `read_package`, of a `.safetensors` file with `klass`, `args` and `kwargs` in its header."""
+    """Like `read_package`, for a `.safetensors` file with `klass`, `args` and `kwargs` in its header."""
     import safetensors
 
     def plain(entry: dict[str, Any]) -> Any:
@@ -101,16 +102,21 @@ def read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     except (OSError, safetensors.SafetensorError) as error:
         raise RtsepError(f"{path} is not a readable safetensors file: {error}") from error
     except (KeyError, ValueError, ArithmeticError, pickle.UnpicklingError) as error:
-        raise RtsepError(f"{path} is no package of Demucs: its header does not say how it is made") from error
+        raise RtsepError(f"{path} is not a Demucs package: its header lacks klass, args or kwargs") from error
     if header.get("klass") != CLASS:
-        raise RtsepError(f"{path} is another network; only HT Demucs is played")
+        raise RtsepError(f"{path} is not an HT Demucs package: its header names the class {header.get('klass')}")
     if not (isinstance(args, list) and isinstance(kwargs, dict)):
-        raise RtsepError(f"{path} is no package of Demucs: its header does not say how it is made")
+        raise RtsepError(f"{path} is not a Demucs package: its header lacks klass, args or kwargs")
     return _named(args, kwargs, path), state
 
 
-def convert(path: Path) -> Conversion:
-    """One package, or those that a `.yaml` file beside them names. Raises RtsepError, in one line."""
+def recognises(checkpoint: Checkpoint) -> bool:
+    return not checkpoint.path.is_dir() and any(checkpoint.files(pattern) for pattern in PATTERNS)
+
+
+def convert(checkpoint: Checkpoint, name: str | None) -> Conversion:
+    """Convert a package, or the bag of packages that a `.yaml` file beside them lists."""
+    path = checkpoint.path
     if path.suffix == ".yaml":
         return _convert_bag(path)
     arguments, state = read_safetensors(path) if path.suffix == ".safetensors" else read_package(path)
@@ -118,16 +124,14 @@ def convert(path: Path) -> Conversion:
 
 
 def _convert_bag(path: Path) -> Conversion:
-    """`models` lists signatures, with which the names of packages in the same folder begin; `weights` their shares."""
-    authors_class()  # has the words for what is missing, and brings the reader of YAML
+    """`models` lists signatures: the first part of the names of packages beside the file. `weights`: their shares."""
+    authors_class()  # says what is missing; PyYAML comes with it
     import yaml
 
     try:
-        bag = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RtsepError(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RtsepError(f"{path} is no readable YAML file: {one_line(error)}") from error
+        bag = yaml.safe_load(read_text(path))
+    except yaml.YAMLError as error:
+        raise RtsepError(f"{path} is not a readable YAML file: {one_line(error)}") from error
     signatures = bag.get("models") if isinstance(bag, dict) else None
     if not (isinstance(signatures, list) and signatures and all(isinstance(name, str) for name in signatures)):
         raise RtsepError(f"{path} lists no models")
@@ -135,7 +139,9 @@ def _convert_bag(path: Path) -> Conversion:
     for signature in signatures:
         found = [file for file in sorted(path.parent.glob("*.th")) if file.stem.partition("-")[0] == signature]
         if len(found) != 1:
-            raise RtsepError(f"{path}: expected one file {signature}-*.th beside it, found {len(found)}")
+            raise RtsepError(
+                f"{path} lists {signature}: expected one file {signature}-*.th beside it, found {len(found)}"
+            )
         packages.append(read_package(found[0]))
     return _conversion([made for made, _ in packages], [state for _, state in packages], bag.get("weights"), path)
 
@@ -143,11 +149,11 @@ def _convert_bag(path: Path) -> Conversion:
 def _conversion(made: list[dict[str, Any]], states: list[dict[str, Tensor]], weights: Any, path: Path) -> Conversion:
     arguments = made[0]
     if any(other != arguments for other in made):
-        raise RtsepError(f"{path}: its networks are not of one kind")
+        raise RtsepError(f"{path} lists networks with different arguments")
     stems = arguments.pop("sources", None)
     channels, rate = arguments.pop("audio_channels", 2), arguments.get("samplerate", 44100)
     if not (isinstance(stems, list) and stems and all(stem in STEM_NAMES for stem in stems)):
-        raise RtsepError(f"{path}: its stems {str(stems)[:80]} are not all of {', '.join(STEM_NAMES)}")
+        raise RtsepError(f"{path} has the stems {str(stems)[:80]}: expected some of {', '.join(STEM_NAMES)}")
     net: dict[str, Any] = {"arguments": arguments}
     if len(states) > 1:
         net["weights"] = weights if weights is not None else [[1.0] * len(stems)] * len(states)
@@ -164,33 +170,33 @@ def _conversion(made: list[dict[str, Any]], states: list[dict[str, Tensor]], wei
         with torch.device("meta"):  # shapes are enough
             network = HTDemucs(recipe.stems, channels=channels, **net)
     except (TypeError, ValueError, AssertionError, ArithmeticError, RuntimeError) as error:
-        raise RtsepError(f"{path} was made with arguments that do not fit: {' '.join(str(error).split())}") from error
+        raise RtsepError(f"{path} has arguments that do not fit HT Demucs: {' '.join(str(error).split())}") from error
     tensors = {f"members.{n}.{name}": tensor for n, state in enumerate(states) for name, tensor in state.items()}
     return Conversion(recipe, fit(tensors, network, str(path)), LICENCE)
 
 
 def _named(args: list[Any] | tuple[Any, ...], kwargs: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """All arguments by name, but for those that the class does not know any more and those that say nothing."""
+    """All arguments by name, without None and without those that today's class no longer has."""
     known = list(inspect.signature(authors_class()).parameters)
     if len(args) > len(known):
-        raise RtsepError(f"{path} was made with {len(args)} arguments, and HT Demucs takes {len(known)}")
-    given = {**dict(zip(known, args, strict=False)), **kwargs}
-    told = {name: _plain(value) for name, value in given.items() if name in known and value is not None}
-    strange = [name for name, value in told.items() if value is None]
+        raise RtsepError(f"{path} has {len(args)} arguments: HT Demucs takes {len(known)}")
+    passed = {**dict(zip(known, args, strict=False)), **kwargs}
+    named = {name: _plain(value) for name, value in passed.items() if name in known and value is not None}
+    strange = [name for name, value in named.items() if value is None]
     if strange:
-        raise RtsepError(f"{path} was made with a {strange[0]!r} that is neither number nor text nor list of these")
-    return told
+        raise RtsepError(f"{path} has an argument {strange[0]!r} that is not a number, a string or a list of these")
+    return named
 
 
 def _tensors(state: dict[Any, Any], path: Path) -> dict[str, Tensor]:
     strange = [name for name, value in state.items() if not (isinstance(name, str) and isinstance(value, Tensor))]
     if strange:
-        raise RtsepError(f"{path} is no package of Demucs: {str(strange[0])[:60]!r} is no tensor")
+        raise RtsepError(f"{path} is not a Demucs package: {str(strange[0])[:60]!r} is not a tensor")
     return state
 
 
 def _plain(value: Any) -> Any:
-    """An argument as a recipe can say it; None for what it cannot."""
+    """An argument as a recipe can hold it; None for a type it cannot hold."""
     if isinstance(value, Fraction):
         return f"{value.numerator}/{value.denominator}"
     parts = value if isinstance(value, list) else [value]

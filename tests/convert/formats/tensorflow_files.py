@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rtsep.convert.crc32c import masked_crc32c
+from rtsep.convert.formats.crc32c import masked_crc32c
 
 MAGIC = 0xDB4775248B80FB57
 RESTART_INTERVAL = 16

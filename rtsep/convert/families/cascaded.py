@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from rtsep.convert.conversion import Conversion
-from rtsep.convert.state_dict import fit, rename
+from rtsep.convert.converter import Checkpoint, Conversion
+from rtsep.convert.formats.state_dict import fit, rename
 from rtsep.errors import RtsepError
 from rtsep.nn.cascaded import STEMS, CascadedNet
 from rtsep.recipe import Recipe, Stft, Window
@@ -33,23 +32,27 @@ RULES = (
 )
 
 
-def recognises(names: set[str]) -> bool:
-    return any(name.startswith("stg1_low_band_net.") for name in names)
+def recognises(checkpoint: Checkpoint) -> bool:
+    return checkpoint.has_tensor(r"stg1_low_band_net\.")
 
 
-def convert(tensors: dict[str, Tensor], source: str) -> Conversion:
-    """Sizes are read off the weights; the version off the presence of the auxiliary output.
+def convert(checkpoint: Checkpoint, name: str | None) -> Conversion:
+    """Convert a state dict; the version follows from the presence of the auxiliary output, sizes from the shapes.
 
-    Raises RtsepError for what is of another version or shape.
+    Raises RtsepError for other versions and shapes.
     """
+    tensors = checkpoint.state_dict
     try:
         out, first = tensors["out.weight"], tensors["stg1_high_band_net.enc1.conv.0.weight"]
         lstm = tensors["stg1_low_band_net.0.lstm_dec2.lstm.weight_hh_l0"]
         bins = 2 * tensors["stg3_full_band_net.lstm_dec2.lstm.weight_ih_l0"].shape[1]
     except KeyError as error:
-        raise RtsepError(f"{source} is a vocal remover of a version that is not known: it has no {error}") from error
+        raise RtsepError(f"{checkpoint} is a vocal remover of an unknown version: it has no {error}") from error
     if first.shape[1] != 2:
-        raise RtsepError(f"{source} works on complex spectra, {first.shape[1]} channels; only magnitudes are played")
+        raise RtsepError(
+            f"{checkpoint} works on complex spectra ({first.shape[1]} channels), which is not supported: "
+            "expected magnitudes (2 channels)"
+        )
     version = 5 if "aux_out.weight" in tensors else 6
     net: dict[str, Any] = {"version": version, "width": out.shape[1], "lstm_width": 2 * lstm.shape[1]}
     recipe = Recipe(
@@ -63,4 +66,4 @@ def convert(tensors: dict[str, Tensor], source: str) -> Conversion:
     )
     with torch.device("meta"):  # shapes are enough
         network = CascadedNet(bins=bins, **net)
-    return Conversion(recipe, fit(rename(tensors, RULES), network, source), "MIT")
+    return Conversion(recipe, fit(rename(tensors, RULES), network, str(checkpoint)), "MIT")

@@ -1,15 +1,15 @@
-"""Spleeter's configurations and checkpoints, those of TensorFlow and those of the PyTorch port pt-spleeter.
+"""Spleeter's configurations and checkpoints: TensorFlow's, and state dicts of the PyTorch port pt-spleeter.
 
-TensorFlow numbers layers as they are made: convolution after convolution, stem after stem, in the order of the
-instruments. Its kernels are (time, frequency, in, out), and (time, frequency, out, in) for transposed ones; read
-backwards both are PyTorch's. The port's own reading of four and five stems (leaky ReLU, no softmax) is not taken over:
-its weights are Spleeter's.
+TensorFlow numbers layers in the order in which they are made: convolution after convolution, stem after stem, in the
+order of the instruments. Its kernels are (time, frequency, in, out), and (time, frequency, out, in) for transposed
+convolutions; with their axes reversed both are PyTorch's.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -19,16 +19,17 @@ import torch
 from msgspec import Struct
 from torch import Tensor
 
-from rtsep.convert.conversion import Conversion
-from rtsep.convert.state_dict import Rules, fit, rename
-from rtsep.convert.tensorflow import TensorFlowCheckpoint, find_checkpoint
+from rtsep.convert.converter import Checkpoint, Conversion
+from rtsep.convert.formats.state_dict import Rules, fit, rename
+from rtsep.convert.formats.tensorflow import TensorFlowCheckpoint, find_checkpoint
 from rtsep.errors import RtsepError
+from rtsep.files import read_text
 from rtsep.nn.spleeter import Spleeter
 from rtsep.recipe import Recipe, Stft, Window
 from rtsep.train_settings import Train
 
 STEMS = {"accompaniment": "instrumental"}
-"""Instruments that have another name here."""
+"""Instruments whose stems have another name here."""
 NORM = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
 LIVE = Window(frames=128, stride=32, lookahead=32, fade=8)
 PORT: Rules = (
@@ -42,14 +43,14 @@ PORT: Rules = (
 
 
 class Model(Struct, frozen=True):
-    """`model` of a configuration; parameters that it does not name have the network's defaults."""
+    """`model` of a configuration; parameters it does not name have the network's defaults."""
 
     type: Literal["unet.unet", "unet.softmax_unet", "blstm.blstm"] = "unet.unet"
     params: dict[str, str | int | float | list[int]] = {}
 
 
 class Config(Struct, frozen=True):
-    """What is read of Spleeter's JSON: the signal, the network and how it was trained. Its paths are left alone."""
+    """The keys of Spleeter's JSON that are read: signal, network and training. Its paths are ignored."""
 
     instrument_list: tuple[str, ...]
     model: Model = Model()
@@ -79,21 +80,19 @@ def _released() -> dict[str, Config]:
 
 
 RELEASED = _released()
-"""The systems that the authors published, by the names of their recipes here. The 16 kHz ones have the same weights."""
+"""The published systems by the names of their recipes. The 16 kHz systems have the same weights as the others."""
 
 
 def read_config(path: Path) -> Config:
-    """A configuration in Spleeter's JSON. Raises RtsepError in one line for what is none."""
+    """Read Spleeter's JSON. Raises RtsepError if it is not one of its configurations."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Config, strict=False)
-    except OSError as error:
-        raise RtsepError(f"cannot read {path}: {error.strerror}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise RtsepError(f"{path} is no configuration of Spleeter: {error}") from error
+        return msgspec.json.decode(read_text(path), type=Config, strict=False)
+    except msgspec.DecodeError as error:
+        raise RtsepError(f"{path} is not a Spleeter configuration: {error}") from error
 
 
 def recipe_of(config: Config, name: str) -> Recipe:
-    """The recipe of the same system. Raises RtsepError for instruments or parameters that are not known here."""
+    """The recipe of the same system. Raises RtsepError for unknown instruments or parameters."""
     params = dict(config.model.params)
     net: dict[str, object] = {"model": config.model.type.split(".")[1]}
     for theirs, ours in (("conv_n_filters", "filters"), ("lstm_units", "lstm_units")):
@@ -104,7 +103,7 @@ def recipe_of(config: Config, name: str) -> Recipe:
             word = str(params.pop(theirs))
             net[theirs] = {"ReLU": "relu", "LeakyReLU": "leaky_relu", "ELU": "elu"}.get(word, word)
     if params:
-        raise RtsepError(f"{name}: Spleeter's parameter {next(iter(params))} is not known here")
+        raise RtsepError(f"{name}: unknown Spleeter parameter {next(iter(params))}")
     if config.separation_exponent != 2:
         net["separation_exponent"] = config.separation_exponent
     if config.mask_extension != "zeros":
@@ -123,7 +122,7 @@ def recipe_of(config: Config, name: str) -> Recipe:
                 channels=config.n_channels,
             ),
             net=net,
-            # Spleeter puts a whole window of zeros before the song, a frame more than reaches into it.
+            # Spleeter pads the song's start with a whole window of zeros: one frame more than overlaps the song.
             window=Window(frames=config.T, stride=config.T, lead=1),
             live=LIVE,
             train=Train(
@@ -140,11 +139,27 @@ def recipe_of(config: Config, name: str) -> Recipe:
         raise RtsepError(f"{name}: {error}") from error
 
 
-def convert_checkpoint(folder: Path, config: Config | None = None, name: str | None = None) -> Conversion:
-    """A folder with TensorFlow's `model.index` and `model.data-…`.
+def recognises(checkpoint: Checkpoint) -> bool:
+    return bool(checkpoint.path.is_dir() and checkpoint.files("*.index")) or checkpoint.has_tensor(
+        r"stems\.\w+\.encoder_layers\.0\.conv\."
+    )
 
-    Without `config` it is one of the published ones, told by the number of its stems. Raises RtsepError in one line if
-    the files are damaged or hold another network.
+
+def convert(checkpoint: Checkpoint, name: str | None) -> Conversion:
+    """Convert the folder of a TensorFlow checkpoint, with its JSON unless it is a published one, or a state dict."""
+    released = name if name in RELEASED else None
+    if not checkpoint.path.is_dir():
+        return convert_state_dict(checkpoint.state_dict, str(checkpoint), name=released)
+    configurations = checkpoint.files("*.json")
+    config = read_config(configurations[0]) if len(configurations) == 1 else None
+    return convert_checkpoint(checkpoint.path, config, None if config else released)
+
+
+def convert_checkpoint(folder: Path, config: Config | None = None, name: str | None = None) -> Conversion:
+    """Convert a folder with TensorFlow's `model.index` and `model.data-…`.
+
+    Without `config` it is a published one, identified by its number of stems. Raises RtsepError if the files are
+    damaged or hold another network.
     """
     checkpoint = TensorFlowCheckpoint(find_checkpoint(folder))
     transposed = [re.fullmatch(r"conv2d_transpose(?:_(\d+))?/kernel", key) for key in checkpoint.shapes]
@@ -161,22 +176,30 @@ def convert_checkpoint(folder: Path, config: Config | None = None, name: str | N
     return _conversion(recipe, lambda network: _read_layers(network, read), source, config is None)
 
 
-def recognises(names: set[str]) -> bool:
-    """Whether a state dict is one of pt-spleeter, told by its names."""
-    return any(re.match(r"stems\.\w+\.encoder_layers\.0\.conv\.", name) for name in names)
-
-
 def convert_state_dict(
     tensors: Mapping[str, Tensor], source: str, config: Config | None = None, name: str | None = None
 ) -> Conversion:
-    """A state dict of pt-spleeter, with or without its STFT window; `config` and `name` as for `convert_checkpoint`.
+    """Convert a state dict of pt-spleeter, with or without its STFT window; for the rest see `convert_checkpoint`.
 
-    Raises RtsepError if it holds another network.
+    The network gets the activations of Spleeter's configuration, not the port's own (leaky ReLU, no softmax) for four
+    and five stems: the port's published weights are Spleeter's.
     """
     stems = {key.split(".")[1] for key in tensors if key.startswith("stems.")}
     recipe = _recipe(len(stems), config, name, source)
     kept = {key: tensor for key, tensor in tensors.items() if key != "win" and not key.endswith("num_batches_tracked")}
-    return _conversion(recipe, lambda _: rename(kept, PORT), source, config is None)
+    conversion = _conversion(recipe, lambda _: rename(kept, PORT), source, config is None)
+    return replace(conversion, notes=(_activations(recipe),))
+
+
+def _activations(recipe: Recipe) -> str:
+    """What a state dict does not say and the conversion assumes."""
+    encoder = recipe.net.get("conv_activation", "leaky_relu")
+    decoder = recipe.net.get("deconv_activation", "relu")
+    masks = "softmax" if recipe.net["model"] == "softmax_unet" else "sigmoid"
+    return (
+        f"assumed Spleeter's activations for {len(recipe.stems)} stems: {encoder} in the encoder, {decoder} in the "
+        f"decoder, {masks} masks; weights trained with other activations separate badly"
+    )
 
 
 def _recipe(stems: int, config: Config | None, name: str | None, source: str) -> Recipe:
@@ -184,9 +207,11 @@ def _recipe(stems: int, config: Config | None, name: str | None, source: str) ->
     if config is None:
         config = RELEASED.get(name)
         if config is None or len(config.instrument_list) != stems:
-            raise RtsepError(f"{source} has {stems} stems of Spleeter, not those of a published system: name its JSON")
+            raise RtsepError(
+                f"{source} has {stems} stems, not those of a published Spleeter: put its JSON configuration beside it"
+            )
     if config.model.type == "blstm.blstm":
-        raise RtsepError(f"{source}: weights of Spleeter's BLSTM are not read, none were ever published")
+        raise RtsepError(f"{source} is a Spleeter BLSTM, which is not supported (no weights were ever published)")
     return recipe_of(config, name)
 
 
@@ -202,7 +227,7 @@ def _conversion(
 
 
 def _read_layers(network: Spleeter, read: Callable[[str], Tensor]) -> dict[str, Tensor]:
-    """Every tensor of the network by the numbers that TensorFlow gave its layers."""
+    """Every tensor of the network, found by the numbers that TensorFlow gave its layers."""
     counts: dict[str, int] = {}
 
     def layer(kind: str) -> str:

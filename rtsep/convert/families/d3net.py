@@ -1,4 +1,4 @@
-"""Sony's parameter files of D3Net: one `.h5` a stem, as nnabla writes them. Reading them needs the extra `h5`."""
+"""Sony's D3Net parameter files: one `.h5` file for each stem, as nnabla writes them. Needs the extra `h5`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rtsep.convert.conversion import Conversion
-from rtsep.convert.state_dict import fit, rename
+from rtsep.convert.converter import Checkpoint, Conversion
+from rtsep.convert.formats.state_dict import fit, rename
 from rtsep.errors import RtsepError, one_line
 from rtsep.nn.d3net import SIZES, D3Net, Size
 from rtsep.recipe import Recipe, Stft, Window
@@ -62,37 +62,46 @@ ENDS = (
 )
 
 
+def recognises(checkpoint: Checkpoint) -> bool:
+    return bool(checkpoint.files("*.h5"))
+
+
+def convert(checkpoint: Checkpoint, name: str | None) -> Conversion:
+    """Convert the parameter file of the vocals, or a folder with the files of all four stems."""
+    return convert_parameters([read_parameters(file) for file in checkpoint.files("*.h5")], str(checkpoint))
+
+
 def require_h5py(wanted: Path | str) -> None:
-    """Raises RtsepError, in one line that begins with what is wanted, if the extra `h5` is not installed."""
+    """Raises RtsepError, beginning with `wanted`, if the extra `h5` is not installed."""
     try:
-        import h5py  # noqa: F401 - whether it is there
+        import h5py  # noqa: F401 - only whether it is installed
     except ImportError as error:
         raise RtsepError(f"{wanted}: reading .h5 files needs h5py: pip install 'rtsep[h5]'") from error
 
 
 def read_parameters(path: Path | str) -> dict[str, Tensor]:
-    """Every array of an HDF5 file by its path. Raises RtsepError in one line if it is none, or damaged."""
+    """Every array of an HDF5 file, by its path in the file. Raises RtsepError if the file is damaged or not HDF5."""
     require_h5py(path)
     import h5py
 
     tensors: dict[str, Tensor] = {}
 
-    def take(name: str, item: object) -> None:
+    def collect(name: str, item: object) -> None:
         if isinstance(item, h5py.Dataset):
             tensors[name] = torch.from_numpy(np.asarray(item[()], np.float32))
 
     try:
         with h5py.File(path, "r") as file:
-            file.visititems(take)
+            file.visititems(collect)
     except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
         raise RtsepError(f"{path} is not a readable HDF5 file: {one_line(error)}") from error
     return tensors
 
 
-def convert(parts: Sequence[dict[str, Tensor]], source: str) -> Conversion:
-    """One file's parameters, or those of all four stems. Every name begins with its stem.
+def convert_parameters(parts: Sequence[dict[str, Tensor]], source: str) -> Conversion:
+    """Convert the parameters of one file or of all four stems' files. Every name begins with its stem.
 
-    Raises RtsepError for other stems, or tensors that do not fit.
+    Raises RtsepError for other stems and for tensors that do not fit.
     """
     by_target = {}
     for tensors in parts:
@@ -107,7 +116,9 @@ def convert(parts: Sequence[dict[str, Tensor]], source: str) -> Conversion:
     elif set(by_target) == {"vocals"}:
         name, stems, sizes = "d3net-vocals", ("vocals", "instrumental"), ("vocals",)
     else:
-        raise RtsepError(f"{source}: expected D3Net's vocals, or all of {', '.join(TARGETS)}; got {sorted(by_target)}")
+        raise RtsepError(
+            f"{source} holds D3Net's {', '.join(sorted(by_target))}: expected vocals, or all of {', '.join(TARGETS)}"
+        )
     net: dict[str, Any] = {"sizes": list(sizes)}
     renamed = {
         f"networks.{index}.{ours}": tensor

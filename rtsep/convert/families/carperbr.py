@@ -1,4 +1,4 @@
-"""Checkpoints of carperbr's frame transformer, versions A, B and C, told apart by their keys."""
+"""Checkpoints of carperbr's frame transformer, versions A, B and C, distinguished by their tensor names."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rtsep.convert.conversion import Conversion
-from rtsep.convert.state_dict import Rules, fit, rename
+from rtsep.convert.converter import Checkpoint, Conversion
+from rtsep.convert.formats.state_dict import Rules, fit, rename
 from rtsep.errors import RtsepError
 from rtsep.nn.carperbr import STEMS, CarperbrFrameTransformer
 from rtsep.recipe import Recipe, Stft, Window
@@ -56,8 +56,8 @@ PRE_NORMS = {1: "norms.0", 2: "norms.1", 3: "norm_wide", 4: "norms.2", 5: "norms
 POST_NORMS = {1: "norms.0", 2: "norm_wide", 3: "norms.1", 4: "norms.2", 5: "norms.3", 6: "norms.4"}
 
 
-def recognises(names: set[str]) -> bool:
-    return any(name.startswith("out_transformer.0.self_attn1.") for name in names)
+def recognises(checkpoint: Checkpoint) -> bool:
+    return checkpoint.has_tensor(r"out_transformer\.0\.self_attn1\.")
 
 
 def rules(version: str) -> Rules:
@@ -71,7 +71,7 @@ def rules(version: str) -> Rules:
 
 
 def sizes(tensors: dict[str, Tensor]) -> dict[str, Any]:
-    """The network's arguments, read off names and shapes. Raises KeyError if one cannot be read."""
+    """The network's arguments, derived from tensor names and shapes. Raises KeyError if a tensor is missing."""
     left, expand = tensors["out_transformer.0.conv1L.1.weight"], tensors["out_transformer.0.conv3.weight"]
     if any(".identity." in name for name in tensors):
         version = "C"
@@ -91,15 +91,14 @@ def sizes(tensors: dict[str, Tensor]) -> dict[str, Any]:
     }
 
 
-def convert(tensors: dict[str, Tensor], source: str) -> Conversion:
-    """`enc_attn` and `skip_attn` are one thing by two names. Raises RtsepError for what does not fit any version."""
+def convert(checkpoint: Checkpoint, name: str | None) -> Conversion:
+    """Convert a state dict. Raises RtsepError if it does not fit any of the three versions."""
+    tensors = checkpoint.state_dict
     try:
         net = sizes(tensors)
         bins = tensors["out_transformer.0.norm1.weight"].shape[0]
     except KeyError as error:
-        raise RtsepError(
-            f"{source} is a frame transformer of a version that is not known: it has no {error}"
-        ) from error
+        raise RtsepError(f"{checkpoint} is a frame transformer of an unknown version: it has no {error}") from error
     recipe = Recipe(
         name=f"carperbr-{net['version'].lower()}",
         description=f"Frame transformer of carperbr, version {net['version']}.",
@@ -109,7 +108,7 @@ def convert(tensors: dict[str, Tensor], source: str) -> Conversion:
         net=net,
         window=Window(frames=net["window"], stride=net["window"], input_scale="running_max"),
     )
-    weights = {name: tensor for name, tensor in tensors.items() if name != "mask"}  # C's causal mask is no weight
+    weights = {name: tensor for name, tensor in tensors.items() if name != "mask"}  # C's causal mask is not a weight
     with torch.device("meta"):  # shapes are enough
         network = CarperbrFrameTransformer(bins=bins, **net)
-    return Conversion(recipe, fit(rename(weights, rules(net["version"])), network, source), "MIT")
+    return Conversion(recipe, fit(rename(weights, rules(net["version"])), network, str(checkpoint)), "MIT")

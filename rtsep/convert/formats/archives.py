@@ -1,4 +1,4 @@
-"""Archives of weights, .zip and .tar in any compression, unpacked where nothing of them can reach beyond a folder."""
+"""Archives of weights: .zip, and .tar in any compression, unpacked so that nothing is written outside a folder."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ DAMAGE = (
     lzma.LZMAError,
     EOFError,
     ValueError,
-    NotImplementedError,  # a compression that zipfile does not know
+    NotImplementedError,  # unknown compression
     RuntimeError,  # a password
 )
 
 
 def is_archive(path: Path) -> bool:
-    """By name, or by content. PyTorch's own files are archives too, and none here."""
+    """Whether a file is an archive, by name or by content. PyTorch's own files, which are zip files, are not."""
     if path.name.lower().endswith(ENDINGS):
         return True
     try:
@@ -45,31 +45,31 @@ def is_archive(path: Path) -> bool:
 def unpack(path: Path, folder: Path) -> None:
     """Write the files of an archive below `folder`, except hidden ones.
 
-    Raises RtsepError in one line, before anything of that member is written, if one leads elsewhere (an absolute path,
-    `..`, a link) or is no file; if there is more than MAX_BYTES in it; if it is damaged, cut off or cannot be written.
+    Raises RtsepError if a member leads elsewhere (an absolute path, `..`, a link) or is not a file, before it is
+    written; if the archive holds more than MAX_BYTES or MAX_FILES; if it is damaged, truncated or cannot be written.
     """
     bytes_left, files_left = MAX_BYTES, MAX_FILES
     try:
         for name, size, content in _members(path):
             bytes_left, files_left = bytes_left - size, files_left - 1
             if bytes_left < 0 or files_left < 0:
-                raise RtsepError(f"{path} is refused: more than {MAX_BYTES >> 30} GiB or {MAX_FILES} files are in it")
+                raise RtsepError(f"{path} is refused: it holds more than {MAX_BYTES >> 30} GiB or {MAX_FILES} files")
             target = folder / name
-            if target.name.startswith("."):  # as macOS adds them
+            if target.name.startswith("."):  # macOS adds them
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)
             with content, target.open("xb") as file:
                 shutil.copyfileobj(content, file)
     except DAMAGE as error:
-        raise RtsepError(f"{path} is no whole archive: {one_line(error)}") from error
+        raise RtsepError(f"{path} is damaged or not an archive: {one_line(error)}") from error
     except OSError as error:
-        if error.errno is None:  # gzip's way to say so
-            raise RtsepError(f"{path} is no whole archive: {one_line(error)}") from error
+        if error.errno is None:  # damage, as gzip reports it
+            raise RtsepError(f"{path} is damaged or not an archive: {one_line(error)}") from error
         raise RtsepError(f"cannot unpack {path}: {error.strerror}") from error
 
 
 def _members(path: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
-    """(name, size in bytes, content) of each file, when it has been found harmless."""
+    """(name, size in bytes, content) of each file, after its name and type were checked."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             for info in archive.infolist():
@@ -84,14 +84,14 @@ def _members(path: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
                 content = archive.extractfile(member)
                 if content is not None:
                     yield member.name, member.size, content
-            while archive.fileobj and archive.fileobj.read(1 << 20):  # to its checksum, which is at the end
+            while archive.fileobj and archive.fileobj.read(1 << 20):  # to its checksum at the end
                 pass
 
 
 def _check(path: Path, name: str, is_plain: bool) -> None:
-    # What is absolute or goes up on Windows comprises what does so elsewhere.
+    # Paths that are absolute or lead upwards on Windows include those of other systems.
     place = PureWindowsPath(name)
     if place.anchor or ".." in place.parts:
-        raise RtsepError(f"{path} is refused: it would write to {name[:80]!r}, out of the folder it is unpacked to")
+        raise RtsepError(f"{path} is refused: its member {name[:80]!r} would be written outside the folder")
     if not (is_plain and name.isprintable()):
-        raise RtsepError(f"{path} is refused: {name[:80]!r} in it is no plain file")
+        raise RtsepError(f"{path} is refused: its member {name[:80]!r} is not a plain file")

@@ -1,7 +1,7 @@
-"""One file from the web to disk: whole, or not there; what broke off goes on where it ended.
+"""Resumable download of one file, complete under its name or not there at all.
 
-By Python's own urllib, which brings redirects, proxies and certificates. Of the libraries that would serve (pooch,
-torch.hub, requests, httpx) none goes on with a part by itself, and that is most of what is here.
+Python's own urllib handles redirects, proxies and certificates. Resuming is most of the code here, and none of the
+usual libraries (pooch, torch.hub, requests, httpx) does it by itself.
 """
 
 from __future__ import annotations
@@ -22,23 +22,24 @@ from msgspec import Struct
 
 import rtsep
 from rtsep.errors import RtsepError, one_line
+from rtsep.files import write_errors
 
 STALL_S = 30.0
-"""So long may a server say nothing; and in so long it must send a little at least."""
+"""Longest time without data, and the span over which LEAST_BYTES_PER_S is measured."""
 LEAST_BYTES_PER_S = 1000
 TRIES = 5
 WAIT_S = 1.0
-"""Before the second try; doubled for each further one."""
+"""Pause before the second attempt; doubled for each further one."""
 BLOCK_BYTES = 1 << 18
-KEPT = "what has come is kept, run it again to go on"
+KEPT = "the part downloaded so far is kept, run the command again to resume"
 
 
 class _Broken(Exception):
-    """The transfer ended before the file did: worth another try."""
+    """The transfer ended before the file did; another attempt may succeed."""
 
 
 class _Origin(Struct, frozen=True):
-    """Of a part: whence it came, which version of the file it is (an ETag, or a date; empty if unknown), whole size."""
+    """Where a partial file comes from: address, version (an ETag or a date; empty if unknown), size of the whole."""
 
     address: str
     version: str
@@ -46,13 +47,13 @@ class _Origin(Struct, frozen=True):
 
 
 class _Redirects(request.HTTPRedirectHandler):
-    """Follows to http and https alone, and never from the second back to the first."""
+    """Follows redirects to http and https alone, and never from https to http."""
 
     def redirect_request(
         self, req: request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> request.Request | None:
         if req.type == "https" and not newurl.lower().startswith("https:"):
-            raise HTTPError(newurl, code, f"redirection from https to {newurl}, which is not followed", headers, fp)
+            raise HTTPError(newurl, code, f"refused a redirect from https to {newurl}", headers, fp)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
@@ -66,15 +67,15 @@ def download(
     progress: Callable[[int, int], None],
     notice: Callable[[str], None],
 ) -> str:
-    """Fetch `address` to `path`, by way of `path`.part, and return its sha256.
+    """Download `address` to `path`, by way of `path`.part, and return its sha256.
 
     Args:
-        size, sha256: bytes and checksum that it must have, where they are known.
-        known_by: how the checksum is known, for who finds another one: "published by its author".
-        progress: called with the bytes that are here, and those of the whole.
-        notice: called with a line when the transfer broke off and goes on.
-    Raises RtsepError in one line. Nothing is at `path` then; of a transfer that broke off the part stays, and the next
-    call goes on with it if the server still has the same file.
+        size, sha256: expected bytes and checksum, where they are known.
+        known_by: where the checksum comes from, for the error message: "published by its author".
+        progress: called with the bytes downloaded and the bytes of the whole.
+        notice: called with a line when the transfer broke off and resumes.
+    Raises RtsepError; nothing is at `path` then. After a broken transfer the part stays, and the next call resumes it
+    if the server still has the same file.
     """
     part = path.with_name(path.name + ".part")
     for attempt in range(TRIES):
@@ -83,24 +84,22 @@ def download(
             break
         except _Broken as broken:
             if attempt == TRIES - 1:
-                raise RtsepError(f"cannot fetch {address}: {broken}, {TRIES} times; {KEPT}") from broken
+                raise RtsepError(f"cannot download {address}: {broken} ({TRIES} attempts); {KEPT}") from broken
             notice(f"{address}: {broken}; trying again")
             time.sleep(WAIT_S * 2**attempt)
-    try:
+    with write_errors(path):
         with part.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if sha256 not in (None, found):
             _discard(part)
-            raise RtsepError(f"{address} is another file: its sha256 is {found}, and {sha256} was {known_by}")
+            raise RtsepError(f"{address} is a different file: its sha256 is {found}, expected {sha256} ({known_by})")
         part.replace(path)
         _discard(part)
-    except OSError as error:
-        raise RtsepError(f"cannot keep {path}: {error.strerror}") from error
     return found
 
 
 def _transfer(address: str, part: Path, size: int | None, progress: Callable[[int, int], None]) -> None:
-    """Bring `part` to its full length, from where it ends."""
+    """Download the rest of `part`."""
     origin = _read_origin(part)
     here = part.stat().st_size if origin and origin.address == address and part.is_file() else 0
     if origin and here == origin.size and size in (None, here):
@@ -116,43 +115,40 @@ def _transfer(address: str, part: Path, size: int | None, progress: Callable[[in
         error.close()
         if here and error.code == 416:
             _discard(part)
-            raise _Broken("its server has nothing from there on") from error
-        raise RtsepError(f"cannot fetch {address}: {error.code} {one_line(error.reason)}") from error
+            raise _Broken("the server refused to resume") from error
+        raise RtsepError(f"cannot download {address}: {error.code} {one_line(error.reason)}") from error
     except (OSError, HTTPException, ValueError) as error:
         reason = one_line(error.reason if isinstance(error, URLError) else error)
-        raise RtsepError(f"cannot fetch {address}: {reason}{f'; {KEPT}' if here else ''}") from error
+        raise RtsepError(f"cannot download {address}: {reason}{f'; {KEPT}' if here else ''}") from error
     with response:
         begin, total = _extent(response)
         if begin and origin and (begin, total) != (here, origin.size):
             _discard(part)
-            raise _Broken("its server sent another part than was asked for")
+            raise _Broken("the server sent a different range than requested")
         if total is None and size is None:
-            raise RtsepError(f"cannot fetch {address}: its server does not tell how long it is")
+            raise RtsepError(f"cannot download {address}: the server does not report the file's size")
         if None not in (total, size) and total != size:
-            raise RtsepError(f"{address} has {total} bytes, and {size} were published: it is another file")
+            raise RtsepError(f"{address} is a different file: it has {total} bytes, expected {size}")
         total = total or size or 0
         version = response.headers.get("ETag", "")
-        if not version or version.startswith("W/"):  # "weak": not the same to the byte
+        if not version or version.startswith("W/"):  # "weak": may differ in bytes
             version = response.headers.get("Last-Modified", "")
-        try:
-            with part.open("r+b" if begin else "wb") as file:
-                if not begin:
-                    _origin_path(part).write_bytes(msgspec.json.encode(_Origin(address, version, total)))
-                file.seek(begin)
-                for block in _blocks(response, begin, total):
-                    file.write(block)
-                    progress(file.tell(), total)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise RtsepError(f"cannot write {part}: {error.strerror}") from error
+        with write_errors(part), part.open("r+b" if begin else "wb") as file:
+            if not begin:
+                _origin_path(part).write_bytes(msgspec.json.encode(_Origin(address, version, total)))
+            file.seek(begin)
+            for block in _blocks(response, begin, total):
+                file.write(block)
+                progress(file.tell(), total)
+            file.flush()
+            os.fsync(file.fileno())
         if _read(response, 1):
             _discard(part)
-            raise RtsepError(f"{address} is longer than the {total} bytes that were published: it is another file")
+            raise RtsepError(f"{address} is a different file: it has more than the expected {total} bytes")
 
 
 def _open(asked: request.Request) -> HTTPResponse:
-    """By an opener that knows nothing but http and https: `file:` and the like lead nowhere."""
+    """Open by http or https alone; `file:` and other schemes are unknown to this opener."""
     opener = request.OpenerDirector()
     for handler in (
         request.ProxyHandler,
@@ -168,7 +164,7 @@ def _open(asked: request.Request) -> HTTPResponse:
 
 
 def _extent(response: HTTPResponse) -> tuple[int, int | None]:
-    """(byte at which the answer begins, bytes of the whole file or None)."""
+    """(first byte of the response, bytes of the whole file or None)."""
     if response.status == 206:
         span = re.fullmatch(r"bytes (\d{1,15})-\d{1,15}/(\d{1,15})", response.headers.get("Content-Range", ""))
         return (int(span[1]), int(span[2])) if span else (-1, None)
@@ -177,30 +173,30 @@ def _extent(response: HTTPResponse) -> tuple[int, int | None]:
 
 
 def _blocks(response: HTTPResponse, begin: int, total: int) -> Iterator[bytes]:
-    """What comes, up to `total`. Raises _Broken where it ends before, stalls, or only trickles."""
+    """Blocks of the response up to byte `total`. Raises _Broken if it ends early, stalls or is too slow."""
     done = mark = begin
     since = time.monotonic()
     while done < total:
         block = _read(response, min(BLOCK_BYTES, total - done))
         if not block:
-            raise _Broken(f"the connection ended at byte {done} of {total}")
+            raise _Broken(f"the connection closed at byte {done} of {total}")
         yield block
         done += len(block)
         now = time.monotonic()
         if now - since > STALL_S:
             if done - mark < LEAST_BYTES_PER_S * (now - since):
-                raise _Broken(f"only {done - mark} bytes came in {now - since:.0f} s")
+                raise _Broken(f"only {done - mark} bytes arrived in {now - since:.0f} s")
             since, mark = now, done
 
 
 def _read(response: HTTPResponse, count: int) -> bytes:
-    """As much as is there, `count` bytes at most; empty at the end."""
+    """The bytes available, `count` at most; empty at the end."""
     try:
         return response.read1(count)
     except TimeoutError as error:
-        raise _Broken(f"nothing came for {STALL_S:g} s") from error
+        raise _Broken(f"no data for {STALL_S:g} s") from error
     except (OSError, HTTPException, ValueError) as error:
-        raise _Broken(f"the connection broke ({one_line(error)})") from error
+        raise _Broken(f"the connection failed ({one_line(error)})") from error
 
 
 def _origin_path(part: Path) -> Path:
@@ -208,7 +204,7 @@ def _origin_path(part: Path) -> Path:
 
 
 def _discard(part: Path) -> None:
-    """It, and what is known of it."""
+    """Delete a partial file and its origin."""
     part.unlink(missing_ok=True)
     _origin_path(part).unlink(missing_ok=True)
 

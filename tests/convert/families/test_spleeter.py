@@ -10,17 +10,19 @@ import numpy as np
 import pytest
 import torch
 
-from rtsep.convert import spleeter
-from rtsep.convert.bundles import recipe_text, write_conversion
-from rtsep.convert.recognise import convert
-from rtsep.convert.spleeter import RELEASED, Config, Model
+from rtsep.convert.converter import Checkpoint
+from rtsep.convert.dispatch import convert
+from rtsep.convert.families import spleeter
+from rtsep.convert.families.spleeter import RELEASED, Config, Model
+from rtsep.convert.write import recipe_text, write_conversion
 from rtsep.errors import RtsepError
 from rtsep.recipe import Recipe, load_recipe
-from tests.convert import spleeter_reference as reference
+from tests.conftest import REPOSITORY
+from tests.convert.families import spleeter_reference as reference
+from tests.convert.formats.tensorflow_files import write_checkpoint
 from tests.convert.published_files import port_names
-from tests.convert.tensorflow_files import write_checkpoint
 
-MODELS = Path(__file__).parent.parent.parent / "models"
+MODELS = REPOSITORY / "models"
 FILTERS = (3, 4, 5)
 LEVELS = len(FILTERS)
 SMALL = {"conv_n_filters": list(FILTERS)}
@@ -79,7 +81,7 @@ def test_the_port_of_a_checkpoint_is_that_checkpoint(config: Config, tmp_path: P
     variables = reference.random_variables(len(config.instrument_list), FILTERS)
     write_checkpoint(tmp_path, variables)
     tensors = port_names(variables, config.instrument_list)
-    assert spleeter.recognises(set(tensors))
+    assert spleeter.recognises(Checkpoint(Path("model.pt"), tensors))
     ported = spleeter.convert_state_dict(tensors, "model.pt", config)
     converted = spleeter.convert_checkpoint(tmp_path, config)
     assert ported.recipe == converted.recipe
@@ -95,7 +97,7 @@ def test_a_published_checkpoint_is_told_by_its_stems(tmp_path: Path) -> None:
     assert (conversion.recipe.name, conversion.licence) == ("spleeter-2stems", "MIT")
     wide = spleeter.convert_checkpoint(tmp_path, name="spleeter-2stems-16kHz")
     assert wide.recipe.stft.bins == 1536
-    with pytest.raises(RtsepError, match="2 stems of Spleeter"):
+    with pytest.raises(RtsepError, match="has 2 stems"):
         spleeter.convert_checkpoint(tmp_path, name="spleeter-4stems")
 
 
@@ -105,7 +107,7 @@ def test_the_port_of_a_published_checkpoint_may_be_told_by_name_too(monkeypatch:
     monkeypatch.setitem(RELEASED, "spleeter-2stems-16kHz", wide)
     tensors = port_names(reference.random_variables(2, FILTERS), narrow.instrument_list)
     for name, bins in ((None, 16), ("mine", 16), ("spleeter-2stems-16kHz", 24)):
-        conversion = convert(tensors, "model.pt", name)
+        conversion = convert(Checkpoint(Path("model.pt"), tensors), name)
         assert (conversion.recipe.stft.bins, conversion.licence) == (bins, "MIT")
 
 
@@ -119,7 +121,7 @@ def test_weights_of_another_size_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(RtsepError, match="no variable conv2d_4/kernel"):
         spleeter.convert_checkpoint(tmp_path / "few", config)
     write_checkpoint(tmp_path / "strange", {"dense/kernel": np.ones((2, 3), np.float32)})
-    with pytest.raises(RtsepError, match="0 stems of Spleeter"):
+    with pytest.raises(RtsepError, match="has 0 stems"):
         spleeter.convert_checkpoint(tmp_path / "strange")
     tensors = port_names(reference.random_variables(2, FILTERS), ("vocals", "accompaniment"))
     del tensors["stems.vocals.up_final.bias"]

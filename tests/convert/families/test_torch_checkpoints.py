@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from rtsep.bundle import build_network
-from rtsep.convert.bundles import write_conversion
-from rtsep.convert.recognise import convert, convert_path
-from rtsep.convert.state_dict import read_state_dict
+from rtsep.convert.converter import Checkpoint
+from rtsep.convert.dispatch import convert, convert_path
+from rtsep.convert.formats.state_dict import read_state_dict
+from rtsep.convert.write import write_conversion
 from rtsep.errors import RtsepError
 from rtsep.nn.windowed import Windowed
-from tests.convert import golden
+from tests.convert.families import golden
 from tests.convert.malicious import Malicious
 
 SYSTEMS = ("vocal-remover-5", "vocal-remover-6", "carperbr-a", "carperbr-b", "carperbr-c")
@@ -22,7 +23,7 @@ SYSTEMS = ("vocal-remover-5", "vocal-remover-6", "carperbr-a", "carperbr-b", "ca
 
 def masks_of(tensors: dict[str, Tensor], bins: int, frames: int) -> Tensor:
     """(2, C, bins, frames) of a converted network."""
-    conversion = convert(tensors, "checkpoint")
+    conversion = convert(Checkpoint(Path("checkpoint"), tensors))
     network = build_network(conversion.recipe)
     assert isinstance(network, Windowed)
     network.network.load_state_dict(conversion.tensors)
@@ -63,20 +64,20 @@ def test_what_does_not_fit_is_named_in_one_line(system: str) -> None:
         ({**tensors, "stranger.weight": torch.zeros(1)}, r"1 unknown \(first stranger.weight"),
     ):
         with pytest.raises(RtsepError, match=complaint) as caught:
-            convert(change, "x.pth")
+            convert(Checkpoint(Path("x.pth"), change))
         assert str(caught.value).startswith("x.pth") and "\n" not in str(caught.value)
 
 
 def test_keys_of_nobody_are_refused() -> None:
-    with pytest.raises(RtsepError, match="no network that is known"):
-        convert({"backbone.weight": torch.zeros(2)}, "x.pth")
+    with pytest.raises(RtsepError, match="unknown architecture"):
+        convert(Checkpoint(Path("x.pth"), {"backbone.weight": torch.zeros(2)}))
 
 
 def test_complex_vocal_removers_are_refused() -> None:
     tensors, _ = golden.read("vocal-remover-5")
     wider = {**tensors, "stg1_high_band_net.enc1.conv.0.weight": torch.zeros(1, 4, 3, 3)}
     with pytest.raises(RtsepError, match="complex"):
-        convert(wider, "x.pth")
+        convert(Checkpoint(Path("x.pth"), wider))
 
 
 def test_a_malicious_pickle_is_refused_and_nothing_runs(tmp_path: Path) -> None:

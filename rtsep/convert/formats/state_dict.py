@@ -1,4 +1,4 @@
-"""Foreign state dicts: read by a restricted loader, renamed by rules, held against the network they must fit."""
+"""Foreign state dicts: read by a restricted loader, renamed by rules, compared with the network they must fit."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from rtsep.errors import RtsepError, one_line
 
 Rules = Iterable[tuple[str, str]]
-"""Pairs of a regular expression and what stands in its place, applied in order to every name."""
+"""Pairs of a regular expression and its replacement, applied in order to every name."""
 
 
-def load_restricted(path: Path, kind: str, contents: str, stand_ins: Sequence[type | tuple[type, str]] = ()) -> object:
-    """What `torch.save` wrote: of it only data is built, and `stand_ins` for what they name; nothing is ever called.
+def load_restricted(path: Path, kind: str, stand_ins: Sequence[type | tuple[type, str]] = ()) -> object:
+    """Load what `torch.save` wrote. Only data is built, and `stand_ins` for the types they name.
 
-    Raises RtsepError, in one line, for a file that is unreadable, cut off, or no `kind`, which holds `contents` alone.
+    Raises RtsepError for a file that is unreadable, damaged, or holds anything else; `kind` says what was expected.
     """
     try:
         with torch.serialization.safe_globals(list(stand_ins)):
@@ -27,27 +27,29 @@ def load_restricted(path: Path, kind: str, contents: str, stand_ins: Sequence[ty
     except OSError as error:
         raise RtsepError(f"cannot read {path}: {error.strerror or error}") from error
     except pickle.UnpicklingError as error:
-        raise RtsepError(f"{path} is refused: it is no {kind}, or holds more than {contents}") from error
-    except Exception as error:  # a damaged pickle can lead anywhere
-        raise RtsepError(f"{path} is damaged or no PyTorch file: {one_line(error)}") from error
+        if "numpy" in str(error):  # the name of the type that the loader refused
+            raise RtsepError(f"{path} is refused: it holds NumPy arrays, expected PyTorch tensors alone") from error
+        raise RtsepError(f"{path} is refused: it is not a {kind}, or holds more than data") from error
+    except Exception as error:  # a damaged pickle can raise anything
+        raise RtsepError(f"{path} is damaged or not a PyTorch file: {one_line(error)}") from error
 
 
 def read_state_dict(path: Path | str) -> dict[str, Tensor]:
-    """The tensors of a file that `torch.save` wrote of a state dict; nothing else in it is ever built or called.
+    """Read a state dict that `torch.save` wrote. No code from the file is executed.
 
-    Raises RtsepError, in one line, for a file that is unreadable, cut off, or holds more than names and tensors.
+    Raises RtsepError for a file that is unreadable, damaged, or holds more than names and tensors.
     """
-    content = load_restricted(Path(path), "state dict", "names and tensors")
+    content = load_restricted(Path(path), "state dict")
     if not isinstance(content, dict) or not content:
         raise RtsepError(f"{path} holds no state dict")
     for name, value in content.items():
         if not (isinstance(name, str) and name.isprintable() and isinstance(value, Tensor)):
-            raise RtsepError(f"{path} is no state dict: {str(name)[:60]!r} is no tensor's name or no tensor")
+            raise RtsepError(f"{path} is not a state dict: {str(name)[:60]!r} does not name a tensor")
     return dict(content)
 
 
 def rename(tensors: dict[str, Tensor], rules: Rules) -> dict[str, Tensor]:
-    """The same tensors under the names that the rules make of theirs."""
+    """The same tensors, with their names changed by the rules."""
     compiled = [(re.compile(pattern), replacement) for pattern, replacement in rules]
     renamed = {}
     for name, tensor in tensors.items():
@@ -60,8 +62,8 @@ def rename(tensors: dict[str, Tensor], rules: Rules) -> dict[str, Tensor]:
 def fit(tensors: dict[str, Tensor], network: nn.Module, source: str) -> dict[str, Tensor]:
     """The tensors as a complete state dict of `network`, floats in single precision.
 
-    Counts of batches, which nothing reads, may be missing. Raises RtsepError that names the first tensor that is
-    missing, unknown, or of another shape, and tells how many there are.
+    `num_batches_tracked`, which nothing reads, may be missing. Raises RtsepError that counts the tensors that are
+    missing, unknown or of another shape, and names the first.
     """
     expected = network.state_dict()
     for name, tensor in expected.items():

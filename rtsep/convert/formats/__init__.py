@@ -1,0 +1,1 @@
+"""File formats that foreign weights come in: archives, PyTorch files, TensorFlow checkpoints."""
