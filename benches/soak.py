@@ -24,9 +24,9 @@ from benches.pictures import histogram, timeline
 from benches.report import SONG, Report, Table, tail
 from benches.soak_paths import JackPath, PulsePath
 from benches.stalls import Stalls
-from rtsep.engine.live_engine import worker_rank
+from rtsep.engine.live_engine import worker_priority
 from rtsep.errors import RtsepError
-from rtsep.system.priority import audio_rank
+from rtsep.system.priority import audio_priority
 
 BLOCK = 256
 SETTLE_S = 10.0
@@ -59,7 +59,7 @@ def run(minutes: float, busy: bool, jack: bool, model: str | None, out: Path) ->
     name = "-".join(["soak", *(["jack"] if jack else []), *(["busy"] if busy else [])])
     where = "on JACK's dummy clock" if jack else "through virtual devices"
     also = ", the other core busy" if busy else ""
-    threads = f"one for network and FFTs, in the worker ({worker_rank()}); of the audio {audio_rank()}"
+    threads = f"one for network and FFTs, in the worker ({worker_priority()}); of the audio {audio_priority()}"
     report = Report(name, f"Soak {where}{also}", threads)
     judge, interrupted = Judge(), False
     interval_s = max(1.0, 60 * minutes / POINTS)

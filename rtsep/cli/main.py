@@ -19,7 +19,7 @@ from cyclopts import App, CycloptsError
 
 import rtsep
 from rtsep.errors import RtsepError, UsageError
-from rtsep.system.priority import wait_asleep
+from rtsep.system.priority import use_passive_waiting
 from rtsep.ui.console import make_streams_safe, say
 
 _COMMANDS = {
@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     make_streams_safe()
     words = list(sys.argv[1:] if arguments is None else arguments)
     _unwind_on_termination()
-    wait_asleep()
+    use_passive_waiting()
     try:
         code = build_app(words)(words, exit_on_error=False, print_error=False)
         sys.stdout.flush()

@@ -1,5 +1,4 @@
-"""The player's side of the engine: the shared state, and a worker process that is there whenever it is
-needed."""
+"""The player's side of live separation: the shared state and the worker process, which is restarted when it fails."""
 
 from __future__ import annotations
 
@@ -7,13 +6,12 @@ import contextlib
 import json
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -21,34 +19,30 @@ from rtsep.errors import RtsepError
 from rtsep.separation.backends.stepper import check_compute
 from rtsep.separation.options import check_chunk, check_latency, find_playable
 from rtsep.shared.state import SharedLayout, SharedState
-from rtsep.shared.status import Trouble, WorkerState
-from rtsep.system.spawn import END_LIMIT_S, end, environment, inheriting, last_line, start, tell
+from rtsep.shared.status import WorkerProblem, WorkerState
+from rtsep.system.guarded_thread import guarded_thread
+from rtsep.system.spawn import END_LIMIT_S, ChildProcess, child_environment
 from rtsep.timebase import RESERVE_S, synthesis_support
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 READY_LIMIT_S = 120.0
 MAX_FAILED_STARTS = 3
-"""A worker that dies this often in a row without having published a hop will not get better: the dry sound goes on
-without it."""
+"""Workers in a row that may die without having published a hop; then no other is started and the original mix plays."""
 WATCH_S = 0.5
 HUNG_LOOKS = 10
-"""A worker that was ready and has not turned its loop for this many looks, five seconds, hangs, unless it is
-in a step that may take longer. Looks are counted, not time: where the whole machine stood still nobody has looked."""
-
+"""A worker whose heartbeat hasn't moved for so many looks (5 s) hangs, unless it is in a step that may take longer.
+Looks are counted, not time: while the whole machine was suspended there were none."""
 
 NOTICES = {
-    Trouble.CHUNK_RAISED: "separation keeps up only in steps of 32 frames here: after a jump it begins later",
-    Trouble.TOO_SLOW: "separation is too slow here: the sound goes on as it is until it keeps up",
-    Trouble.NOT_NUMBERS: "the network gave values that are not numbers: the sound goes on as it is meanwhile",
+    WorkerProblem.CHUNK_RAISED: "this machine keeps up in steps of 32 frames only; separation starts late after a jump",
+    WorkerProblem.TOO_SLOW: "this machine can't keep up; playing the original mix until it does",
+    WorkerProblem.NAN_OUTPUT: "the model produced NaN; playing the original mix until it recovers",
 }
 
 
 @dataclass(frozen=True)
 class EngineStats:
-    """What the worker has done since the engine was made.
-
-    Times are of computing one hop, over the last 4096 steps.
-    """
+    """The worker's counters since the engine was made; times are of computing one hop, over the last 4096 steps."""
 
     state: str
     chunk: int
@@ -61,9 +55,9 @@ class EngineStats:
 
 
 class Engine:
-    """Owns the shared state and the worker. A worker that dies or hangs is replaced at once and counted.
+    """Owns the shared state and the worker process. A worker that dies or hangs is replaced at once and counted.
 
-    `close` leaves nothing behind.
+    `close` ends the process and frees all memory.
 
     Args:
         model: name or folder of a bundle, None for the default.
@@ -72,14 +66,14 @@ class Engine:
         latency: of the synthesis: standard, medium or low.
 
     Attributes:
-        shared: the rings and words shared with worker and callback.
+        shared: rings and status fields shared with the worker and the callback.
         stems: names, in the order of the stem ring's rows.
-        compute: where the worker computes, as it said itself; before that, what was asked for.
-        lost: why the worker computes on the CPU though it began elsewhere, in one line; None otherwise.
-        support: samples of the synthesis window; the engine's part of the latency follows from it.
-        reserve_s: how long the machine may stand still before live sound suffers.
+        compute: the device the worker computes on; until it is ready, the `compute` that was asked for.
+        device_error: why the worker computes on the CPU although it started elsewhere, in one line; else None.
+        support: samples of the synthesis window, from which the algorithmic latency follows.
+        reserve_s: how long the machine may stall before live sound suffers, in seconds.
 
-    Raises RtsepError or UsageError for a model or option that is not there or cannot be played. Whether the worker
+    Raises RtsepError or UsageError for a model or option that doesn't exist or can't be played. Whether the worker
     can run on `compute` shows in `wait_ready`.
     """
 
@@ -107,18 +101,19 @@ class Engine:
         self.context_frames = 0
         self.lookahead_frames = 0
         self.compute = compute
-        self.lost: str | None = None
+        self.device_error: str | None = None
         self.restarts = 0
         self._failure: str | None = None
         self._ready = threading.Event()
         self._closing = threading.Event()
         self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._watched: subprocess.Popen[bytes] | None = None
-        self._keeper = threading.Thread(target=self._keep_running, name="rtsep-worker-keeper", daemon=True)
-        self._keeper.start()
-        self._watcher = threading.Thread(target=self._watch, name="rtsep-worker-watcher", daemon=True)
-        self._watcher.start()
+        self._process: ChildProcess | None = None
+        self._watched: ChildProcess | None = None
+        what = "the separation engine"
+        self._supervisor = guarded_thread(self._supervise, "rtsep-worker-supervisor", what, self._give_up)
+        self._watchdog = guarded_thread(self._watch, "rtsep-worker-watchdog", what, self._give_up)
+        self._supervisor.start()
+        self._watchdog.start()
 
     def __enter__(self) -> Engine:
         return self
@@ -131,11 +126,10 @@ class Engine:
     @property
     def worker_pid(self) -> int | None:
         """The running worker's process id, None between two workers."""
-        process = self._process
-        return process.pid if process is not None and process.poll() is None else None
+        return self._process.pid if self._process is not None else None
 
     def wait_ready(self, limit_s: float = READY_LIMIT_S) -> None:
-        """Wait until the first worker can separate. RtsepError with its own words if it cannot, or takes too long."""
+        """Wait until the first worker can separate. RtsepError with its message if it can't, or takes too long."""
         deadline = time.monotonic() + limit_s
         while not self._ready.wait(0.05):
             self.poll()
@@ -145,15 +139,15 @@ class Engine:
 
     @property
     def failure(self) -> str | None:
-        """Why no worker runs and none will be started, in one line; None while all is well."""
+        """Why no worker runs and none will be started, in one line; None otherwise."""
         return self._failure
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What a user should know about the worker of now, one line each."""
-        trouble = self.shared.worker.trouble
-        lost = (f"{self.lost}; the CPU goes on",) if self.lost is not None else ()
-        return (*lost, NOTICES[Trouble(trouble)]) if trouble else lost
+        """What the user should know about the worker now, one line each."""
+        problem = self.shared.worker.problem
+        device = (f"{self.device_error}; continuing on the CPU",) if self.device_error is not None else ()
+        return (*device, NOTICES[WorkerProblem(problem)]) if problem else device
 
     @property
     def ready(self) -> bool:
@@ -161,82 +155,65 @@ class Engine:
         return self._ready.is_set()
 
     def poll(self) -> int:
-        """Restarts so far. RtsepError if the engine has given up: no worker runs, and none will."""
+        """Return the number of restarts so far. RtsepError if no worker runs and none will be started."""
         if self._failure is not None:
             raise RtsepError(self._failure)
         return self.restarts
 
     def stats(self) -> EngineStats:
-        """The counters of now."""
-        words = self.shared.worker
-        times_us = words.recent_times()
+        """Return the counters as they are now."""
+        worker = self.shared.worker
+        times_us = worker.recent_times()
         p50, p99 = np.percentile(times_us, [50, 99]) / 1000 if len(times_us) else (0.0, 0.0)
         return EngineStats(
-            state=WorkerState(words.state).name.lower(),
-            chunk=words.chunk,
-            hops=words.hops,
-            late_hops=words.late_hops,
-            skipped_hops=words.skipped_hops,
+            state=WorkerState(worker.state).name.lower(),
+            chunk=worker.chunk,
+            hops=worker.hops,
+            late_hops=worker.late_hops,
+            skipped_hops=worker.skipped_hops,
             restarts=self.restarts,
             compute_p50_ms=float(p50),
             compute_p99_ms=float(p99),
         )
 
     def close(self) -> None:
-        """End the worker and let go of the shared memory. Nobody may look at the shared state any more. May be called
-        twice."""
+        """End the worker and free the shared memory; nobody may use the shared state any more. Idempotent."""
         self._closing.set()
         with self._lock:
             process = self._process
         if process is not None:
-            end(process)
-        self._keeper.join(timeout=END_LIMIT_S)
-        self._watcher.join(timeout=END_LIMIT_S)
+            process.end()
+        self._supervisor.join(timeout=END_LIMIT_S)
+        self._watchdog.join(timeout=END_LIMIT_S)
         self.shared.close()
 
-    # -- the keeper's thread ---------------------------------------------------------------------------------
+    # -- the supervisor's thread -----------------------------------------------------------------------------
 
-    def _keep_running(self) -> None:
+    def _supervise(self) -> None:
+        """Run one worker after the other. RtsepError if one can't be started, or no other would do better."""
         failed_starts = 0
-        while not self._closing.is_set():
+        while (process := self._start_worker()) is not None:
             published = self.shared.worker.hops
-            with tempfile.TemporaryFile() as errors:
-                try:
-                    process = self._spawn(errors)
-                except OSError as error:
-                    self._failure = f"the separation worker cannot be started: {error}"
-                    return
-                if process is None:
-                    return
-                answer = self._listen(process)
+            try:
+                answers = self._listen(process)
+            finally:
                 self._watched = None
-                process.wait()
-                for pipe in (process.stdin, process.stdout):
-                    if pipe is not None:
-                        with contextlib.suppress(OSError):
-                            pipe.close()
-                if self._closing.is_set():
-                    return
-                failed_starts = failed_starts + 1 if self.shared.worker.hops == published else 0
-                if "error" in answer and not self.ready:
-                    self._failure = answer["error"]
-                    return
-                if "error" in answer and self.compute.startswith("cuda"):  # it is not even there any more
-                    self.lost, self._compute = answer["error"], "cpu"
-                if failed_starts == MAX_FAILED_STARTS:
-                    words = answer.get("error") or last_line(errors) or f"exit code {process.returncode}"
-                    what = "dies before it has separated anything" if self.ready else "does not start"
-                    self._failure = f"the separation worker {what}: {words}"
-                    return
+            reason = process.wait()
+            process.close()
+            if self._closing.is_set() or self._failure is not None:
+                return
+            failed_starts = failed_starts + 1 if self.shared.worker.hops == published else 0
+            if "error" in answers and not self.ready:
+                raise RtsepError(answers["error"])
+            if "error" in answers and self.compute.startswith("cuda"):  # the device can't be opened any more
+                self.device_error, self._compute = answers["error"], "cpu"
+            if failed_starts == MAX_FAILED_STARTS:
+                what = "dies before it has separated anything" if self.ready else "does not start"
+                raise RtsepError(f"the separation worker {what}: {answers.get('error', reason)}")
             self.restarts += 1
 
-    def _spawn(self, errors: IO[bytes]) -> subprocess.Popen[bytes] | None:
-        """A new worker that has been told what to do; None if the engine was closed meanwhile."""
-        with self._lock:
-            if self._closing.is_set():
-                return None
-            process = start("rtsep.engine.worker", errors, ONE_THREAD, **inheriting(self._descriptor))
-            self._process = process
+    def _start_worker(self) -> ChildProcess | None:
+        """A new worker process; None if the engine was closed meanwhile. RtsepError if it can't be started."""
         config = {
             "fd": self._descriptor,
             "layout": self._layout.to_json(),
@@ -245,20 +222,22 @@ class Engine:
             "compute": self._compute,
             "latency": self._latency,
         }
-        tell(process, config)
-        return process
+        with self._lock:  # `close` ends the process that it finds; one that is being started must be found
+            if self._closing.is_set():
+                return None
+            self._process = ChildProcess("rtsep.engine.worker", config, ONE_THREAD, [self._descriptor])
+            return self._process
 
-    def _listen(self, process: subprocess.Popen[bytes]) -> dict[str, Any]:
-        """Take the worker's answers until it dies; returns all of them as one."""
-        assert process.stdout is not None
+    def _listen(self, process: ChildProcess) -> dict[str, Any]:
+        """Handle the worker's messages until it ends; returns them merged into one."""
         answers: dict[str, Any] = {}
         for line in process.stdout:
             with contextlib.suppress(ValueError):
                 answers |= json.loads(line)
             if "ready" in answers:
                 self._watched = process
-            if "lost" in answers:
-                self.lost, self._compute = answers["lost"], "cpu"
+            if "device_error" in answers:
+                self.device_error, self._compute = answers["device_error"], "cpu"
             elif "ready" in answers:
                 about = answers["ready"]
                 self.compute = about["compute"]
@@ -267,10 +246,16 @@ class Engine:
                 self._ready.set()
         return answers
 
-    # -- the watcher's thread --------------------------------------------------------------------------------
+    def _give_up(self, reason: str) -> None:
+        """End without a worker: `failure` says why, and the callback plays the original mix."""
+        self._failure = reason
+        if self._process is not None:
+            self._process.kill()
+
+    # -- the watchdog's thread -------------------------------------------------------------------------------
 
     def _watch(self) -> None:
-        """Kill a worker that hangs; the keeper does the rest."""
+        """Kill a worker that hangs; the supervisor starts the next one."""
         looks, seen = 0, None
         while not self._closing.wait(WATCH_S):
             process = self._watched
@@ -282,11 +267,11 @@ class Engine:
                 process.kill()
 
 
-def worker_rank() -> str:
-    """In a few words, the rank that a worker gets on this system; asked of a process that ends."""
-    code = "from rtsep.system.priority import raise_worker; print(raise_worker())"
+def worker_priority() -> str:
+    """Return the priority that a worker gets on this system, in a few words; a short-lived process tries it."""
+    code = "from rtsep.system.priority import raise_priority; print(raise_priority())"
     command = [sys.executable, "-P", "-c", code]
     done = subprocess.run(
-        command, capture_output=True, text=True, env=environment() | ONE_THREAD, start_new_session=True
+        command, capture_output=True, text=True, env=child_environment() | ONE_THREAD, start_new_session=True
     )
     return done.stdout.strip() or "unknown"

@@ -9,7 +9,7 @@ import numpy as np
 
 from rtsep.separation.backends.stepper import MAX_CHUNK
 from rtsep.separation.processor import BrokenNetwork, Processor
-from rtsep.shared.status import Trouble, WorkerStatus
+from rtsep.shared.status import WorkerProblem, WorkerStatus
 from rtsep.timebase import HOP, SAMPLE_RATE
 
 SMALL_CHUNK = 4
@@ -56,22 +56,22 @@ class Pace:
         self.restart_s = many_s
         if _fits(self.frames, step_s):
             self.doubtful = self._failed = False
-            if self._words.trouble != Trouble.NOT_NUMBERS:  # that passes with a step that gives numbers again
+            if self._words.problem != WorkerProblem.NAN_OUTPUT:  # that passes with a step that gives numbers again
                 raised = self._raises and self.frames == MAX_CHUNK
-                self._words.trouble = Trouble.CHUNK_RAISED if raised else Trouble.NONE
+                self._words.problem = WorkerProblem.CHUNK_RAISED if raised else WorkerProblem.NONE
             return 0.0
         if self._failed:  # once is no proof on a busy machine
-            self._words.trouble = Trouble.TOO_SLOW
+            self._words.problem = WorkerProblem.TOO_SLOW
         self._failed = True
         return PROBE_PAUSE_S
 
     def took(self, frames: int, seconds: float) -> None:
         """A step is done. When the longest is over in the time of a small chunk, small ones will do again."""
-        if self._words.trouble == Trouble.NOT_NUMBERS:
-            self._words.trouble = Trouble.NONE
+        if self._words.problem == WorkerProblem.NAN_OUTPUT:
+            self._words.problem = WorkerProblem.NONE
         if self._raises and frames == MAX_CHUNK and _fits(SMALL_CHUNK, seconds) and self.frames != SMALL_CHUNK:
             self.frames = SMALL_CHUNK
-            self._words.trouble = Trouble.NONE
+            self._words.problem = WorkerProblem.NONE
 
     def _step_s(self, mixture: np.ndarray, out: np.ndarray, frames: int) -> float:
         began = time.perf_counter()

@@ -1,8 +1,8 @@
-"""The separation worker: a process of its own, `python -m rtsep.engine.worker`; `rtsep.engine.live_engine` starts it.
+"""The separation worker: a process of its own, `python -m rtsep.engine.worker`, started by `rtsep.engine.live_engine`.
 
-It is told what to do in one JSON line on stdin and answers in JSON lines on stdout, {"ready": ...},
-{"error": ...} or {"lost": ...}. It touches no sound device and imports no user interface. It ends when stdin does, so
-it cannot outlive the player; the rings it shares with the player have no name and go with the last of the two.
+It reads its configuration from stdin, one JSON line, and writes JSON lines to stdout: {"ready": ...}, {"error": ...}
+or {"device_error": ...}. It uses no sound device and no user interface. It ends when stdin closes, so it can't outlive
+the player; the rings that it shares with the player have no name and go with the last of the two.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from typing import Any, NoReturn
 
 from rtsep.errors import DeviceLost, RtsepError
-from rtsep.system.child import answer, claim_stdout, read_config
+from rtsep.system.child import claim_stdout, read_config, send_message
 
 
 def main() -> None:
@@ -22,8 +22,8 @@ def main() -> None:
     try:
         _separate(read_config(), answers)
     except DeviceLost as error:
-        # Only another process can go on: the host starts one that computes on the CPU.
-        answer(answers, {"lost": str(error)})
+        # This process can't use the device any more: the engine starts another one, on the CPU.
+        send_message(answers, {"device_error": str(error)})
         os._exit(1)
 
 
@@ -35,11 +35,11 @@ def _separate(config: dict[str, Any], answers: int) -> NoReturn:
     except Exception as error:
         known = isinstance(error, RtsepError)
         text = str(error) if known else f"the separation worker failed: {type(error).__name__}: {error}"
-        answer(answers, {"error": text})
+        send_message(answers, {"error": text})
         if known:
             os._exit(1)
         raise
-    answer(answers, {"ready": about})
+    send_message(answers, {"ready": about})
     while True:
         pause_s = worker_loop.turn()
         if pause_s > 0:
@@ -47,7 +47,7 @@ def _separate(config: dict[str, Any], answers: int) -> NoReturn:
 
 
 def _prepare(config: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Everything that takes long, before the first sound is asked for: imports, weights, FFT plans, first steps."""
+    """Do what takes long before the first sound: imports, weights, FFT plans, first steps."""
     from rtsep.bundle import find_bundle
     from rtsep.engine.worker_loop import WorkerLoop
     from rtsep.separation.backends.choose import load_stepper
@@ -57,7 +57,7 @@ def _prepare(config: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     from rtsep.shared.state import SharedLayout, SharedState
     from rtsep.shared.status import WorkerState
     from rtsep.system.allocator import keep_freed_memory
-    from rtsep.system.priority import keep_in_memory, raise_worker
+    from rtsep.system.priority import lock_memory, raise_priority
 
     keep_freed_memory()
     layout = SharedLayout.from_json(config["layout"])
@@ -73,8 +73,8 @@ def _prepare(config: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         shared, Processor(stepper, config["latency"], n_fft=bundle.recipe.stft.n_fft), config["chunk"]
     )
     warm_up(stepper, worker_loop.chunks)
-    keep_in_memory()
-    raise_worker()  # not before: what takes long at the start is nobody's hurry
+    lock_memory()
+    raise_priority()  # not before: loading is not urgent
     worker_loop.calibrate()
     return worker_loop, {
         "compute": stepper.compute,

@@ -30,7 +30,7 @@ from rtsep.separation.options import FIRST_FRAMES
 from rtsep.separation.processor import BrokenNetwork, Processor
 from rtsep.shared.rings import RingHeader
 from rtsep.shared.state import SharedState
-from rtsep.shared.status import Trouble, WorkerState
+from rtsep.shared.status import WorkerProblem, WorkerState
 from rtsep.timebase import HOP, SAMPLE_RATE, SUPPORT_HOPS
 
 AHEAD_LIMIT = 4 * SAMPLE_RATE
@@ -53,7 +53,7 @@ class WorkerLoop:
         self._processor = processor
         self._chunk = chunk
         self._words = shared.worker
-        self._words.trouble = Trouble.NONE
+        self._words.problem = WorkerProblem.NONE
         self._pace = Pace(processor, self._words, chunk)
         # A chunk more than one context: each layer's context reaches further back than that of the layer before.
         self._past_frames = processor.context_frames + (MAX_CHUNK if processor.context_frames > 1 else 0)
@@ -180,7 +180,7 @@ class WorkerLoop:
         first = max(min(self._next_in, ring.end) - mixture.shape[1], ring.begin)
         self._shared.mixture.read(first, mixture, self._epoch)
         self._busy(MAX_CHUNK)
-        was_too_slow = self._words.trouble == Trouble.TOO_SLOW
+        was_too_slow = self._words.problem == WorkerProblem.TOO_SLOW
         pause_s = self._pace.probe(mixture, self._out)
         if pause_s == 0:
             # What a restart took while the machine was too slow would aim far too far ahead.
@@ -297,7 +297,7 @@ class WorkerLoop:
             self._processor.process(mixture, out, self._again)
         except BrokenNetwork:
             self._processor.reset()
-            self._words.trouble = Trouble.NOT_NUMBERS
+            self._words.problem = WorkerProblem.NAN_OUTPUT
             after = self._next_out + max(frames - self._drop, 1) * HOP
             self._skip_to(max(after, self._play_position() + self._restart_lead()))
             return

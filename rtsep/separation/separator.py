@@ -17,7 +17,7 @@ from rtsep.separation.backends.choose import load_stepper
 from rtsep.separation.backends.stepper import MAX_CHUNK
 from rtsep.separation.options import check_latency, find_playable
 from rtsep.separation.processor import BrokenNetwork, Processor
-from rtsep.system.priority import wait_asleep
+from rtsep.system.priority import use_passive_waiting
 from rtsep.timebase import HOP, SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def load(
     if not 1 <= chunk <= MAX_CHUNK:
         raise ValueError(f"chunk: expected 1 to {MAX_CHUNK} frames, got {chunk}")
     check_latency(latency)
-    wait_asleep()
+    use_passive_waiting()
     bundle = find_playable(model)
     if bundle.recipe.segments is not None:
         from rtsep.separation.segment_separator import load_segments

@@ -54,7 +54,7 @@ LATE_HOPS = 3
 SKIPPED_HOPS = 4
 HEARTBEAT = 5
 TIMES_COUNT = 6
-TROUBLE = 7
+PROBLEM = 7
 
 
 class Kind(IntEnum):
@@ -77,13 +77,13 @@ class WorkerState(IntEnum):
     ENDED = 4
 
 
-class Trouble(IntEnum):
+class WorkerProblem(IntEnum):
     """What the worker has to say about itself."""
 
     NONE = 0
     CHUNK_RAISED = 1  # keeps up, but only with the longest steps
     TOO_SLOW = 2  # does not keep up and publishes nothing
-    NOT_NUMBERS = 3  # the network gives NaN
+    NAN_OUTPUT = 3  # the network gives NaN
 
 
 class Transport:
@@ -230,7 +230,7 @@ class WorkerStatus:
     hops = _Word(HOPS)  # published
     late_hops = _Word(LATE_HOPS)  # published behind the play head
     skipped_hops = _Word(SKIPPED_HOPS)
-    trouble = _Word(TROUBLE)  # a Trouble
+    problem = _Word(PROBLEM)  # a WorkerProblem
     heartbeat = _Word(HEARTBEAT)  # time.monotonic_ns() of the last turn; in a step: when it must be over
 
     def __init__(self, words: NDArray[np.int64], times: NDArray[np.float32]) -> None:

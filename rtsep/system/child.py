@@ -1,4 +1,4 @@
-"""Processes of our own, from their inside: one JSON line in on stdin, answers out on stdout, the end with stdin."""
+"""Child processes, the child's side: read one JSON line from stdin, answer on stdout, end when stdin closes."""
 
 from __future__ import annotations
 
@@ -10,26 +10,24 @@ from typing import Any, NoReturn
 
 
 def claim_stdout() -> int:
-    """A descriptor for our answers; what libraries print to stdout goes to stderr instead."""
-    answers = os.dup(1)
+    """Return a descriptor for messages to the parent; what libraries print to stdout goes to stderr instead."""
+    messages = os.dup(1)
     os.dup2(2, 1)
-    return answers
+    return messages
 
 
-def answer(descriptor: int, message: dict[str, Any], data: memoryview | bytes = b"") -> None:
-    """One JSON line, and `data` behind it."""
+def send_message(descriptor: int, message: dict[str, Any], data: memoryview | bytes = b"") -> None:
+    """Write one JSON line to the parent, followed by `data`."""
     line = (json.dumps(message) + "\n").encode()
-    with contextlib.suppress(BrokenPipeError):  # nobody listens any more: stdin ends too
+    with contextlib.suppress(BrokenPipeError):  # the parent has gone: stdin closes too
         for part in (memoryview(line), memoryview(data)):
             while part.nbytes:
                 part = part[os.write(descriptor, part) :]
 
 
 def read_config() -> dict[str, Any]:
-    """What is to be done. From here on, whatever is going on, imports and long kernels included: no parent, no process.
-
-    Unbuffered, so that nothing of stdin stays behind in a Python object.
-    """
+    """Return the configuration that the parent sends. From now on this process ends as soon as the parent does."""
+    # Unbuffered, so that nothing of stdin stays behind in a Python object.
     line = b""
     while not line.endswith(b"\n"):
         data = os.read(0, 1)

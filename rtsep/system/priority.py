@@ -43,7 +43,7 @@ def raise_new_threads(before: set[int]) -> None:
         _raise_thread(thread)
 
 
-def audio_rank() -> str:
+def audio_priority() -> str:
     """In a few words, the rank that audio threads get on this system; tried on a thread of its own."""
     if not sys.platform.startswith("linux"):
         return "given by the system"
@@ -54,7 +54,7 @@ def audio_rank() -> str:
     return ranks[0]
 
 
-def raise_worker() -> str:
+def raise_priority() -> str:
     """Put this process, which leads a session of its own, before ordinary ones as far as the system permits.
 
     Returns how far, in a few words.
@@ -68,7 +68,7 @@ def raise_worker() -> str:
     return _raise_nice(0)
 
 
-def stand_behind() -> None:
+def lower_priority() -> None:
     """Put this process, which leads a session of its own, behind ordinary ones: what it computes is not urgent."""
     if sys.platform == "win32":
         kernel = ctypes.windll.kernel32
@@ -80,7 +80,7 @@ def stand_behind() -> None:
         os.nice(BEHIND_NICE)
 
 
-def wait_asleep() -> None:
+def use_passive_waiting() -> None:
     """Let threads that share a computation sleep while they wait for each other. What the user has set stays.
 
     OpenMP's spin instead, and where a core is busy with something else two of them take six times as long as one. It
@@ -89,7 +89,7 @@ def wait_asleep() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
-def keep_in_memory() -> bool:
+def lock_memory() -> bool:
     """Let the system throw out nothing that this process touches, where it permits that without limit.
 
     Under a limit it would be worse than nothing: beyond it the process gets no memory any more.

@@ -1,4 +1,4 @@
-"""Processes of our own, from their parent's side: what they find around them, how they begin and end."""
+"""Child processes, the parent's side: start one with its configuration, read its messages, end it."""
 
 from __future__ import annotations
 
@@ -7,73 +7,107 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
 import rtsep
+from rtsep.errors import RtsepError
 
 END_LIMIT_S = 2.0
+"""Seconds a child gets to end by itself before it is killed."""
 
 
-def start(module: str, errors: IO[bytes], surroundings: dict[str, str], **inherited: Any) -> subprocess.Popen[bytes]:
-    """A new process that runs `module`, with pipes for stdin and stdout; OSError if there can be none.
+class ChildProcess:
+    """A process that runs a module of the package: configuration on stdin, messages on stdout, stderr in a file.
+
+    Control-C in the terminal doesn't reach it: its parent decides when it ends.
 
     Args:
-        errors: where its stderr goes.
-        surroundings: environment variables beyond ours.
-        inherited: see `inheriting`.
+        module: run as ``python -m``; see `rtsep.system.child` for its side.
+        config: sent to it as one JSON line.
+        environment: variables to add to `child_environment`.
+        descriptors: file descriptors (handles on Windows) that it inherits.
+
+    Attributes:
+        stdout: its messages.
+
+    Raises RtsepError if it can't be started.
     """
-    command = [sys.executable, "-P", "-m", module]
-    return cast(
-        "subprocess.Popen[bytes]",
-        subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            env=environment() | surroundings,
-            **inherited,
-        ),
-    )
 
+    def __init__(
+        self,
+        module: str,
+        config: Mapping[str, Any],
+        environment: Mapping[str, str] | None = None,
+        descriptors: Sequence[int] = (),
+    ) -> None:
+        line = (json.dumps(config) + "\n").encode()
+        try:
+            self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close
+        except OSError as error:
+            text = error.strerror or error
+            raise RtsepError(f"no temporary file can be made ({text}); set TMPDIR to a writable folder") from error
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", module],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._stderr,
+                env=child_environment() | dict(environment or {}),
+                **_own_session(descriptors),
+            )
+        except OSError as error:
+            self._stderr.close()
+            raise RtsepError(f"cannot start a process for {module}: {error.strerror or error}") from error
+        self._stdin = cast("IO[bytes]", self._process.stdin)
+        self.stdout = cast("IO[bytes]", self._process.stdout)
+        with contextlib.suppress(OSError):  # it has died already: its stdout says so, by ending
+            self._stdin.write(line)
+            self._stdin.flush()
 
-def tell(process: subprocess.Popen[bytes], config: Mapping[str, Any]) -> None:
-    """Send a process what it is to do, one JSON line; whether it is still there shows elsewhere."""
-    assert process.stdin is not None
-    with contextlib.suppress(BrokenPipeError):
-        process.stdin.write((json.dumps(config) + "\n").encode())
-        process.stdin.flush()
+    @property
+    def pid(self) -> int | None:
+        """Its process id while it runs, else None."""
+        return self._process.pid if self._process.poll() is None else None
 
+    def wait(self) -> str | None:
+        """Wait until it has ended; returns the last line of its stderr or its exit code, None if that is 0."""
+        code = self._process.wait()
+        self._stderr.seek(0)
+        lines = self._stderr.read().decode(errors="replace").strip().splitlines()
+        return None if code == 0 else lines[-1] if lines else f"exit code {code}"
 
-def end(process: subprocess.Popen[bytes]) -> None:
-    """Ask by closing its stdin, then insist."""
-    if process.stdin is not None:
+    def kill(self) -> None:
+        self._process.kill()
+
+    def end(self) -> None:
+        """Close its stdin, which asks it to end; kill it if it is still there after `END_LIMIT_S`."""
         with contextlib.suppress(OSError):
-            process.stdin.close()
-    try:
-        process.wait(timeout=END_LIMIT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+            self._stdin.close()
+        try:
+            self._process.wait(timeout=END_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def close(self) -> None:
+        """Close pipes and files. Call it when the process has ended and nobody reads its messages."""
+        for file in (self._stdin, self.stdout, self._stderr):
+            with contextlib.suppress(OSError):
+                file.close()
 
 
-def last_line(errors: IO[bytes]) -> str:
-    """Of what a process said on its stderr."""
-    errors.seek(0)
-    lines = errors.read().decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else ""
-
-
-def environment() -> dict[str, str]:
-    """A process finds the same modules as this one does, also those of a user's own network."""
+def child_environment() -> dict[str, str]:
+    """Environment variables with which a child imports the same modules, those of a user's own network too."""
     package_root = str(Path(rtsep.__file__).resolve().parent.parent)
     paths = [package_root, *(str(Path(path).absolute()) for path in sys.path)]
     return os.environ | {"PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
 
 
-def inheriting(*descriptors: int) -> dict[str, Any]:
-    """Arguments of Popen that hand down descriptors, and keep control-C, which is for the player, from the process."""
+def _own_session(descriptors: Sequence[int]) -> dict[str, Any]:
+    """Arguments of Popen."""
     if sys.platform == "win32":
         startup = subprocess.STARTUPINFO(lpAttributeList={"handle_list": list(descriptors)})
         return {"startupinfo": startup, "creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}

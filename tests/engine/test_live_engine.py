@@ -7,8 +7,12 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +20,8 @@ import pytest
 import rtsep
 from rtsep.engine.live_engine import Engine
 from rtsep.errors import RtsepError, UsageError
-from rtsep.shared.state import SharedState
+from rtsep.shared.state import SharedLayout, SharedState
+from rtsep.system.spawn import ChildProcess
 from tests.waiting import wait_until
 
 ROOT = str(Path(rtsep.__file__).parent.parent)
@@ -154,13 +159,55 @@ def test_a_worker_that_loses_its_device_is_followed_by_one_on_the_cpu(tmp_path: 
     folder = bundle(tmp_path / "model", "tests.networks:LosingItsDevice", marks=str(tmp_path))
     with Engine(folder, compute="auto") as engine:
         engine.wait_ready()
-        assert engine.lost is None
+        assert engine.device_error is None
         engine.shared.mixture.restart(1, 0, 0)
         engine.shared.mixture.write(np.random.default_rng(2).uniform(-5, 5, (2, 100_000)).astype(np.float32))
         wait_until(lambda: engine.shared.stem.epoch == 1 and engine.shared.stem.end > 50_000, limit_s=60)
         assert engine.poll() == 1
         assert engine.compute == "cpu"
-        assert engine.lost == "cuda:0 failed: an illegal memory access was encountered"
+        assert engine.device_error == "cuda:0 failed: an illegal memory access was encountered"
+
+
+def test_an_engine_that_is_closed_while_its_worker_starts_just_ends(
+    constant_bundle: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", errors.append)
+    closing = threading.Event()
+    describe = SharedLayout.to_json
+
+    def describe_late(layout: SharedLayout) -> str:
+        closing.wait()
+        time.sleep(0.2)  # the engine is closed between here and the worker's configuration
+        return describe(layout)
+
+    monkeypatch.setattr(SharedLayout, "to_json", describe_late)
+    engine = Engine(constant_bundle())
+    threading.Timer(0.1, closing.set).start()
+    engine.close()
+    assert (errors, engine.failure, engine.worker_pid) == ([], None, None)
+
+
+def test_a_worker_that_cannot_get_a_temporary_file_is_reported_at_once(
+    tmp_path: Path, constant_bundle: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    with Engine(constant_bundle()) as engine, pytest.raises(RtsepError, match="set TMPDIR to a writable folder"):
+        engine.wait_ready(limit_s=5)
+
+
+class _BrokenSupervision(Engine):
+    def _listen(self, process: ChildProcess) -> dict[str, Any]:
+        raise KeyError("context_frames")
+
+
+def test_an_unexpected_error_in_supervision_is_reported_and_ends_the_worker(
+    constant_bundle: Callable[..., Path],
+) -> None:
+    with _BrokenSupervision(constant_bundle()) as engine:
+        with pytest.raises(RtsepError, match="the separation engine failed: KeyError: 'context_frames'"):
+            engine.wait_ready(limit_s=5)
+        wait_until(lambda: engine.worker_pid is None)
 
 
 def test_nothing_is_left_in_shared_memory(constant_bundle: Callable[..., Path]) -> None:

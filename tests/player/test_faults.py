@@ -23,7 +23,7 @@ from rtsep.audio.streams.device_stream import OutputStream
 from rtsep.engine.live_engine import NOTICES, Engine
 from rtsep.player.file_player import FilePlayer
 from rtsep.shared.state import SharedState
-from rtsep.shared.status import Kind, Trouble
+from rtsep.shared.status import Kind, WorkerProblem
 from tests.listening import RATE, Heard, Recorder, click_db, tone_and_noise
 from tests.player.fake_stream import FakeStream
 from tests.virtual_audio import VirtualAudio
@@ -175,7 +175,7 @@ def test_ten_times_too_slow(live: Live) -> None:
     capture = live.record()
     live.control.write_text("frame 0.232")
     wait_until(lambda: bool(live.engine.notices))
-    assert live.engine.notices == (NOTICES[Trouble.TOO_SLOW],)
+    assert live.engine.notices == (NOTICES[WorkerProblem.TOO_SLOW],)
     wet = live.shared.callback.read().wet_samples
     time.sleep(2.0)
     assert live.shared.callback.read().wet_samples == wet, "to and fro"
@@ -190,7 +190,7 @@ def test_not_a_number(live: Live) -> None:
     capture = live.record()
     live.control.write_text("nan")
     wait_until(lambda: live.kind == Kind.DRY)
-    assert live.engine.notices == (NOTICES[Trouble.NOT_NUMBERS],)
+    assert live.engine.notices == (NOTICES[WorkerProblem.NAN_OUTPUT],)
     time.sleep(0.5)
     live.control.write_text("")
     back_s = live.wait_for(Kind.WET)
@@ -215,7 +215,7 @@ def test_a_file_that_only_long_steps_can_follow(tmp_path: Path) -> None:
         player.play()
         control.write_text("step 0.15")
         player.seek(10)
-        wait_until(lambda: player.status().notices == (NOTICES[Trouble.CHUNK_RAISED],))
+        wait_until(lambda: player.status().notices == (NOTICES[WorkerProblem.CHUNK_RAISED],))
         assert wait_until(lambda: player.status().kind == Kind.WET) <= BACK_LIMIT_S
         assert player.engine.stats().chunk == 32
         before = len(streams[0].kinds)
@@ -225,7 +225,7 @@ def test_a_file_that_only_long_steps_can_follow(tmp_path: Path) -> None:
         wait_until(lambda: player.status().notices == ())
         control.write_text("frame 0.2")
         player.seek(30)
-        wait_until(lambda: player.status().notices == (NOTICES[Trouble.TOO_SLOW],))
+        wait_until(lambda: player.status().notices == (NOTICES[WorkerProblem.TOO_SLOW],))
         assert player.status().kind == Kind.DRY
         control.write_text("")
         assert wait_until(lambda: player.status().kind == Kind.WET) <= BACK_LIMIT_S

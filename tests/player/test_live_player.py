@@ -21,7 +21,7 @@ from rtsep.player.device_keeper import Side
 from rtsep.player.live_latency import jitter_of
 from rtsep.player.live_player import LivePlayer
 from rtsep.shared.state import SharedState
-from rtsep.shared.status import Kind, Trouble
+from rtsep.shared.status import Kind, WorkerProblem
 from tests.player.fake_stream import PacedStream
 from tests.waiting import wait_until
 
@@ -243,12 +243,12 @@ def test_a_worker_that_dies_leaves_the_dry_sound_and_comes_back(one: tuple[LiveP
 
 def test_what_the_worker_has_to_say_is_told(one: tuple[LivePlayer, FakeLive]) -> None:
     player, _ = one
-    player.shared.worker.trouble = Trouble.TOO_SLOW
-    assert NOTICES[Trouble.TOO_SLOW] in player.status().notices
-    player.shared.worker.trouble = Trouble.NONE
-    player.engine.lost = "cuda:0 failed"
+    player.shared.worker.problem = WorkerProblem.TOO_SLOW
+    assert NOTICES[WorkerProblem.TOO_SLOW] in player.status().notices
+    player.shared.worker.problem = WorkerProblem.NONE
+    player.engine.device_error = "cuda:0 failed"
     assert "cuda:0 failed; the CPU goes on" in player.status().notices
-    player.engine.lost = None
+    player.engine.device_error = None
 
 
 def test_it_is_recorded_meanwhile(live: Live, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from rtsep.audio.callback.routing import NO_ROUTES, Routes, channels_needed, che
 from rtsep.audio.devices.portaudio import checked_sounddevice, leave_behind, left_alone, reachable, silence_alsa
 from rtsep.errors import RtsepError
 from rtsep.shared.state import SharedState
-from rtsep.system.priority import keep_in_memory, native_threads, raise_new_threads
+from rtsep.system.priority import lock_memory, native_threads, raise_new_threads
 from rtsep.timebase import SAMPLE_RATE
 
 Latency = float | Literal["low", "high"]
@@ -113,7 +113,7 @@ class DeviceStream:
         except self._sounddevice.PortAudioError as error:
             raise RtsepError(f"cannot start the sound: {_first_line(error)}") from error
         raise_new_threads(self._threads_before)
-        keep_in_memory()
+        lock_memory()
 
     def stop(self, timeout_s: float = 2.0) -> bool:
         """Let PortAudio play what it has and stop calling the callback.

@@ -83,15 +83,15 @@ def _look_at_versions(report: _Report) -> None:
         report.versions["fftw"] = str(pyfftw.fftw_version).split("-sse")[0]
     except (ImportError, OSError) as error:
         report.problems.append(f"FFTW does not load ({error}): pip install --force-reinstall pyfftw")
-    from rtsep.engine.live_engine import worker_rank
-    from rtsep.system.priority import audio_rank
+    from rtsep.engine.live_engine import worker_priority
+    from rtsep.system.priority import audio_priority
 
     report.system = {
         "platform": platform.platform(),
         "processors": os.cpu_count(),
         "usable_processors": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "audio_threads": audio_rank(),
-        "worker": f"one thread on any usable processor, {worker_rank()}",
+        "audio_threads": audio_priority(),
+        "worker": f"one thread on any usable processor, {worker_priority()}",
         "load_1_min": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
     }
 

@@ -75,7 +75,7 @@ def _common(status: PlayerStatus, engine: StemEngine, notices: Iterable[str]) ->
     return {
         "model": engine.model_name,
         "compute": engine.compute,
-        "compute_lost": engine.lost,
+        "compute_lost": engine.device_error,
         "seconds_played": status.played_s,
         "wet_s": status.wet_s,
         "dry_s": status.dry_s,

@@ -8,10 +8,7 @@ be ready in time.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -30,7 +27,7 @@ from rtsep.player.queue.timeline import Place
 from rtsep.separation.backends.stepper import check_compute
 from rtsep.separation.options import find_playable
 from rtsep.shared.state import SharedLayout, SharedState
-from rtsep.system.spawn import end, inheriting, last_line, start, tell
+from rtsep.system.spawn import ChildProcess
 from rtsep.timebase import HOP, RESERVE_S, SAMPLE_RATE
 
 CAUTION = 1.1
@@ -66,7 +63,7 @@ class AheadEngine:
     """
 
     chunk = None
-    lost = None
+    device_error = None
     lookahead_frames = 0
     reserve_s = RESERVE_S["standard"]
 
@@ -88,20 +85,16 @@ class AheadEngine:
         self._began_s = self._last_s = 0.0
         self._block = 0
         self._samples_per_s = 0.0
-        self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close
+        config = {
+            "model": str(Path(bundle.path).resolve()),
+            "compute": compute,
+            "songs": [str(Path(song).absolute()) for song in songs],
+        }
         try:
-            self._process = start("rtsep.player.ahead.worker", self._stderr, {}, **inheriting())
-        except OSError as error:
+            self._process = ChildProcess("rtsep.player.ahead.worker", config)
+        except RtsepError:
             self._release()
-            raise RtsepError(f"the process that separates ahead cannot be started: {error}") from error
-        tell(
-            self._process,
-            {
-                "model": str(Path(bundle.path).resolve()),
-                "compute": compute,
-                "songs": [str(Path(song).absolute()) for song in songs],
-            },
-        )
+            raise
         self._listener = threading.Thread(target=self._listen, name="rtsep-ahead", daemon=True)
         self._listener.start()
 
@@ -174,18 +167,14 @@ class AheadEngine:
     def close(self) -> None:
         """End process and threads, and let go of the stems. Nobody may look at the shared state any more."""
         self._closing = True
-        end(self._process)
+        self._process.end()
         self._listener.join(timeout=5.0)
         if self._feeder is not None:
             self._feeder.close()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
+        self._process.close()
         self._release()
 
     def _release(self) -> None:
-        self._stderr.close()
         self._store.close()
         self.shared.close()
 
@@ -199,13 +188,11 @@ class AheadEngine:
             if not self._closing:
                 self._failure = f"what was separated cannot be kept: {getattr(error, 'strerror', None) or error}"
                 self._process.kill()
-        self._process.wait()
-        if not self._closing and self._process.returncode and self._failure is None:
-            words = last_line(self._stderr) or f"exit code {self._process.returncode}"
-            self._failure = f"the process that separates ahead died: {words}"
+        reason = self._process.wait()
+        if not self._closing and reason is not None and self._failure is None:
+            self._failure = f"the process that separates ahead died: {reason}"
 
-    def _take(self, process: subprocess.Popen[bytes]) -> None:
-        assert process.stdout is not None
+    def _take(self, process: ChildProcess) -> None:
         for line in process.stdout:
             message: dict[str, Any] = json.loads(line)
             if "ready" in message:

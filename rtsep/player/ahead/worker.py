@@ -25,8 +25,8 @@ import numpy as np
 from rtsep.errors import RtsepError
 from rtsep.player.queue.song import Float32, Song
 from rtsep.system.allocator import keep_freed_memory
-from rtsep.system.child import answer, claim_stdout, read_config
-from rtsep.system.priority import stand_behind
+from rtsep.system.child import claim_stdout, read_config, send_message
+from rtsep.system.priority import lower_priority
 
 if TYPE_CHECKING:
     from rtsep.separation.segment_separator import SegmentSeparator
@@ -39,13 +39,13 @@ def main() -> None:
     """Read the configuration and separate all songs."""
     answers = claim_stdout()
     config = read_config()
-    stand_behind()
+    lower_priority()
     keep_freed_memory()
     try:
         _separate(config, answers)
     except Exception as error:
         known = isinstance(error, RtsepError)
-        answer(answers, {"error": str(error) if known else f"{type(error).__name__}: {error}"})
+        send_message(answers, {"error": str(error) if known else f"{type(error).__name__}: {error}"})
         os._exit(1)
 
 
@@ -54,20 +54,20 @@ def _separate(config: dict[str, Any], answers: int) -> None:
 
     separator = load(config["model"], compute=config["compute"])
     ready = {"compute": config["compute"], "latency_samples": separator.latency_samples}
-    answer(answers, {"ready": ready})
+    send_message(answers, {"ready": ready})
     for number, path in enumerate(config["songs"]):
         end: dict[str, Any] = {"song": number, "complete": True}
         try:
             with closing(Song(path)) as song:
                 if separator.learns:
                     separator.learn(_blocks(song))
-                answer(answers, {"song": number})
+                send_message(answers, {"song": number})
                 for stems in _stems(separator, song):
-                    answer(answers, {"song": number, "samples": len(stems)}, stems.tobytes())
+                    send_message(answers, {"song": number, "samples": len(stems)}, stems.tobytes())
         except RtsepError as error:  # the next one may be better
             separator.reset()
             end["error"] = f"{path}: {error}"
-        answer(answers, end)
+        send_message(answers, end)
 
 
 def _stems(separator: Separator | SegmentSeparator, song: Song) -> Iterator[Float32]:
