@@ -22,7 +22,7 @@ from rtsep.separation.backends.choose import load_stepper
 from rtsep.separation.backends.stepper import MAX_CHUNK
 from rtsep.separation.options import find_playable
 from rtsep.separation.processor import Processor
-from rtsep.separation.separator import Separator
+from rtsep.separation.stream_separator import StreamSeparator
 from rtsep.train.evaluation.evaluate import decibels, energy
 
 Float32 = NDArray[np.float32]
@@ -108,7 +108,7 @@ def _published(player: FilePlayer, begin: int, samples: int, limit_s: float = 10
 
 def _separated(model: str | None, mixture: Float32) -> Stems:
     stepper = load_stepper(find_playable(model), "cpu")
-    separator = Separator(Processor(stepper), MAX_CHUNK)
+    separator = StreamSeparator(Processor(stepper), MAX_CHUNK)
     pieces = [separator.feed(mixture), separator.flush()]
     return {stem: np.concatenate([piece[stem] for piece in pieces], axis=1) for stem in pieces[0]}
 

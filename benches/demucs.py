@@ -22,7 +22,7 @@ from benches.report import SONG
 from rtsep.bundle import build_segment_network, find_bundle
 from rtsep.convert.dispatch import convert_path
 from rtsep.convert.write import write_conversion
-from rtsep.separation.separator import load
+from rtsep.separation.load import load
 from rtsep.timebase import SAMPLE_RATE
 
 LIMIT = 1e-5

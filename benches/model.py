@@ -70,7 +70,7 @@ def run(model: str, data: Sequence[Path], minutes: float, cache: Path, out: Path
 
 def _separated(bundle: Bundle, mixture: Float32, chunk: int = 1) -> Float32:
     """(S, C, N), from a fresh start."""
-    separator = rtsep.load(bundle.path, chunk, "cpu")
+    separator = rtsep.load(bundle.path, chunk=chunk, device="cpu")
     first, rest = separator.feed(mixture), separator.flush()
     return np.stack([np.concatenate([first[stem], rest[stem]], axis=1) for stem in bundle.recipe.stems])
 
@@ -83,7 +83,7 @@ def _speed(bundle: Bundle, song: Song) -> list[Row]:
     sound = _mixture(song, 0, (SPEED_S + 2) * SAMPLE_RATE)
     rows = []
     for chunk in (1, 32):
-        separator = rtsep.load(bundle.path, chunk, "cpu")
+        separator = rtsep.load(bundle.path, chunk=chunk, device="cpu")
         separator.feed(sound[:, : 2 * SAMPLE_RATE])
         factors = []
         for start in range(2 * SAMPLE_RATE, sound.shape[1], SAMPLE_RATE):
@@ -135,7 +135,7 @@ def _music(songs: Sequence[Song], start: int, stop: int) -> Iterator[Float32]:
 
 def _last_of(bundle: Bundle, music: Iterator[Float32], samples: int) -> Float32:
     """The last samples (S, C, samples) of what comes out for all of some music at one frame a step."""
-    separator = rtsep.load(bundle.path, 1, "cpu")
+    separator = rtsep.load(bundle.path, chunk=1, device="cpu")
     kept = np.zeros((len(bundle.recipe.stems), 2, 0), np.float32)
     with ProgressLine() as line:
         told = 0

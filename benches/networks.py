@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from benches.report import Report, Row, Table
 from rtsep.bundle import build_network, build_segment_network, find_bundle, list_bundles
 from rtsep.cli.fitness import SHARE_FOR_LIVE, way_of
+from rtsep.dsp.song_stft import analyse, synthesise
 from rtsep.errors import MissingPackage, RtsepError
 from rtsep.nn.contract import StreamingNetwork
 from rtsep.nn.cost import multiply_adds_per_frame, multiply_adds_per_segment
@@ -24,12 +25,12 @@ from rtsep.nn.windowed import Windowed
 from rtsep.player.live_latency import MAX_MARGIN_S
 from rtsep.recipe import Recipe, Stft
 from rtsep.separation.backends.choose import stepper_to_measure
-from rtsep.separation.backends.pytorch import Stepper, choose_compute
+from rtsep.separation.backends.pytorch import TorchStepper, choose_compute
 from rtsep.separation.backends.stepper import MAX_CHUNK, FrameStepper, warm_up
 from rtsep.separation.options import MAX_CONTEXT_FRAMES, MAX_LOOKAHEAD_FRAMES
 from rtsep.timebase import HOP, N_FFT, SAMPLE_RATE
 from rtsep.train.data.songs import Song
-from rtsep.train.evaluation.evaluate import analyse, best_gain, network_masks, sdr_db, synthesise
+from rtsep.train.evaluation.evaluate import best_gain, network_masks, sdr_db
 from rtsep.train.evaluation.test_songs import songs_to_judge
 from rtsep.train.evaluation.validation import loudest
 
@@ -96,7 +97,7 @@ def _by_window(report: Report, weights: Path | None, data: Path | None) -> None:
     windows = [Windowed(network, t, t // 4, t // 4, 8) for t in SPLEETER_WINDOWS]
     rows = []
     for window in [*windows, Windowed(network, SPLEETER_WINDOWS[-1], SPLEETER_WINDOWS[-1], lead=1)]:
-        row = dict(_live(f"T = {window.frames}", window, Stepper(window, choose_compute("cpu"), 1)))
+        row = dict(_live(f"T = {window.frames}", window, TorchStepper(window, choose_compute("cpu"), 1)))
         if songs:
             row["SDR over gain dB"] = float(np.mean([_over_gain_db(window, stems) for stems in songs]))
         rows.append(row)
@@ -113,8 +114,8 @@ def _over_gain_db(network: Windowed, stems: NDArray[np.float32]) -> float:
     """Of the first stem."""
     mixture, reference = stems.sum(axis=0), stems[0]
     stft = Stft(bins=network.bins)
-    frames = analyse(mixture, stft)
-    estimate = synthesise(frames, network_masks(network, frames, 0), mixture.shape[1], stft)[0]
+    frames = analyse(mixture, stft.n_fft, stft.hop)
+    estimate = synthesise(frames, network_masks(network, frames, 0), mixture.shape[1], stft.n_fft, stft.hop)[0]
     return sdr_db(reference, estimate) - sdr_db(reference, best_gain(mixture, reference) * mixture)
 
 

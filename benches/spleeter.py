@@ -21,7 +21,7 @@ from rtsep.convert.families.spleeter import convert_checkpoint
 from rtsep.convert.write import write_conversion
 from rtsep.errors import RtsepError
 from rtsep.nn.windowed import Windowed
-from rtsep.separation.separator import load
+from rtsep.separation.load import load
 from rtsep.timebase import SAMPLE_RATE
 
 NAME, PROGRAM = "spleeter", "spleeter-equality"
@@ -87,7 +87,7 @@ def _compare(system: dict[str, float], folder: Path, sound: Float32) -> Row:
     }
     spent_s = []
     for key, kind in (("waveforms", "waves"), ("Wiener filter", "wiener")):
-        separator = load(bundle.path, compute="cpu", wiener=kind == "wiener")
+        separator = load(bundle.path, device="cpu", wiener=kind == "wiener")
         if separator.learns:
             separator.learn([sound])
         for _ in range(1 if separator.learns else 3):

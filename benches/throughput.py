@@ -90,10 +90,10 @@ def _songs(model: str, compute: str, processes: int) -> Row:
 
 def _separate(model: str, compute: str, folder: str, barrier: Barrier, answers: Any) -> None:
     """What each process does; answers with its seconds of wall and processor."""
-    from rtsep.separation.separator import load
+    from rtsep.separation.load import load
     from rtsep.separation.song_files import split_file
 
-    separator = load(model, compute=compute)
+    separator = load(model, device=compute)
     split_file(SONG, Path(folder), separator)  # the first one finds everything cold
     barrier.wait(LIMIT_S)
     began, cpu_began = time.perf_counter(), time.process_time()

@@ -13,15 +13,18 @@ Names are imported when they are first used: `import rtsep` alone imports neithe
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rtsep.separation.separator import Separator, load
+    from rtsep.separation.load import load
+    from rtsep.separation.separator import Separator
 
 __all__ = ["Separator", "__version__", "load"]
 __version__ = "0.1.0"
 
+_PLACES = {"Separator": "separator", "load": "load"}
+
 
 def __getattr__(name: str) -> Any:
-    if name in ("Separator", "load"):
-        from rtsep.separation import separator
+    if name in _PLACES:
+        import importlib
 
-        return getattr(separator, name)
+        return getattr(importlib.import_module(f"rtsep.separation.{_PLACES[name]}"), name)
     raise AttributeError(f"module 'rtsep' has no attribute {name!r}")

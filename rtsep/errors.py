@@ -1,8 +1,10 @@
 """The errors that a user sees: one clear line each, saying what is wrong and what to do.
 
-Commands catch `RtsepError`, print its text on stderr and end with its `exit_code`. A programmer's mistake
-(wrong shape, wrong type) is a `ValueError` instead and keeps its traceback.
+Commands catch `RtsepError`, print its text on stderr and end with its `exit_code`. An array of the wrong shape or type
+raises `ValueError` instead and keeps its traceback.
 """
+
+import importlib.util
 
 
 class RtsepError(Exception):
@@ -12,28 +14,51 @@ class RtsepError(Exception):
 
 
 class UsageError(RtsepError):
-    """The command line asks for something impossible or contradictory."""
+    """An argument or option, or a combination of them, is not possible."""
 
     exit_code = 2
 
 
+class ArgumentError(UsageError, ValueError):
+    """The value of an argument is not possible: ``chunk=40: expected 1 to 32 frames``."""
+
+    def __init__(self, name: str, value: object, expected: str) -> None:
+        super().__init__(f"{name}={value!r}: expected {expected}")
+        self.name, self.value, self.expected = name, value, expected
+
+    def as_option(self) -> UsageError:
+        """The same error about the command line's option: ``--chunk 40: expected 1 to 32 frames``."""
+        option = "compute" if self.name == "device" else self.name.replace("_", "-")  # a device makes sound there
+        return UsageError(f"--{option} {self.value}: expected {self.expected}")
+
+
 class UnsuitableDevice(RtsepError):
-    """The sound device is there and works, and yet it will not do: it has too few channels."""
+    """The sound device exists but cannot be used: it has too few channels."""
 
 
 class DeviceLost(RtsepError):
-    """The device that computed is gone or has failed: this process can compute nothing on it any more."""
+    """The CUDA device is gone or has failed. This process cannot compute on it again."""
+
+
+class BrokenNetwork(RtsepError):
+    """The network's output is NaN or infinite though its input is not."""
 
 
 class MissingWeights(RtsepError):
-    """A model is there, but its weights are not: its author has them, or it is still to be trained."""
+    """The model's weights are not on this machine: they are to be downloaded, imported or trained first."""
 
 
 class MissingPackage(RtsepError):
-    """A model is there, but not the Python package that computes it."""
+    """A Python package is not installed. The text ends with the command that installs it."""
+
+
+def require_torch(user: str) -> None:
+    """Raise MissingPackage unless PyTorch is installed. `user` is what needs it, named in the message."""
+    if importlib.util.find_spec("torch") is None:
+        raise MissingPackage(f"{user} needs PyTorch, which is not installed: pip install 'rtsep[torch]'")
 
 
 def one_line(said: object) -> str:
-    """What another program, a server or a file says, fit for a line on a terminal: printable, and not endless."""
+    """The text of another program, server or file, fit for one line of a terminal: at most 120 printable characters."""
     text = " ".join(str(said).split()) or type(said).__name__
     return "".join(letter for letter in text if letter.isprintable())[:120]

@@ -18,7 +18,7 @@ def read(path: Path) -> np.ndarray:
 
 
 def separated(mixture: np.ndarray, chunk: int = 32) -> dict[str, np.ndarray]:
-    separator = rtsep.load(chunk=chunk, compute="cpu")
+    separator = rtsep.load(chunk=chunk, device="cpu")
     first, rest = separator.feed(mixture), separator.flush()
     return {stem: np.concatenate([first[stem], rest[stem]], axis=1) for stem in first}
 

@@ -77,11 +77,10 @@ TORCH_AT_HOME = (
     "rtsep.separation.backends.pytorch",
     "rtsep.separation.segment_separator",
     "rtsep.separation.song_separator",
-    "rtsep.cli.fitness",
     "rtsep.cli.commands.train",
 )
 # What may import it, or one of those, only inside a function, which the playing process never calls.
-TORCH_ON_CALL = ("rtsep.bundle", "rtsep.separation.backends.choose", "rtsep.separation.separator", "rtsep.cli")
+TORCH_ON_CALL = ("rtsep.bundle", "rtsep.separation.backends.choose", "rtsep.separation.load", "rtsep.cli")
 
 LIGHT = ("rtsep", "rtsep.cli.main", "rtsep.ui.keys", "rtsep.ui.terminal")
 PLAYING = (

@@ -14,10 +14,10 @@ from typing import Annotated, Any
 from cyclopts import Parameter, Token
 
 from rtsep.audio.callback.routing import Outlet, parse_routes
-from rtsep.errors import UsageError
+from rtsep.errors import ArgumentError, UsageError
 from rtsep.player.faders import MAX_GAIN_DB, MIN_GAIN_DB
 from rtsep.separation.backends.stepper import check_compute
-from rtsep.separation.options import check_block, check_chunk, check_latency
+from rtsep.separation.options import check_block, check_chunk, check_latency, check_tta
 
 
 def parse_gain(text: str) -> tuple[str, float]:
@@ -59,7 +59,10 @@ def _checked(check: Callable[[Any], object]) -> Callable[[object, Any], None]:
     """`check` as cyclopts calls it, with the type before the value."""
 
     def validate(_type: object, value: Any) -> None:
-        check(value)
+        try:
+            check(value)
+        except ArgumentError as error:
+            raise error.as_option() from None
 
     return validate
 
@@ -75,6 +78,7 @@ Block = Annotated[
     Parameter(validator=_checked(check_block), help="Samples the devices give and take at once, 32 to 4096."),
 ]
 LatencyMode = Annotated[str, Parameter(validator=_checked(check_latency))]
+Tta = Annotated[str | None, Parameter(validator=_checked(check_tta))]
 Start = Annotated[float, Parameter(validator=_checked(check_start))]
 Seconds = Annotated[
     float | None, Parameter(validator=_checked(check_seconds), help="End when so many seconds were played.")

@@ -11,8 +11,7 @@ import numpy as np
 from rtsep.errors import RtsepError
 from rtsep.player.live_latency import MAX_MARGIN_S
 from rtsep.recipe import Recipe
-from rtsep.separation.backends.choose import stepper_to_measure
-from rtsep.separation.backends.pytorch import devices
+from rtsep.separation.backends.choose import computing_devices, stepper_to_measure
 from rtsep.separation.backends.stepper import FrameStepper
 from rtsep.separation.options import check_context, check_lookahead, find_playable
 from rtsep.separation.processor import Processor
@@ -90,7 +89,7 @@ def judge(model: str | None = None) -> Fitness:
         return found
     window = recipe.live or recipe.window
     stride = window.stride if window else 1
-    for compute in devices():
+    for compute in computing_devices():
         for chunk in (1, 32) if stride == 1 else (1,):
             if (compute, chunk) != (stepper.compute, stepper.max_chunk):
                 stepper = stepper_to_measure(bundle, compute, chunk)

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 import rtsep
-from rtsep.errors import RtsepError, UsageError
+from rtsep.errors import ArgumentError, RtsepError, UsageError
 from rtsep.system.priority import use_passive_waiting
 from rtsep.ui.console import make_streams_safe, say
 
@@ -144,7 +144,7 @@ def _register(parent: App, commands: dict[str, tuple[str, str]], wanted: str) ->
 
 
 def _fail(error: RtsepError) -> int:
-    say(error)
+    say(error.as_option() if isinstance(error, ArgumentError) else error)
     return error.exit_code
 
 

@@ -12,6 +12,7 @@ D = 1 in every mode.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 
 import numpy as np
@@ -20,15 +21,12 @@ from numpy.typing import NDArray
 from rtsep.dsp.mask_kernels import apply_masks
 from rtsep.dsp.stft import StreamingISTFT, StreamingSTFT
 from rtsep.dsp.wiener import MultichannelWiener
-from rtsep.errors import RtsepError
+from rtsep.errors import BrokenNetwork
 from rtsep.separation.backends.stepper import FrameStepper
 from rtsep.timebase import HOP, N_FFT, SUPPORT_HOPS, synthesis_support
 
 Float32 = NDArray[np.float32]
-
-
-class BrokenNetwork(RtsepError):
-    """The network gave NaN or infinity. The processor must be reset before it is used again."""
+BROKEN = "the model produced NaN or infinite values; run `rtsep models check` on it"
 
 
 class Processor:
@@ -56,6 +54,7 @@ class Processor:
         self.context_frames = stepper.context_frames
         self.delay_hops = support // HOP - 1 + stepper.lookahead_frames
         self.wiener = wiener
+        self._settings = latency, n_fft
         self._stepper = stepper
         self._lookahead = stepper.lookahead_frames
         self._analysis = StreamingSTFT(self.channels, n_fft, HOP)
@@ -66,6 +65,15 @@ class Processor:
         self._magnitudes = np.zeros(self.channels * stepper.bins * self.max_chunk, np.float32)
         self._bins = stepper.bins
         self._masked = self._synthesis.spectrum.reshape(len(self.stems), self.channels, spectrum_bins)
+
+    def new_stream(self) -> Processor:
+        """A processor with the same weights and settings and a state of its own."""
+        latency, n_fft = self._settings
+        wiener = copy.deepcopy(self.wiener)
+        if wiener is not None:
+            wiener.reset()
+            wiener.running = True
+        return Processor(self._stepper.new_stream(), latency, wiener, n_fft)
 
     @property
     def latency_samples(self) -> int:
@@ -98,10 +106,9 @@ class Processor:
                 self.wiener.separate(self._waiting(k), masks[..., k], self._masked)
             hop = self._synthesis.push(self._synthesis.spectrum)
             rows[:, k * HOP : (k + 1) * HOP] = hop
-            # One number tells: NaN and infinity survive every sum, and no sound is loud enough to overflow
-            # this one.
+            # One sum tells: NaN and infinity survive it, and no sound is loud enough to overflow it.
             if not np.isfinite(np.vdot(hop, hop)):
-                raise BrokenNetwork("the network gave values that are not numbers; run `rtsep models check`")
+                raise BrokenNetwork(BROKEN)
         self._advance(frames)
 
     def hear(self, mixture: Float32) -> None:

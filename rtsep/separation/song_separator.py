@@ -1,96 +1,104 @@
 """Separation of whole songs as the authors of windowed networks do it: scaled by the song's peak, in several passes.
 
-Stands in for a `Separator` where a file is split: it takes a song in blocks of any length and gives all of its stems at
-the end. A song is held in memory, its spectrum too.
+All stems come at the end. The song is held in memory, its spectrum too.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
-from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rtsep.dsp.mask_kernels import apply_masks
-from rtsep.dsp.stft import StreamingISTFT, StreamingSTFT
-from rtsep.errors import UsageError
+from rtsep.bundle import Bundle
+from rtsep.dsp.song_stft import analyse, synthesise
+from rtsep.errors import BrokenNetwork, UsageError
 from rtsep.nn.fixed_windows import Passes, merge_artifacts, whole_song_masks
 from rtsep.nn.windowed import Windowed
-from rtsep.separation.backends.pytorch import choose_compute
-from rtsep.separation.options import find_playable
-from rtsep.timebase import HOP
+from rtsep.separation.backends.pytorch import choose_compute, cpu_threads
+from rtsep.separation.processor import BROKEN
+from rtsep.separation.separator import Separator, checked_block, named_stems
+from rtsep.timebase import SAMPLE_RATE
 
 Float32 = NDArray[np.float32]
 
 
-def load_whole_song(
-    model: str | Path | None, compute: str = "auto", passes: Passes = "plain", mend: bool = False
-) -> WholeSongSeparator:
-    """A separator of whole songs for a model of fixed windows. On the CPU torch is set to all cores.
+def load_whole_song(bundle: Bundle, compute: str, threads: int, passes: Passes, merge: bool) -> WholeSongSeparator:
+    """A separator of whole songs for a model of fixed windows. Raises RtsepError as `rtsep.load`."""
+    network = bundle.load_network()
+    assert isinstance(network, Windowed)
+    if merge and set(network.stems) != {"instrumental", "vocals"}:
+        raise UsageError(f"merge_artifacts needs the stems vocals and instrumental; {bundle.name} has other stems")
+    device = choose_compute(compute)
+    network.to(device).freeze()
+    return WholeSongSeparator(network, device, bundle.recipe.stft.n_fft, passes, merge, threads)
+
+
+class WholeSongSeparator(Separator):
+    """A separator for a network of fixed windows, by its authors' cut of the song.
+
+    Of each window the stride in its middle is kept, as wide as the recipe says; fades and lookahead of the recipe are
+    for streams and not used.
 
     Args:
+        network: in evaluation mode, frozen, on `device`.
+        n_fft: samples of a frame.
         passes: plain, shifted or sliding, see `rtsep.nn.fixed_windows`.
-        mend: where no voice sounds for long, let all of the instrumental pass.
-
-    Raises RtsepError if there is no such model; UsageError for a model without windows, or one that cannot be mended.
+        merge: where the vocals pause for long, the instrumental is the mixture itself.
+        threads: CPU threads of PyTorch while it computes.
     """
-    bundle = find_playable(model)
-    network = bundle.load_network() if bundle.recipe.segments is None else None
-    if not isinstance(network, Windowed):
-        raise UsageError(f"--tta and --merge-artifacts are for windows of frames, and {bundle.name} has none")
-    if mend and set(network.stems) != {"instrumental", "vocals"}:
-        raise UsageError(f"--merge-artifacts is for vocals and instrumental, and {bundle.name} has other stems")
-    device = choose_compute(compute)
-    if device.type == "cpu":
-        torch.set_num_threads(os.cpu_count() or 1)
-    network.to(device).freeze()
-    return WholeSongSeparator(network, device, bundle.recipe.stft.n_fft, passes, mend)
 
-
-class WholeSongSeparator:
-    """Of each window the stride in its middle is kept, as wide as the recipe says; what the recipe says of fades and
-    lookahead is for streams."""
-
+    sample_rate = SAMPLE_RATE
+    latency_samples = None
     learns = False
 
-    def __init__(self, network: Windowed, device: torch.device, n_fft: int, passes: Passes, mend: bool) -> None:
+    def __init__(
+        self,
+        network: Windowed,
+        device: torch.device,
+        n_fft: int,
+        passes: Passes = "plain",
+        merge: bool = False,
+        threads: int = 1,
+    ) -> None:
         self.stems, self.channels = network.stems, network.channels
         self._network, self._device, self._n_fft = network, device, n_fft
         self._passes: Passes = passes
-        self._mend = mend
+        self._merge, self._threads = merge, threads
         self._blocks: list[Float32] = []
 
+    def new_stream(self) -> Self:
+        """A separator with the same weights and a stream of its own; nothing is loaded."""
+        return type(self)(self._network, self._device, self._n_fft, self._passes, self._merge, self._threads)
+
     def reset(self) -> None:
+        """Forget the stream."""
         self._blocks = []
 
     def learn(self, song: Iterable[Float32]) -> None:
-        raise ValueError("it hears all of a song before the first stem anyway")
+        """ValueError: it hears the whole song before the first stem in any case."""
+        raise ValueError("this separator does not learn: it hears the whole song before the first stem in any case")
 
     def feed(self, block: Float32) -> dict[str, Float32]:
-        """Take a block (C, n); no stem is ready before `flush`."""
-        self._blocks.append(block.copy())
-        return {stem: np.zeros((self.channels, 0), np.float32) for stem in self.stems}
+        """Take a block (channels, n); no stem is ready before `flush`. Raises as `Separator.feed`."""
+        self._blocks.append(checked_block(block, self.channels).copy())
+        return named_stems(self.stems, self.channels, [])
 
     def flush(self) -> dict[str, Float32]:
-        """The stems of all that was fed, name -> (C, N); then reset."""
+        """The stems of all that was fed, name -> (channels, N); then reset. Raises BrokenNetwork."""
         song = np.concatenate([np.zeros((self.channels, 0), np.float32), *self._blocks], axis=1)
         self.reset()
         if song.shape[1] == 0:
-            return dict.fromkeys(self.stems, song)
-        frames = self._analyse(song)
-        masks = self._masks(np.abs(frames))
-        return dict(zip(self.stems, self._synthesise(frames, masks, song.shape[1]), strict=True))
-
-    def _analyse(self, song: Float32) -> NDArray[np.complex64]:
-        """Every frame that a sample of the song lies in, (T, C, bins)."""
-        hops = -(-song.shape[1] // HOP) + self._n_fft // HOP - 1
-        padded = np.zeros((self.channels, hops * HOP), np.float32)
-        padded[:, : song.shape[1]] = song
-        transform = StreamingSTFT(self.channels, self._n_fft, HOP)
-        return np.stack([transform.push(padded[:, h * HOP : (h + 1) * HOP]).copy() for h in range(hops)])
+            return named_stems(self.stems, self.channels, [])
+        frames = analyse(song, self._n_fft)
+        with cpu_threads(self._threads):
+            masks = self._masks(np.abs(frames))
+        stems = synthesise(frames, masks, song.shape[1], self._n_fft)
+        if not np.isfinite(np.vdot(stems, stems)):
+            raise BrokenNetwork(BROKEN)
+        return named_stems(self.stems, self.channels, [stems])
 
     def _masks(self, magnitudes: Float32) -> Float32:
         """(T, C, bins) -> (S, C, F + 1, T)."""
@@ -103,21 +111,8 @@ class WholeSongSeparator:
             (network.frames - network.stride) // 2,
             self._passes,
         )
-        if self._mend:
+        if self._merge:
             instrumental = merge_artifacts(masks[network.stems.index("instrumental")])
             both = {"instrumental": instrumental, "vocals": 1 - instrumental}
             masks = torch.stack([both[stem] for stem in network.stems])
         return np.ascontiguousarray(masks.permute(3, 0, 1, 2).numpy()).transpose(1, 2, 3, 0)
-
-    def _synthesise(self, frames: NDArray[np.complex64], masks: Float32, samples: int) -> Float32:
-        """Masked frames back to sound, (S, C, samples)."""
-        transform = StreamingISTFT(len(self.stems) * self.channels, self._n_fft, HOP)
-        buffer = transform.spectrum.reshape(len(self.stems), self.channels, -1)
-        before = self._n_fft // HOP - 1
-        out = np.zeros((len(self.stems) * self.channels, (len(frames) - before) * HOP), np.float32)
-        for t, frame in enumerate(frames):
-            apply_masks(frame, masks[..., t], buffer)
-            hop = transform.push(transform.spectrum)
-            if t >= before:
-                out[:, (t - before) * HOP : (t - before + 1) * HOP] = hop
-        return out.reshape(len(self.stems), self.channels, -1)[:, :, :samples]

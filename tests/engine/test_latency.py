@@ -12,7 +12,7 @@ from rtsep.audio.callback.playback import mix_block
 from rtsep.engine.latency import Latency, algorithmic_latency
 from rtsep.engine.worker_loop import WorkerLoop
 from rtsep.nn.constant import ConstantMask
-from rtsep.separation.backends.pytorch import Stepper, choose_compute
+from rtsep.separation.backends.pytorch import TorchStepper, choose_compute
 from rtsep.separation.processor import Processor
 from rtsep.shared.state import SharedLayout, SharedState
 from rtsep.shared.status import Kind
@@ -58,7 +58,7 @@ def _all_wet(chunk: int, block: int, distance: int, latency: str = "standard") -
     shared = SharedState(layout, bytearray(layout.nbytes))
     shared.initialise()
     worker_loop = WorkerLoop(
-        shared, Processor(Stepper(ConstantMask(["vocals"], [1.0]), choose_compute("cpu"), 32), latency), chunk
+        shared, Processor(TorchStepper(ConstantMask(["vocals"], [1.0]), choose_compute("cpu"), 32), latency), chunk
     )
     control = CallbackControl(shared)
     output = np.zeros((block, 2), np.float32)

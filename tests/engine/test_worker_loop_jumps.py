@@ -8,7 +8,7 @@ import pytest
 from rtsep.nn.constant import ConstantMask
 from rtsep.nn.frame_transformer import FrameTransformer
 from rtsep.nn.windowed import Windowed
-from rtsep.separation.backends.pytorch import Stepper, choose_compute
+from rtsep.separation.backends.pytorch import TorchStepper, choose_compute
 from rtsep.separation.processor import Processor
 from rtsep.timebase import HOP
 from tests.engine.worker_loop_bench import SECOND, STEMS, Bench, noise, separated, steps
@@ -123,7 +123,7 @@ def test_with_time_to_spare_the_full_context_is_given(
     begin, again = next((hop, again) for hop, _, again in taken[1:] if hop + again == at)
     assert begin % 32 == 0
     assert hops == min(3 + 224, begin)
-    network = Processor(Stepper(transformer, choose_compute("cpu"), 32))
+    network = Processor(TorchStepper(transformer, choose_compute("cpu"), 32))
     network.warm(song[:, (begin - hops) * HOP : begin * HOP])
     expected = np.zeros((2, 2, 32 * HOP), np.float32)
     network.process(np.ascontiguousarray(song[:, begin * HOP : (begin + 32) * HOP]), expected)

@@ -8,9 +8,9 @@ from rtsep.audio.callback.control import CallbackControl
 from rtsep.audio.callback.playback import mix_block
 from rtsep.engine.worker_loop import WorkerLoop
 from rtsep.nn.contract import StreamingNetwork
-from rtsep.separation.backends.pytorch import Stepper, choose_compute
+from rtsep.separation.backends.pytorch import TorchStepper, choose_compute
 from rtsep.separation.processor import Processor
-from rtsep.separation.separator import Separator
+from rtsep.separation.stream_separator import StreamSeparator
 from rtsep.shared.state import SharedLayout, SharedState
 from rtsep.shared.status import Kind, WorkerState
 from rtsep.timebase import HOP
@@ -40,7 +40,7 @@ class Bench:
         self.shared.transport.playing = True
 
     def start_worker(self) -> None:
-        stepper = Stepper(self.network, choose_compute("cpu"), 32)
+        stepper = TorchStepper(self.network, choose_compute("cpu"), 32)
         self.worker_loop = WorkerLoop(self.shared, Processor(stepper, self.latency), self.chunk)
         self.worker_loop.calibrate()
 
@@ -105,6 +105,6 @@ def steps(bench: Bench, count: int) -> tuple[list[int], list[int]]:
 
 def separated(network: StreamingNetwork, chunk: int, song: np.ndarray, latency: str = "standard") -> np.ndarray:
     """(S, 2, n), in process."""
-    separator = Separator(Processor(Stepper(network, choose_compute("cpu"), chunk), latency), chunk)
+    separator = StreamSeparator(Processor(TorchStepper(network, choose_compute("cpu"), chunk), latency), chunk)
     pieces = [separator.feed(song), separator.flush()]
     return np.stack([np.concatenate([piece[stem] for piece in pieces], axis=1) for stem in network.stems])

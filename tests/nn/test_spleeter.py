@@ -18,9 +18,9 @@ from rtsep.nn.check import check_network
 from rtsep.nn.spleeter import Spleeter
 from rtsep.nn.spleeter_unet import Dilated, FrozenNorm, Raise, UNet
 from rtsep.nn.windowed import Windowed
-from rtsep.separation.backends.pytorch import Stepper, choose_compute
+from rtsep.separation.backends.pytorch import TorchStepper, choose_compute
 from rtsep.separation.processor import Processor
-from rtsep.separation.separator import Separator
+from rtsep.separation.stream_separator import StreamSeparator
 from tests.dsp.wiener_reference import wiener_filter
 
 STEMS = ("vocals", "drums", "other")
@@ -205,8 +205,8 @@ def test_a_song_is_separated_as_spleeter_does(samples: int, chunk: int) -> None:
     network = small(bins=1024, mask_extension="average")
     mixture = noise(samples)
     expected = as_spleeter_does(network, mixture, 16)
-    stepper = Stepper(Windowed(network, 16, 16, lead=1), choose_compute("cpu"), chunk)
-    separator = Separator(Processor(stepper), chunk)
+    stepper = TorchStepper(Windowed(network, 16, 16, lead=1), choose_compute("cpu"), chunk)
+    separator = StreamSeparator(Processor(stepper), chunk)
     fed, flushed = separator.feed(mixture), separator.flush()
     found = np.stack([np.concatenate([fed[stem], flushed[stem]], axis=1) for stem in STEMS])
     np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -220,9 +220,9 @@ def test_a_song_is_separated_as_spleeter_does_with_its_wiener_filter() -> None:
     with torch.no_grad():  # sigmoids that are driven to 0 for every stem share out nothing but rounding
         for unet in network.networks.values():
             unet.down[0].weight.mul_(0.02)  # type: ignore[union-attr, operator, index]
-    stepper = Stepper(Windowed(network, 16, 16, lead=1), choose_compute("cpu"), 8)
+    stepper = TorchStepper(Windowed(network, 16, 16, lead=1), choose_compute("cpu"), 8)
     wiener = MultichannelWiener(len(STEMS), 2049)
-    separator = Separator(Processor(stepper, wiener=wiener), 8)
+    separator = StreamSeparator(Processor(stepper, wiener=wiener), 8)
     separator.learn([mixture[:, :12345], mixture[:, 12345:]])
     fed, flushed = separator.feed(mixture), separator.flush()
     found = np.stack([np.concatenate([fed[stem], flushed[stem]], axis=1) for stem in STEMS])

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from rtsep.nn.check import check_network, stepped
 from rtsep.nn.windowed import Windowed, WindowNetwork
-from rtsep.separation.backends.pytorch import Stepper, choose_compute
+from rtsep.separation.backends.pytorch import TorchStepper, choose_compute
 from rtsep.separation.processor import Processor
-from rtsep.separation.separator import Separator
+from rtsep.separation.stream_separator import StreamSeparator
 from rtsep.timebase import HOP
 from tests.networks import LevelShares
 
@@ -159,9 +159,9 @@ def test_stems_come_out_whole_and_in_their_place(samples: int, chunk: int) -> No
     mixture[:, samples // 2 :] *= 20
     stems = []
     for stepped_network in (network, Windowed(LevelShares(), 1, 1)):
-        stepper = Stepper(stepped_network, choose_compute("cpu"), chunk)
+        stepper = TorchStepper(stepped_network, choose_compute("cpu"), chunk)
         assert stepper.way == "eager"
-        separator = Separator(Processor(stepper), chunk)
+        separator = StreamSeparator(Processor(stepper), chunk)
         fed, flushed = separator.feed(mixture), separator.flush()
         stems.append(np.stack([np.concatenate([fed[stem], flushed[stem]], axis=1) for stem in separator.stems]))
     assert stems[0].shape == (2, 2, samples)

@@ -309,7 +309,7 @@ def test_what_is_not_there_is_one_line_and_leaves_nothing(ramp: Path, constant_b
         FilePlayer("missing.wav", model=constant_bundle())
     with pytest.raises(RtsepError, match="no-such-model"):
         FilePlayer(ramp, model="no-such-model")
-    with pytest.raises(UsageError, match="--chunk 33"):
+    with pytest.raises(UsageError, match="chunk=33"):
         FilePlayer(ramp, model=constant_bundle(), chunk=33)
     with pytest.raises(UsageError, match="--compute tpu"):
         FilePlayer(ramp, model=constant_bundle(), compute="tpu")

@@ -12,9 +12,9 @@ import torch
 from rtsep.bundle import Bundle
 from rtsep.errors import RtsepError, UsageError
 from rtsep.nn.segment_network import SegmentNetwork, check_segments
+from rtsep.separation.load import load
 from rtsep.separation.processor import BrokenNetwork
 from rtsep.separation.segment_separator import SegmentSeparator
-from rtsep.separation.separator import load
 from tests.networks import Ramps
 
 LENGTHS = [0, 1, 2, 499, 999, 1000, 1001, 1750, 3017]

@@ -11,14 +11,14 @@ import torch
 
 import rtsep
 from rtsep.nn.constant import ConstantMask
-from rtsep.separation.backends.pytorch import Stepper, choose_compute
+from rtsep.separation.backends.pytorch import TorchStepper, choose_compute
 from rtsep.separation.processor import Processor
 from rtsep.timebase import HOP
 
 N_FFT = 2048
 
 
-class Listening(Stepper):
+class Listening(TorchStepper):
     """Keeps the magnitudes of every step."""
 
     heard: list[np.ndarray]
@@ -35,7 +35,7 @@ def noise(hops: int) -> np.ndarray:
 @pytest.mark.parametrize("latency", ["standard", "medium", "low"])
 @pytest.mark.parametrize("chunk", [1, 3])
 def test_stems_come_one_hop_late_and_are_whole(chunk: int, latency: str) -> None:
-    stepper = Stepper(ConstantMask(["vocals", "instrumental"], [0.25, 0.75]), choose_compute("cpu"), chunk)
+    stepper = TorchStepper(ConstantMask(["vocals", "instrumental"], [0.25, 0.75]), choose_compute("cpu"), chunk)
     processor = Processor(stepper, latency, n_fft=N_FFT)
     assert processor.latency_samples == HOP
     mixture, out = noise(12), np.zeros((2, 2, chunk * HOP), np.float32)

@@ -47,7 +47,7 @@ def test_an_interrupt_anywhere_leaves_all_stems_or_nothing(
 ) -> None:
     song = tmp_path / "song.wav"
     soundfile.write(song, np.full((5000, 2), 0.25, np.float32), 44100, subtype="FLOAT")
-    separator = rtsep.load(constant_bundle(vocals=0.25, other=0.75), compute="cpu")
+    separator = rtsep.load(constant_bundle(vocals=0.25, other=0.75), device="cpu")
     stems = {f"{stem}.wav" for stem in separator.stems}
     with interrupted_at(0) as taken:
         split_file(song, tmp_path / "all", separator)

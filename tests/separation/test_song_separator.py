@@ -72,7 +72,7 @@ def test_long_pauses_of_the_voice_are_mended() -> None:
 
 def test_other_models_are_refused(default_bundle: Path) -> None:
     from rtsep.errors import UsageError
-    from rtsep.separation.song_separator import load_whole_song
+    from rtsep.separation.load import load
 
-    with pytest.raises(UsageError, match="--tta"):
-        load_whole_song(default_bundle)
+    with pytest.raises(UsageError, match="tta and merge_artifacts need"):
+        load(default_bundle, tta="shifted")

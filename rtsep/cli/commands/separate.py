@@ -12,15 +12,13 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from rtsep.cli.arguments import Chunk, Compute, Files, Flag, Model
+from rtsep.cli.arguments import Chunk, Compute, Files, Flag, Model, Tta
 from rtsep.cli.batch_jobs import read_job
 from rtsep.cli.output.progress_line import ProgressLine
-from rtsep.errors import RtsepError, UsageError
+from rtsep.errors import RtsepError
 from rtsep.files import replacing
 from rtsep.separation.backends.stepper import MAX_CHUNK
 from rtsep.system.allocator import keep_freed_memory
-
-TTA = ("shifted", "sliding")
 
 
 def separate(
@@ -32,7 +30,7 @@ def separate(
     chunk: Chunk = MAX_CHUNK,
     compute: Compute = "auto",
     wiener: Flag = False,
-    tta: str | None = None,
+    tta: Tta = None,
     merge_artifacts: Flag = False,
     json: Flag = False,
 ) -> int:
@@ -61,21 +59,12 @@ def separate(
     json
         One JSON object a file on stdout instead of paths.
     """
-    if tta not in (None, *TTA):
-        raise UsageError(f"--tta {tta}: expected {' or '.join(TTA)}")
-    if wiener and (tta or merge_artifacts):
-        raise UsageError("--wiener filters a stream, and --tta and --merge-artifacts need the whole song at once")
     tasks = _tasks(files, out)
     keep_freed_memory()
-    if tta or merge_artifacts:
-        from rtsep.separation.song_separator import load_whole_song
-
-        separator = load_whole_song(model, compute, tta or "plain", merge_artifacts)  # type: ignore[arg-type]
-    else:
-        from rtsep.separation.separator import load
-
-        separator = load(model, chunk, compute, wiener=wiener)
+    from rtsep.separation.load import load
     from rtsep.separation.song_files import split_file
+
+    separator = load(model, chunk=chunk, device=compute, wiener=wiener, tta=tta, merge_artifacts=merge_artifacts)
 
     failed = 0
     for number, task in enumerate(tasks, start=1):

@@ -17,7 +17,7 @@ from rtsep.audio.files.wav import AtomicWav
 from rtsep.dsp.spectrogram import BandEnergies, draw
 from rtsep.errors import RtsepError, UsageError
 from rtsep.separation.backends.stepper import MAX_CHUNK
-from rtsep.separation.separator import load
+from rtsep.separation.load import load
 from rtsep.separation.song_files import split_file
 from rtsep.timebase import SAMPLE_RATE
 
@@ -82,7 +82,7 @@ def _render(
     chunk: int | None,
     compute: str,
 ) -> list[Path]:
-    separator = load(model, MAX_CHUNK if chunk is None else chunk, compute)
+    separator = load(model, chunk=MAX_CHUNK if chunk is None else chunk, device=compute)
     linear = dict.fromkeys(separator.stems, 1.0)
     for stem, gain_db in gains:
         if stem not in linear:

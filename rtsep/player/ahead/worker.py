@@ -29,7 +29,6 @@ from rtsep.system.child import claim_stdout, read_config, send_message
 from rtsep.system.priority import lower_priority
 
 if TYPE_CHECKING:
-    from rtsep.separation.segment_separator import SegmentSeparator
     from rtsep.separation.separator import Separator
 
 BLOCK = 32768
@@ -50,9 +49,9 @@ def main() -> None:
 
 
 def _separate(config: dict[str, Any], answers: int) -> None:
-    from rtsep.separation.separator import load
+    from rtsep.separation.load import load
 
-    separator = load(config["model"], compute=config["compute"])
+    separator = load(config["model"], device=config["compute"])
     ready = {"compute": config["compute"], "latency_samples": separator.latency_samples}
     send_message(answers, {"ready": ready})
     for number, path in enumerate(config["songs"]):
@@ -70,7 +69,7 @@ def _separate(config: dict[str, Any], answers: int) -> None:
         send_message(answers, end)
 
 
-def _stems(separator: Separator | SegmentSeparator, song: Song) -> Iterator[Float32]:
+def _stems(separator: Separator, song: Song) -> Iterator[Float32]:
     """All stems of a song (n, rows), as they come."""
     for block in _blocks(song):
         yield _side_by_side(separator.feed(block))

@@ -1,16 +1,17 @@
-"""The choice of what computes a network's steps.
+"""The choice of the backend that computes a network's steps.
 
-PyTorch is not imported unless it is needed. Our own frame transformer goes without it on the CPU, and is ready a second
-and a half sooner in half of the memory.
+PyTorch is imported only where it is needed. The frame transformer runs without it on the CPU: it is ready a second and
+a half sooner, in half the memory, and PyTorch need not be installed.
 """
 
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import sys
 
 from rtsep.bundle import Bundle, build_network
-from rtsep.errors import MissingWeights, RtsepError
+from rtsep.errors import MissingWeights, RtsepError, require_torch
 from rtsep.separation.backends.stepper import MAX_CHUNK, FrameStepper, check_compute
 
 
@@ -28,60 +29,74 @@ def load_stepper(
 
     Args:
         compute: auto, cpu, cuda or cuda:N.
-        max_chunk: the most frames a step will get.
+        max_chunk: the most frames in a step.
         live: with the recipe's live settings rather than its author's.
         own_shares: masks are the estimates' own shares, as the Wiener filter wants them, if the network has a choice.
-        threads: of PyTorch on the CPU, where it computes.
-        compiled: take what needs no PyTorch, where there is such; False to measure what it wins.
+        threads: CPU threads of PyTorch during a step.
+        compiled: prefer a backend without PyTorch; False to compare with it.
 
-    Raises RtsepError if the weights are missing, were changed or do not fit, or the device is not there.
+    Raises RtsepError if the weights are missing, were changed or do not fit, or the device does not exist;
+    MissingPackage if PyTorch is needed and not installed.
     """
     check_compute(compute)
     recipe = bundle.recipe
     if compiled and not _on_cuda(compute):
         try:
             if recipe.network == "rtsep.nn.frame_transformer:FrameTransformer":
-                # Not with this module: numba compiles it once, for seconds, and other networks do without.
-                from rtsep.separation.backends.frame_transformer import CompiledStep
+                # Imported here because numba compiles it once, for seconds, and other networks do not need it.
+                from rtsep.separation.backends.frame_transformer import CompiledStepper
 
-                return CompiledStep(bundle.load_weights(), recipe.stems, max_chunk)
+                return CompiledStepper(bundle.load_weights(), recipe.stems, max_chunk)
             if recipe.network == "rtsep.nn.constant:ConstantMask":
-                from rtsep.separation.backends.constant import ConstantStep
+                from rtsep.separation.backends.constant import ConstantStepper
 
                 channels, bins = recipe.stft.channels, recipe.stft.bins
-                return ConstantStep(recipe.stems, channels=channels, bins=bins, max_chunk=max_chunk, **recipe.net)
+                return ConstantStepper(recipe.stems, channels=channels, bins=bins, max_chunk=max_chunk, **recipe.net)
         except (TypeError, ValueError) as error:
             raise RtsepError(f"{bundle.path} does not fit {recipe.network}: {error}") from error
-    from rtsep.separation.backends.pytorch import Stepper, choose_compute
+    require_torch(bundle.name)
+    from rtsep.separation.backends.pytorch import TorchStepper, choose_compute
 
     network = bundle.load_network(live=live)
     if own_shares:
         network.mask_exponent = 1.0
-    return Stepper(network, choose_compute(compute), max_chunk, threads)
+    return TorchStepper(network, choose_compute(compute), max_chunk, threads)
 
 
 def stepper_to_measure(bundle: Bundle, compute: str, max_chunk: int) -> FrameStepper:
-    """With the model's live settings, and random weights where its own are not here: what a step takes is the same.
+    """`load_stepper` with the model's live settings, for measuring time: random weights do if its own are missing.
 
-    Otherwise as `load_stepper`.
+    Raises as `load_stepper`, but for missing weights.
     """
     try:
         return load_stepper(bundle, compute, max_chunk, live=True)
     except MissingWeights:
-        from rtsep.separation.backends.pytorch import Stepper, choose_compute
+        from rtsep.separation.backends.pytorch import TorchStepper, choose_compute
 
-        return Stepper(build_network(bundle.recipe, live=True), choose_compute(compute), max_chunk)
+        return TorchStepper(build_network(bundle.recipe, live=True), choose_compute(compute), max_chunk)
+
+
+def computing_devices() -> list[str]:
+    """The devices on which every network runs here: cpu, and cuda:N for those that PyTorch can use."""
+    if importlib.util.find_spec("torch") is None:
+        return ["cpu"]
+    import torch
+
+    return ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
 
 
 def _on_cuda(compute: str) -> bool:
-    """Whether `compute` comes to a CUDA device. Without a driver for one PyTorch need not be imported to tell."""
+    """Whether `compute` means a CUDA device. PyTorch is imported only if the driver of one is installed."""
     if compute == "cpu":
         return False
     if compute == "auto":
+        if importlib.util.find_spec("torch") is None:
+            return False
         try:
             ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
         except OSError:
             return False
+    require_torch(f"device {compute!r}")
     from rtsep.separation.backends.pytorch import choose_compute
 
     return choose_compute(compute).type != "cpu"

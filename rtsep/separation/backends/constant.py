@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 Float32 = NDArray[np.float32]
 
 
-class ConstantStep:
+class ConstantStepper:
     """Gives stem s the gain `gains[s]` in every bin of every frame.
 
     Args:
@@ -26,6 +26,7 @@ class ConstantStep:
         if len(gains) != len(stems):
             raise ValueError(f"expected one gain for each of {len(stems)} stems, got {len(gains)}")
         self.stems, self.channels, self.bins, self.max_chunk = tuple(stems), channels, bins, max_chunk
+        self._gains = gains
         self._masks = np.empty((len(stems), channels, bins + 1, max_chunk), np.float32)
         self._masks[:] = np.asarray(gains, np.float32)[:, None, None, None]
 
@@ -37,6 +38,10 @@ class ConstantStep:
                 f"expected magnitudes ({self.channels}, {self.bins}, 1 to {self.max_chunk}), got {magnitudes.shape}"
             )
         return self._masks[..., :frames]
+
+    def new_stream(self) -> ConstantStepper:
+        """A stepper of the same gains."""
+        return ConstantStepper(self.stems, self._gains, self.channels, self.bins, self.max_chunk)
 
     def reset(self) -> None:
         """There is nothing to forget."""

@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtsep.separation.backends import dense_kernels as dense
-from rtsep.separation.backends.weight_reader import Affine, Weights
+from rtsep.separation.backends.weight_reader import Affine, WeightReader
 
 Float32 = NDArray[np.float32]
 LOG_FLOOR, SILENCE_ENERGY = np.float32(1e-3), np.float32(1e-8)
 """As `FrameTransformer` and its `RunningScale` have them, whose modules would bring torch along."""
 
 
-class CompiledStep:
+class CompiledStepper:
     """Steps one stream: T frames, S stems, C channels, F bins, D width of a token, H heads.
 
     Args:
@@ -40,7 +40,8 @@ class CompiledStep:
     def __init__(
         self, weights: Mapping[str, Float32], stems: Sequence[str], max_chunk: int, context: int | None = None
     ) -> None:
-        take = Weights(weights)
+        self._weights = weights
+        take = WeightReader(weights)
         self.stems, self.max_chunk = tuple(stems), max_chunk
         maps = [take.size(f"encoder_norms.{level}.weight") for level in range(3)]
         width, logits = take.size("top.norm_out.weight"), take.size("to_high_logits.bias")
@@ -51,7 +52,7 @@ class CompiledStep:
         bins = [self.bins // stride**level for level in (1, 2, 3)]
         learnt = take.learnt_context()
         self.context_frames = learnt if context is None else context
-        self._scratch = _Scratch()
+        self._scratch = _Scratch(max_chunk)
         self._position = np.zeros(1, np.int64)
         self._energies = np.zeros(learnt - 1, np.float32)
         self._mean, self._deviation = take.array("input_mean", self.bins), take.array("input_deviation", self.bins)
@@ -87,6 +88,10 @@ class CompiledStep:
         modules = (self._bottleneck, self._middle, self._top)
         of_layers = [array for module in modules for array in module.memory()]
         self._memory: list[NDArray[Any]] = [self._position, self._energies, *of_layers]
+
+    def new_stream(self) -> CompiledStepper:
+        """A stepper of the same weights, which are not copied, with a state of its own."""
+        return CompiledStepper(self._weights, self.stems, self.max_chunk, self.context_frames)
 
     def reset(self) -> None:
         """Forget all frames."""
@@ -145,7 +150,7 @@ class CompiledStep:
         """(T, F, C) -> (T, F / stride, C')."""
         frames, bins, channels = level.shape
         bins //= self._stride
-        windows = self._scratch("windows", frames * bins, 2 * self._stride * channels)
+        windows = _rows(self._scratch("windows", frames, bins, 2 * self._stride * channels))
         dense.windows(level, self._stride, windows)
         out = self._scratch(name, frames, bins, len(project[0]))
         _linear(windows, *project, _rows(out))
@@ -157,7 +162,7 @@ class CompiledStep:
         """(T, F, C) -> (T, F * stride, C')."""
         frames, bins, _ = level.shape
         weight, bias = up
-        patches = self._scratch("patches", frames * bins, len(weight))
+        patches = _rows(self._scratch("patches", frames, bins, len(weight)))
         patches[:] = 0.0
         dense.add_product(_rows(level), weight, patches)
         out = self._scratch(f"up {name}", frames, bins * self._stride, len(bias))
@@ -181,7 +186,7 @@ class _Module:
 
     def __init__(
         self,
-        take: Weights,
+        take: WeightReader,
         name: str,
         sizes: tuple[int, int, int, int],
         frames: tuple[int, int, int],
@@ -217,7 +222,9 @@ class _Module:
 class _Layer:
     """`FrameTransformerLayer`: adds to its tokens in place."""
 
-    def __init__(self, take: Weights, name: str, width: int, frames: tuple[int, int, int], scratch: _Scratch) -> None:
+    def __init__(
+        self, take: WeightReader, name: str, width: int, frames: tuple[int, int, int], scratch: _Scratch
+    ) -> None:
         """`frames`: context that was learnt, context that is looked at, longest step."""
         learnt, context, max_chunk = frames
         self._scratch, self._max_chunk = scratch, max_chunk
@@ -264,8 +271,8 @@ class _Layer:
         mixed[:] = 0.0
         dense.add_causal_depthwise(projected, self._attention_past, self._attention_between, mixed)
         _, heads, capacity, size = self._ring.shape
-        by_head = scratch("by head", heads, frames, size)
-        scores, turned = scratch("scores", frames, capacity), scratch("turned", size, capacity)
+        by_head = scratch("by head", frames, heads, size).reshape(heads, frames, size)
+        scores, turned = scratch("scores", frames, capacity), scratch("turned", 1, size, capacity)[0]
         column = self._max_chunk - frames
         dense.ring_attention(mixed, self._ring, self._table, column, position, scores, turned, by_head)
         attended = scratch("attended", frames, heads * size)
@@ -305,14 +312,18 @@ def _rows(x: Float32) -> Float32:
 
 
 class _Scratch:
-    """Zeroed buffers by name and shape, made when first asked for: a step of a size seen before allocates none."""
+    """Buffers (frames, *shape) by name. Each is made once, for the longest step; a shorter one uses its beginning."""
 
-    def __init__(self) -> None:
-        self._made: dict[tuple[Any, ...], Float32] = {}
+    def __init__(self, max_chunk: int) -> None:
+        self._max_chunk = max_chunk
+        self._buffers: dict[tuple[Any, ...], Float32] = {}
+        self._views: dict[tuple[Any, ...], Float32] = {}
 
-    def __call__(self, name: str, *shape: int) -> Float32:
-        key = (name, *shape)
-        found = self._made.get(key)
-        if found is None:
-            found = self._made[key] = np.zeros(shape, np.float32)
-        return found
+    def __call__(self, name: str, frames: int, *shape: int) -> Float32:
+        view = self._views.get((name, frames, *shape))
+        if view is None:
+            buffer = self._buffers.get((name, *shape))
+            if buffer is None:
+                buffer = self._buffers[name, *shape] = np.zeros((self._max_chunk, *shape), np.float32)
+            view = self._views[name, frames, *shape] = buffer[:frames]
+        return view

@@ -1,9 +1,4 @@
-"""Steps that PyTorch computes, on the CPU or a CUDA device; `rtsep.separation.backends.choose` chooses between these
-and others.
-
-eager       CPU; CUDA, a network whose steps are not all the same work
-graph       CUDA, any other: PyTorch's kernels, captured once for each chunk size and replayed without Python
-"""
+"""Steps that PyTorch computes, on the CPU or a CUDA device; `rtsep.separation.backends.choose` chooses the backend."""
 
 from __future__ import annotations
 
@@ -23,45 +18,51 @@ Float32 = NDArray[np.float32]
 
 
 def choose_compute(text: str = "auto") -> torch.device:
-    """The device that `text` (auto, cpu, cuda, cuda:N) stands for; auto takes CUDA where there is one.
+    """The device that `text` (auto, cpu, cuda, cuda:N) stands for; auto is CUDA where there is a CUDA device.
 
-    Raises UsageError for another text, RtsepError if the CUDA device asked for is not there.
+    Raises ArgumentError for another text, RtsepError if the CUDA device does not exist.
     """
     check_compute(text)
     if text == "auto":
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
     if text == "cpu":
         return torch.device("cpu")
-    present = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     index = int(text.partition(":")[2] or 0)
-    if index >= present:
-        there = (
-            "no CUDA device is" if present == 0 else f"only {present} CUDA device{'s are' if present > 1 else ' is'}"
-        )
-        raise RtsepError(f"--compute {text}: {there} available here; use --compute cpu")
+    if index >= count:
+        found = f"this machine has {count or 'no'} CUDA device{'s' if count > 1 else ''}"
+        raise RtsepError(f"{text} not found: {found} that PyTorch can use; use cpu or auto")
     return torch.device("cuda", index)
 
 
-def devices() -> list[str]:
-    """All that `--compute` can name here."""
-    return ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+@contextmanager
+def cpu_threads(count: int) -> Iterator[None]:
+    """PyTorch computes on `count` CPU threads inside, and on as many as before afterwards."""
+    before = torch.get_num_threads()
+    if before == count:
+        yield
+        return
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
-class Stepper:
-    """A network with its state, stepped with NumPy arrays.
+class TorchStepper:
+    """A network with the state of one stream, stepped with NumPy arrays.
 
-    S stems, C channels, F bins that the network sees, K frames. On the CPU torch is set to `threads` for the whole
-    process. While music plays that is ONE: a step is too small to share, and threads that wait for each other on busy
-    cores made it twenty times slower.
+    S stems, C channels, F input bins, K frames.
 
     Args:
         network: in evaluation mode; moved to the device and frozen.
         device: from `choose_compute`.
-        max_chunk: the most frames a step will get.
-        threads: of torch on the CPU.
+        max_chunk: the most frames in a step.
+        threads: of PyTorch during a step, on the CPU. While music plays that is ONE: a step is too small to share, and
+            threads that wait for each other on busy cores made it twenty times slower.
 
     Attributes:
-        compute: the device, as `--compute` names it.
+        compute: the device's name.
         way: eager or graph.
     """
 
@@ -79,8 +80,7 @@ class Stepper:
         self.lookahead_frames = network.lookahead_frames
         self.max_chunk = max_chunk
         self.device, self.compute = device, str(device)
-        if device.type == "cpu":
-            torch.set_num_threads(threads)
+        self._threads = threads
         self._network = network.eval().requires_grad_(False).to(device)
         self._network.freeze()
         self._state = self._network.init_state(1, max_chunk)
@@ -90,70 +90,75 @@ class Stepper:
             self._graphs: dict[int, _CapturedStep] = {}
             self._step, self.way = self._replay, "graph"
 
+    def new_stream(self) -> TorchStepper:
+        """A stepper of the same network with a state of its own."""
+        return TorchStepper(self._network, self.device, self.max_chunk, self._threads)
+
     def step(self, magnitudes: Float32) -> Float32:
         """Masks (S, C, F + 1, K) for the frames that ended `lookahead_frames` ago.
 
         Args:
             magnitudes: contiguous (C, F, K), 1 <= K <= max_chunk.
 
-        The result is valid until the next step. Raises DeviceLost when the device fails, a CPU never does.
+        The result is valid until the next step. Raises DeviceLost when a CUDA device fails.
         """
-        return self._step(magnitudes)
+        with self._computing():
+            return self._step(magnitudes)
 
     def reset(self) -> None:
         """Forget all frames."""
-        with torch.inference_mode():
+        with self._computing():
             self._state.reset()
 
     def snapshot(self, into: object | None = None) -> object:
-        """What the network remembers, on its device, for `restore`.
+        """A copy of the state, on its device, for `restore`.
 
-        `into`: an earlier snapshot, to be overwritten; nothing is allocated then.
+        `into`: an earlier snapshot, to be overwritten without allocating.
         """
-        with torch.inference_mode():
+        with self._computing():
             return self._state.snapshot(cast("list[torch.Tensor] | None", into))
 
     def restore(self, snapshot: object) -> None:
-        """Go on from a snapshot of this stepper."""
-        with torch.inference_mode():
+        """Continue from a snapshot of this stepper."""
+        with self._computing():
             self._state.restore(cast("list[torch.Tensor]", snapshot))
 
     def _step_eagerly(self, magnitudes: Float32) -> Float32:
-        with torch.inference_mode(), self._device_errors():
-            masks = self._network.step(torch.from_numpy(magnitudes)[None].to(self.device), self._state)
-            return masks[0].cpu().numpy()
+        masks = self._network.step(torch.from_numpy(magnitudes)[None].to(self.device), self._state)
+        return masks[0].cpu().numpy()
 
     def _replay(self, magnitudes: Float32) -> Float32:
         frames = magnitudes.shape[-1]
-        with torch.inference_mode(), self._device_errors():
-            captured = self._graphs.get(frames)
-            if captured is None:
-                captured = _CapturedStep(self._network, self._state, magnitudes.shape, self.device)
-                self._graphs[frames] = captured
-            return captured(magnitudes)
+        captured = self._graphs.get(frames)
+        if captured is None:
+            captured = _CapturedStep(self._network, self._state, magnitudes.shape, self.device)
+            self._graphs[frames] = captured
+        return captured(magnitudes)
 
     @contextmanager
-    def _device_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except RuntimeError as error:  # CUDA's errors have no class of their own in every version
-            if self.device.type == "cpu":
-                raise
-            raise DeviceLost(f"{self.device} failed: {str(error).splitlines()[0]}") from error
+    def _computing(self) -> Iterator[None]:
+        """Without gradients, on this stepper's threads; a failure of a CUDA device is DeviceLost."""
+        with torch.inference_mode(), cpu_threads(self._threads):
+            try:
+                yield
+            except RuntimeError as error:  # CUDA's errors have no class of their own in every version
+                if self.device.type == "cpu":
+                    raise
+                raise DeviceLost(f"{self.device} failed: {str(error).splitlines()[0]}") from error
 
 
 class _CapturedStep:
-    """A step of one chunk size on a CUDA device: copy in, graph, copy out are queued at once, then waited for.
+    """A step of one chunk size on a CUDA device: copy in, graph and copy out are queued at once, then waited for.
 
-    Shapes are static and host memory is pinned, so the copies need no staging.
+    Shapes are static and host memory is pinned, so that copies need no staging.
     """
 
     def __init__(self, network: StreamingNetwork, state: State, shape: tuple[int, ...], device: torch.device) -> None:
         self._device = device
         self._host_in = torch.empty(shape, pin_memory=True)
         self._device_in = torch.zeros((1, *shape), device=device)
-        # Libraries choose algorithms and allocate in the first steps; a capture must find that done. The steps do
-        # not count.
+        # Libraries choose algorithms and allocate in the first steps, which must be over before the capture. The state
+        # is put back afterwards.
         before = state.snapshot()
         aside = torch.cuda.Stream(device)
         aside.wait_stream(torch.cuda.current_stream(device))
@@ -165,7 +170,7 @@ class _CapturedStep:
         with torch.cuda.device(device), torch.cuda.graph(self._graph):
             self._device_out = network.step(self._device_in, state)[0]
         state.restore(before)
-        # Dense and in the order that the device has it: the copy out is one block.
+        # Dense and in the device's memory order: the copy out is one block.
         self._host_out = torch.empty_like(self._device_out, device="cpu").pin_memory()
 
     def __call__(self, magnitudes: Float32) -> Float32:

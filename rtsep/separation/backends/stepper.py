@@ -1,12 +1,12 @@
-"""What separation asks of whatever computes a network's steps. No torch."""
+"""The interface of what computes a network's steps; needs no PyTorch."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
-from rtsep.errors import UsageError
+from rtsep.errors import ArgumentError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 MAX_CHUNK = 32
 """The most frames a network takes in one step."""
 WARM_UP_STEPS = 3
-"""Steps before a stream opens: the first ones choose algorithms and allocate, and take many times as long."""
+"""Steps before a stream opens: the first ones choose algorithms and allocate, which takes many times as long."""
 
 
 class FrameStepper(Protocol):
-    """A network with its state, stepped with NumPy arrays: S stems, C channels, F bins that it sees, K frames.
+    """A network with the state of one stream, stepped with NumPy arrays: S stems, C channels, F input bins, K frames.
 
     Attributes:
         compute: the device, as `--compute` names it.
-        way: how: compiled, constant, eager or graph.
+        way: compiled, constant, eager or graph; see `rtsep.separation.backends`.
     """
 
     stems: tuple[str, ...]
@@ -47,16 +47,20 @@ class FrameStepper(Protocol):
         """
         ...
 
+    def new_stream(self) -> Self:
+        """A stepper with the same weights, not copied, and a state of its own."""
+        ...
+
     def reset(self) -> None:
         """Forget all frames."""
         ...
 
     def snapshot(self, into: object | None = None) -> object:
-        """What the network remembers, for `restore`. `into`: an earlier one, to be overwritten without allocating."""
+        """A copy of the state, for `restore`. `into`: an earlier one, to be overwritten without allocating."""
         ...
 
     def restore(self, snapshot: object) -> None:
-        """Go on from a snapshot of this stepper."""
+        """Continue from a snapshot of this stepper."""
         ...
 
 
@@ -73,7 +77,7 @@ def warm_up(stepper: FrameStepper, chunks: Iterable[int]) -> None:
 
 
 def check_compute(text: str) -> str:
-    """`text` if it is auto, cpu, cuda or cuda:N; UsageError otherwise. Whether it is there only torch can tell."""
+    """`text` if it is auto, cpu, cuda or cuda:N; ArgumentError otherwise. Whether it is there only PyTorch knows."""
     if re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", text) is None:
-        raise UsageError(f"--compute {text}: expected auto, cpu, cuda or cuda:N")
+        raise ArgumentError("device", text, "auto, cpu, cuda or cuda:N")
     return text

@@ -1,4 +1,4 @@
-"""Weights by name, taken with their sizes checked: compiled kernels look at none and would read what lies beyond."""
+"""Weights by name, with their sizes checked: compiled kernels check none and would read beyond an array."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Affine = tuple[Float32, Float32]
 """Weight and bias."""
 
 
-class Weights:
+class WeightReader:
     """A state dict. What is missing, or of another size than asked for, is a ValueError that names it."""
 
     def __init__(self, weights: Mapping[str, Float32]) -> None:

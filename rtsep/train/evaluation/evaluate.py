@@ -14,11 +14,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rtsep.dsp.mask_kernels import apply_masks
-from rtsep.dsp.stft import StreamingISTFT, StreamingSTFT
+from rtsep.dsp.song_stft import analyse, synthesise
 from rtsep.nn.contract import StreamingNetwork
 from rtsep.recipe import Stft
-from rtsep.timebase import synthesis_support
 from rtsep.train.data.songs import Song
 from rtsep.train.evaluation.bss_eval import BssEval
 from rtsep.train.evaluation.scores import Row
@@ -52,33 +50,6 @@ def best_gain(mixture: Float32, reference: Float32) -> float:
     return float(np.vdot(mixture.astype(np.float64), reference.astype(np.float64))) / max(energy(mixture), 1e-20)
 
 
-def analyse(x: Float32, stft: Stft) -> Complex64:
-    """(C, N) -> frames (T, C, bins), from the first that touches the signal to the last."""
-    hops = math.ceil(x.shape[1] / stft.hop) + stft.n_fft // stft.hop - 1
-    padded = np.zeros((x.shape[0], hops * stft.hop), np.float32)
-    padded[:, : x.shape[1]] = x
-    transform = StreamingSTFT(x.shape[0], stft.n_fft, stft.hop)
-    spectra = np.empty((hops, x.shape[0], transform.bins), np.complex64)
-    for h in range(hops):
-        spectra[h] = transform.push(np.ascontiguousarray(padded[:, h * stft.hop : (h + 1) * stft.hop]))
-    return spectra
-
-
-def synthesise(frames: Complex64, masks: Float32, samples: int, stft: Stft, latency: str = "standard") -> Float32:
-    """Masked frames back to sound, as played in a latency mode: (T, C, bins), masks (S, C, F + 1, T) -> (S, C, N)."""
-    stems, channels = masks.shape[:2]
-    support = synthesis_support(latency, stft.n_fft, stft.hop)
-    transform = StreamingISTFT(stems * channels, stft.n_fft, stft.hop, support)
-    buffer = transform.spectrum.reshape(stems, channels, -1)
-    whole = np.empty((stems, channels, len(frames) * stft.hop), np.float32)
-    hops = whole.reshape(stems * channels, len(frames), stft.hop)
-    for t in range(len(frames)):
-        apply_masks(frames[t], masks[..., t], buffer)
-        hops[:, t] = transform.push(transform.spectrum)
-    before = support - stft.hop
-    return whole[:, :, before : before + samples]
-
-
 def network_masks(network: StreamingNetwork, frames: Complex64, chunk: int, device: torch.device = CPU) -> Float32:
     """(S, C, F + 1, T) for chunks of `chunk` frames, 0 for one chunk of the whole song. `device`: the network's."""
     magnitudes = np.abs(frames[:, :, : network.bins]).transpose(1, 2, 0)
@@ -92,7 +63,7 @@ def ideal_ratio_masks(stems: Float32, stft: Stft) -> Float32:
 
     def of(stem: Float32) -> Float32:
         """(T, C, F + 1)."""
-        spectra = analyse(stem, stft)
+        spectra = analyse(stem, stft.n_fft, stft.hop)
         power = np.square(spectra.real) + np.square(spectra.imag)
         return np.concatenate([power[..., : stft.bins], power[..., stft.bins :].sum(axis=2, keepdims=True)], axis=2)
 
@@ -173,10 +144,11 @@ def evaluate_song(
     mixture, stems = judge.mixture, judge.stems
     yield from judge.rows("mixture", None, np.broadcast_to(mixture, stems.shape))
     yield from judge.rows("constant gain", None, np.stack([best_gain(mixture, stem) * mixture for stem in stems]))
-    frames = analyse(mixture, stft)
+    frames = analyse(mixture, stft.n_fft, stft.hop)
     systems: dict[str, Callable[[], Float32]] = {"ideal mask": partial(ideal_ratio_masks, stems, stft)}
     systems |= {f"K={chunk or 'all'}": partial(network_masks, network, frames, chunk) for chunk in chunks}
     for system, find_masks in systems.items():
         masks = find_masks()
         for latency in latencies:
-            yield from judge.rows(system, latency, synthesise(frames, masks, song.samples, stft, latency))
+            estimates = synthesise(frames, masks, song.samples, stft.n_fft, stft.hop, latency)
+            yield from judge.rows(system, latency, estimates)

@@ -14,12 +14,13 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from rtsep.dsp.song_stft import analyse, synthesise
 from rtsep.dsp.spectrogram import BandEnergies, draw
 from rtsep.files import write_atomically
 from rtsep.nn.contract import StreamingNetwork
 from rtsep.recipe import Stft
 from rtsep.train.data.songs import Song
-from rtsep.train.evaluation.evaluate import analyse, best_gain, is_silent, network_masks, sdr_db, synthesise
+from rtsep.train.evaluation.evaluate import best_gain, is_silent, network_masks, sdr_db
 from rtsep.train.run.distributed import Processes
 
 CHUNK = 1
@@ -51,9 +52,9 @@ class Validation:
             song = self._songs[index]
             stems = song.segment(0, min(song.samples, self._samples))
             mixture = stems.sum(axis=0)
-            frames = analyse(mixture, self._stft)
+            frames = analyse(mixture, self._stft.n_fft, self._stft.hop)
             masks = network_masks(network, frames, CHUNK, self._processes.device)
-            estimates = synthesise(frames, masks, mixture.shape[1], self._stft)
+            estimates = synthesise(frames, masks, mixture.shape[1], self._stft.n_fft, self._stft.hop)
             known = song.known or (True,) * len(stems)
             for stem, told, reference, estimate in zip(network.stems, known, stems, estimates, strict=True):
                 if told and not is_silent(reference) and not is_silent(mixture - reference):

@@ -64,7 +64,7 @@ def test_the_end_of_the_excerpt_and_the_summary(
         (["{tone}", "--to", "vocals=9998-9999", "--device", "rt_four"], 1, 'channels 9998-9999: "rt_four" has '),
         (["{tone}", "--chunk", "33"], 2, "1 to 32"),
         (["{tone}", "--compute", "tpu"], 2, "auto, cpu, cuda or cuda:N"),
-        (["{tone}", "--compute", "cuda:99"], 1, "--compute cuda:99"),
+        (["{tone}", "--compute", "cuda:99"], 1, "cuda:99 not found"),
         (["{tone}", "--start", "-1"], 2, "--start"),
         (["{tone}", "--start", "nan"], 2, "--start nan"),
         (["{tone}", "--start", "inf"], 2, "--start inf"),

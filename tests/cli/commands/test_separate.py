@@ -65,7 +65,7 @@ def test_stems_are_in_their_place(tmp_path: Path, constant_bundle: Maker, rate: 
     mixture[rate // 3] = (1.0, -0.5)
     song = write(tmp_path / "song.wav", mixture, rate)
     model = constant_bundle(vocals=0.25, instrumental=0.75)
-    separator = rtsep.load(model, compute="cpu")
+    separator = rtsep.load(model, device="cpu")
     vocals = read(split_file(song, tmp_path / "out", separator).paths["vocals"])
     assert np.argmax(np.abs(vocals), axis=0).tolist() == [rate // 3, rate // 3]
     # 0.25 of what fits below 22 kHz
@@ -77,7 +77,7 @@ def test_above_22_khz_belongs_to_the_rest(tmp_path: Path, constant_bundle: Maker
     whistle = 0.5 * np.sin(2 * np.pi * 30_000 * np.arange(96_000) / 96_000)
     song = write(tmp_path / "song.wav", np.stack([whistle, whistle], axis=1).astype(np.float32), 96_000)
     model = constant_bundle(drums=0.5, other=0.2, vocals=0.3)
-    paths = split_file(song, tmp_path / "out", rtsep.load(model, compute="cpu")).paths
+    paths = split_file(song, tmp_path / "out", rtsep.load(model, device="cpu")).paths
     assert np.abs(read(paths["other"])[5000:-5000]).max() == pytest.approx(0.5, abs=1e-3)
     for stem in ("drums", "vocals"):
         assert np.abs(read(paths[stem])[5000:-5000]).max() < 1e-3
@@ -89,7 +89,7 @@ def test_masks_that_do_not_sum_to_one_stay_as_they_are(tmp_path: Path, constant_
         mixture = sound(rate, rate)
         song = write(tmp_path / "song.wav", mixture, rate)
         model = constant_bundle(vocals=0.25, instrumental=0.25)
-        paths = split_file(song, tmp_path / "out", rtsep.load(model, compute="cpu")).paths
+        paths = split_file(song, tmp_path / "out", rtsep.load(model, device="cpu")).paths
         below = slice(rate // 10, -rate // 10)
         spectrum = [
             np.abs(np.fft.rfft(x[below, 0]))[: 15_000 * 8 // 10] for x in (read(paths["instrumental"]), mixture)
@@ -100,7 +100,7 @@ def test_masks_that_do_not_sum_to_one_stay_as_they_are(tmp_path: Path, constant_
 def test_a_mono_file_has_mono_stems(tmp_path: Path, constant_bundle: Maker) -> None:
     mixture = sound(8000 * 3 + 1, 8000, channels=1)
     song = write(tmp_path / "song.wav", mixture, 8000)
-    paths = split_file(song, tmp_path / "out", rtsep.load(constant_bundle(vocals=0.5, other=0.5), compute="cpu")).paths
+    paths = split_file(song, tmp_path / "out", rtsep.load(constant_bundle(vocals=0.5, other=0.5), device="cpu")).paths
     stems = [read(path) for path in paths.values()]
     assert all(stem.shape == mixture.shape for stem in stems)
     assert decibels(sum(stems) - mixture, mixture) < -100
@@ -111,7 +111,7 @@ def test_it_is_the_separator_and_chunk_counts(tmp_path: Path, constant_bundle: M
     song = write(tmp_path / "song.wav", mixture, 44100)
     model = constant_bundle(vocals=0.3, instrumental=0.7)
     for chunk in (1, 7, 32):
-        separator = rtsep.load(model, chunk=chunk, compute="cpu")
+        separator = rtsep.load(model, chunk=chunk, device="cpu")
         parts = [separator.feed(np.ascontiguousarray(mixture.T)), separator.flush()]
         assert main(["separate", str(song), "-o", str(tmp_path), "--model", str(model), "--chunk", str(chunk)]) == 0
         for stem in separator.stems:
@@ -255,7 +255,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path, constant_bun
 def test_memory_does_not_grow_with_the_file(
     tmp_path: Path, constant_bundle: Maker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    separator = rtsep.load(constant_bundle(), compute="cpu")
+    separator = rtsep.load(constant_bundle(), device="cpu")
     peaks = []
     monkeypatch.setattr(split, "_READ_FRAMES", 8192)
     for seconds in (4, 16):

@@ -45,7 +45,7 @@ def test_a_run_tells_where_it_goes_what_it_scores_and_where_it_lies(
     ("words", "code", "says"),
     [
         (["--threads", "0"], 2, "--threads 0: expected 1 or more"),
-        (["--compute", "cuda:99"], 1, "--compute cuda:99"),
+        (["--compute", "cuda:99"], 1, "cuda:99 not found"),
         (["--init", "nonesuch"], 1, "no model 'nonesuch'"),
         pytest.param(
             ["--tensorboard"], 1, "the package is missing",

@@ -19,7 +19,7 @@ from rtsep.convert.dispatch import convert_path
 from rtsep.convert.families import demucs as convert_demucs
 from rtsep.convert.write import write_conversion
 from rtsep.errors import RtsepError
-from rtsep.separation.separator import load
+from rtsep.separation.load import load
 from tests.conftest import REPOSITORY
 from tests.convert.malicious import Malicious
 

@@ -14,8 +14,8 @@ import torch
 from rtsep.bundle import Bundle
 from rtsep.errors import RtsepError, UsageError
 from rtsep.separation.backends.choose import load_stepper
-from rtsep.separation.backends.constant import ConstantStep
-from rtsep.separation.backends.pytorch import Stepper, choose_compute
+from rtsep.separation.backends.constant import ConstantStepper
+from rtsep.separation.backends.pytorch import TorchStepper, choose_compute
 
 PROGRAM = """
 import sys
@@ -40,8 +40,8 @@ def test_constant_masks_are_those_of_the_network(constant_bundle: Callable[..., 
     bundle = Bundle(constant_bundle(vocals=0.25, instrumental=0.75))
     stepper = load_stepper(bundle, "cpu", 5)
     eager = load_stepper(bundle, "cpu", 5, compiled=False)
-    assert isinstance(stepper, ConstantStep)
-    assert isinstance(eager, Stepper)
+    assert isinstance(stepper, ConstantStepper)
+    assert isinstance(eager, TorchStepper)
     for name in ("stems", "channels", "bins", "context_frames", "lookahead_frames", "max_chunk", "compute"):
         assert getattr(stepper, name) == getattr(eager, name)
     for frames in (1, 5, 3):
@@ -53,7 +53,7 @@ def test_constant_masks_are_those_of_the_network(constant_bundle: Callable[..., 
 
 def test_the_compiled_stepper_tells_of_itself_what_the_network_does(default_bundle: Path) -> None:
     bundle = Bundle(default_bundle)
-    stepper, eager = load_stepper(bundle, "cpu", 2), Stepper(bundle.load_network(), choose_compute("cpu"), 2)
+    stepper, eager = load_stepper(bundle, "cpu", 2), TorchStepper(bundle.load_network(), choose_compute("cpu"), 2)
     for name in ("stems", "channels", "bins", "context_frames", "lookahead_frames", "max_chunk", "compute"):
         assert getattr(stepper, name) == getattr(eager, name)
 

@@ -14,7 +14,7 @@ from rtsep.bundle import Bundle
 from rtsep.nn.frame_transformer import FrameTransformer
 from rtsep.separation.backends import dense_kernels as dense
 from rtsep.separation.backends.choose import load_stepper
-from rtsep.separation.backends.frame_transformer import CompiledStep
+from rtsep.separation.backends.frame_transformer import CompiledStepper
 from rtsep.separation.processor import BrokenNetwork, Processor
 from rtsep.timebase import HOP
 from rtsep.train.evaluation.evaluate import sdr_db
@@ -39,9 +39,9 @@ def frames_of(network: FrameTransformer, count: int, seed: int = 0) -> np.ndarra
     return (10 * random.random((network.channels, network.bins, count)) ** 4).astype(np.float32)
 
 
-def compiled(network: FrameTransformer, max_chunk: int) -> CompiledStep:
+def compiled(network: FrameTransformer, max_chunk: int) -> CompiledStepper:
     weights = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
-    return CompiledStep(weights, network.stems, max_chunk, network.context_frames)
+    return CompiledStepper(weights, network.stems, max_chunk, network.context_frames)
 
 
 @torch.inference_mode()
@@ -92,11 +92,11 @@ def test_it_forgets_and_goes_on_from_a_snapshot_as_the_network_does() -> None:
 def test_weights_of_another_network_are_refused() -> None:
     weights = {name: tensor.numpy() for name, tensor in small().state_dict().items()}
     with pytest.raises(ValueError, match="shape"):
-        CompiledStep(weights, STEMS[:2], 4)
+        CompiledStepper(weights, STEMS[:2], 4)
     with pytest.raises(ValueError, match="to_line.bias is missing"):
-        CompiledStep({name: array for name, array in weights.items() if name != "to_line.bias"}, STEMS, 4)
+        CompiledStepper({name: array for name, array in weights.items() if name != "to_line.bias"}, STEMS, 4)
     with pytest.raises(ValueError, match="no use for extra"):
-        CompiledStep(weights | {"extra": np.zeros(3, np.float32)}, STEMS, 4)
+        CompiledStepper(weights | {"extra": np.zeros(3, np.float32)}, STEMS, 4)
 
 
 def test_weights_of_any_wrong_size_are_refused() -> None:
@@ -109,7 +109,7 @@ def test_weights_of_any_wrong_size_are_refused() -> None:
             for wrong in (np.take(array, [0], axis), np.concatenate([array] * 3, axis)):
                 if wrong.shape != array.shape:
                     with pytest.raises(ValueError, match="shape|not those|missing|heads"):
-                        CompiledStep(weights | {name: wrong}, STEMS, 4)
+                        CompiledStepper(weights | {name: wrong}, STEMS, 4)
 
 
 def test_wrong_shapes_are_refused() -> None:

@@ -8,18 +8,35 @@ import torch
 
 from rtsep.errors import RtsepError, UsageError
 from rtsep.nn.constant import ConstantMask
+from rtsep.nn.contract import State
 from rtsep.nn.frame_transformer import FrameTransformer
-from rtsep.separation.backends.pytorch import Stepper, choose_compute
+from rtsep.separation.backends.pytorch import TorchStepper, choose_compute
 from rtsep.separation.backends.stepper import check_compute, warm_up
 from rtsep.separation.options import check_chunk
 
 HAS_CUDA = torch.cuda.is_available()
 
 
-def test_the_cpu_is_always_there_and_one_thread_is_enough() -> None:
-    assert choose_compute("cpu").type == "cpu"
-    Stepper(ConstantMask(["vocals"], [1.0]), choose_compute("cpu"))
-    assert torch.get_num_threads() == 1
+class Threads(ConstantMask):
+    """Notes how many threads PyTorch has during a step."""
+
+    def step(self, magnitudes: torch.Tensor, state: State) -> torch.Tensor:
+        self.threads = torch.get_num_threads()
+        return super().step(magnitudes, state)
+
+
+def test_a_step_uses_its_own_threads_and_leaves_pytorchs_setting_alone() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        for threads in (1, 2):
+            network = Threads(["vocals"], [1.0])
+            stepper = TorchStepper(network, choose_compute("cpu"), threads=threads)
+            warm_up(stepper, [1])
+            assert network.threads == threads
+            assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("text", ["", "gpu", "cuda:", "cuda:-1", "cuda:x", "cpu:0", "CPU", "cuda:1234"])
@@ -37,7 +54,7 @@ def test_chunks_have_limits(chunk: int) -> None:
 
 
 def test_a_device_that_is_not_there_is_one_line() -> None:
-    with pytest.raises(RtsepError, match="--compute cuda:99") as caught:
+    with pytest.raises(RtsepError, match="cuda:99 not found") as caught:
         choose_compute("cuda:99")
     assert caught.value.exit_code == 1
     assert "\n" not in str(caught.value)
@@ -55,7 +72,7 @@ def test_steps_reset_and_warm_up() -> None:
     torch.manual_seed(1)
     network = FrameTransformer(stems=["vocals", "instrumental"], widths=(8, 8, 8), layers=(1, 1, 1))
     noise = np.random.default_rng(1).random((2, 1024, 5), dtype=np.float32)
-    stepper = Stepper(network, choose_compute("cpu"), 8)
+    stepper = TorchStepper(network, choose_compute("cpu"), 8)
     first = stepper.step(noise).copy()
     assert first.shape == (2, 2, 1025, 5)
     np.testing.assert_allclose(first.sum(axis=0), 1.0, atol=1e-5)
@@ -69,7 +86,7 @@ def test_a_snapshot_goes_on_to_the_bit_and_can_be_taken_again_in_place() -> None
     torch.manual_seed(1)
     network = FrameTransformer(stems=["vocals", "instrumental"], widths=(8, 8, 8), layers=(1, 1, 1))
     noise = np.random.default_rng(1).random((2, 1024, 3), dtype=np.float32)
-    stepper = Stepper(network, choose_compute("cpu"), 4)
+    stepper = TorchStepper(network, choose_compute("cpu"), 4)
     assert stepper.way == "eager"
     stepper.step(noise)
     kept = stepper.snapshot()
@@ -89,7 +106,7 @@ def test_a_captured_step_is_the_eager_one_over_500_hops_a_reset_and_a_restore() 
     torch.manual_seed(1)
     network = FrameTransformer(stems=["vocals", "instrumental"]).eval().requires_grad_(False).cuda()
     state = network.init_state(1, 4)
-    stepper = Stepper(network, choose_compute("cuda"), 4)
+    stepper = TorchStepper(network, choose_compute("cuda"), 4)
     assert stepper.way == "graph"
     random = np.random.default_rng(1)
     kept = saved = None
@@ -116,9 +133,9 @@ def test_cuda_gives_what_the_cpu_gives() -> None:
     random = np.random.default_rng(1)
     chunks = [4, 4, 32, 1, 7, 32, 32, 32, 32, 32, 32, 1]
     frames = [random.random((2, 1024, chunk), dtype=np.float32) for chunk in chunks]
-    on_cpu = Stepper(network, choose_compute("cpu"), 32)
+    on_cpu = TorchStepper(network, choose_compute("cpu"), 32)
     expected = [on_cpu.step(magnitudes).copy() for magnitudes in frames]
-    on_cuda = Stepper(network, choose_compute("cuda"), 32)
+    on_cuda = TorchStepper(network, choose_compute("cuda"), 32)
     warm_up(on_cuda, chunks)
     allocated = torch.cuda.memory_stats()["num_alloc_retries"]
     for magnitudes, masks in zip(frames, expected, strict=True):

@@ -7,21 +7,20 @@ import numpy as np
 import pytest
 import torch
 
+from rtsep.dsp.song_stft import analyse, synthesise
 from rtsep.nn.constant import ConstantMask
 from rtsep.recipe import Stft
-from rtsep.separation.backends.pytorch import Stepper
+from rtsep.separation.backends.pytorch import TorchStepper
 from rtsep.separation.processor import Processor
-from rtsep.separation.separator import Separator
+from rtsep.separation.stream_separator import StreamSeparator
 from rtsep.train.data.songs import Song
 from rtsep.train.data.store import INT16_PER_UNIT
 from rtsep.train.evaluation.evaluate import (
-    analyse,
     best_gain,
     evaluate_song,
     ideal_ratio_masks,
     pause_level_db,
     sdr_db,
-    synthesise,
 )  # fmt: skip
 from rtsep.train.evaluation.scores import Row
 from rtsep.train_settings import DataSource
@@ -55,21 +54,23 @@ def test_no_gain_beats_the_best_gain() -> None:
 @pytest.mark.parametrize("latency", MODES)
 def test_masks_of_one_give_the_song_back(samples: int, latency: str) -> None:
     x = noise(3, samples)
-    frames = analyse(x, STFT)
+    frames = analyse(x)
     ones = np.ones((1, 2, STFT.bins + 1, len(frames)), np.float32)
-    np.testing.assert_allclose(synthesise(frames, ones, samples, STFT, latency)[0], x, atol=1e-6)
+    np.testing.assert_allclose(synthesise(frames, ones, samples, latency=latency)[0], x, atol=1e-6)
 
 
 @pytest.mark.parametrize("latency", MODES)
 def test_what_is_judged_is_what_is_played(latency: str) -> None:
     """Masks that change with every frame, through the evaluator and through the engine's path."""
     x = noise(5, 40 * 1024) * np.linspace(0.01, 1, 40 * 1024, dtype=np.float32)
-    separator = Separator(Processor(Stepper(Delayed(["a", "b"], [0.5, 0.5]), torch.device("cpu"), 1), latency), 1)
+    separator = StreamSeparator(
+        Processor(TorchStepper(Delayed(["a", "b"], [0.5, 0.5]), torch.device("cpu"), 1), latency), 1
+    )
     pieces = [separator.feed(x)["a"], separator.flush()["a"]]
-    frames = analyse(x, STFT)
+    frames = analyse(x)
     level = np.abs(frames[:, :, : STFT.bins]).mean(axis=(1, 2))
     masks = np.broadcast_to((1 / (1 + level)).astype(np.float32), (1, 2, STFT.bins + 1, len(frames)))
-    judged = synthesise(frames, masks, x.shape[1], STFT, latency)[0]
+    judged = synthesise(frames, masks, x.shape[1], latency=latency)[0]
     np.testing.assert_allclose(judged, np.concatenate(pieces, axis=1), atol=1e-6)
 
 
@@ -78,8 +79,8 @@ def test_less_latency_costs_a_little() -> None:
     rng = np.random.default_rng(6)
     gates = rng.random((2, 1, 30)).repeat(2048, axis=2) > 0.5
     stems = np.stack([noise(7, 61440), noise(8, 61440)]) * gates
-    frames, masks = analyse(stems.sum(axis=0), STFT), ideal_ratio_masks(stems, STFT)
-    scores = [sdr_db(stems[0], synthesise(frames, masks, 61440, STFT, latency)[0]) for latency in MODES]
+    frames, masks = analyse(stems.sum(axis=0)), ideal_ratio_masks(stems, STFT)
+    scores = [sdr_db(stems[0], synthesise(frames, masks, 61440, latency=latency)[0]) for latency in MODES]
     assert scores[0] > scores[2] > scores[0] - 3
     assert scores[1] > scores[2]
 
@@ -87,8 +88,8 @@ def test_less_latency_costs_a_little() -> None:
 def test_ideal_masks_part_what_does_not_overlap() -> None:
     time_s = np.arange(44100) / 44100
     low, high = (np.tile(np.sin(2 * np.pi * hertz * time_s), (2, 1)).astype(np.float32) for hertz in (300, 15000))
-    frames = analyse(low + high, STFT)
-    stems = synthesise(frames, ideal_ratio_masks(np.stack([low, high]), STFT), 44100, STFT)
+    frames = analyse(low + high)
+    stems = synthesise(frames, ideal_ratio_masks(np.stack([low, high]), STFT), 44100)
     assert sdr_db(low, stems[0]) > 25
     assert sdr_db(high, stems[1]) > 25
 

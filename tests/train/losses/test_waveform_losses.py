@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from rtsep.dsp.song_stft import analyse
+from rtsep.dsp.song_stft import synthesise as play
 from rtsep.recipe import Stft
-from rtsep.train.evaluation.evaluate import analyse
-from rtsep.train.evaluation.evaluate import synthesise as play
 from rtsep.train.losses.waveform_losses import LOSSES, judged_samples, low_pass, synthesise
 
 STFT = Stft(bins=300)
@@ -25,10 +25,10 @@ def test_what_is_judged_is_what_is_played(latency: str) -> None:
     masks = torch.rand(2, 3, 2, STFT.bins + 1, FRAMES, generator=torch.Generator().manual_seed(2))
     judged = synthesise(masks, mixture, ALL_BINS[:2], JUDGED, STFT, latency).numpy()
     for crop in range(2):
-        frames = analyse(mixture[crop].numpy(), STFT)
+        frames = analyse(mixture[crop].numpy())
         around = np.ones((3, 2, STFT.bins + 1, len(frames)), np.float32)
         around[..., 3 : 3 + FRAMES] = masks[crop].numpy()
-        played = play(frames, around, mixture.shape[2], STFT, latency)
+        played = play(frames, around, mixture.shape[2], latency=latency)
         np.testing.assert_allclose(judged[crop], played[..., JUDGED], atol=1e-6)
 
 

@@ -18,9 +18,9 @@ from rtsep.errors import RtsepError, UsageError
 from rtsep.nn.constant import ConstantMask
 from rtsep.nn.contract import StreamingNetwork
 from rtsep.nn.frame_transformer import FrameTransformer
-from rtsep.separation.backends.pytorch import Stepper, choose_compute
+from rtsep.separation.backends.pytorch import TorchStepper, choose_compute
 from rtsep.separation.processor import BrokenNetwork, Processor
-from rtsep.separation.separator import Separator
+from rtsep.separation.stream_separator import StreamSeparator
 from rtsep.timebase import HOP
 from tests.networks import BrokenWhenLoud, Delayed
 
@@ -31,15 +31,15 @@ BLOCKS = [1, 64, 441, 1024, 5000]
 MODES = {"standard": 4096, "medium": 3072, "low": 2048}
 
 
-def separator(network: StreamingNetwork, chunk: int, latency: str = "standard") -> Separator:
-    return Separator(Processor(Stepper(network, choose_compute("cpu"), chunk), latency), chunk)
+def separator(network: StreamingNetwork, chunk: int, latency: str = "standard") -> StreamSeparator:
+    return StreamSeparator(Processor(TorchStepper(network, choose_compute("cpu"), chunk), latency), chunk)
 
 
 def noise(length: int, seed: int = 1) -> np.ndarray:
     return np.random.default_rng(seed).uniform(-1, 1, (2, length)).astype(np.float32)
 
 
-def feed(separator: Separator, mixture: np.ndarray, blocks: Sequence[int]) -> dict[str, np.ndarray]:
+def feed(separator: StreamSeparator, mixture: np.ndarray, blocks: Sequence[int]) -> dict[str, np.ndarray]:
     """Push the mixture in blocks of the given sizes, over and over, and flush."""
     pieces = []
     position = turn = 0
@@ -197,7 +197,7 @@ def test_load_finds_models_and_refuses_what_is_not_there(constant_bundle: Callab
     with pytest.raises(ValueError, match="1 to 32"):
         rtsep.load(constant_bundle(), chunk=33)
     assert rtsep.load(constant_bundle(), chunk=1, latency="low").latency_samples == 2047
-    with pytest.raises(UsageError, match="--latency none: expected standard, medium or low"):
+    with pytest.raises(UsageError, match="latency='none': expected standard, medium or low"):
         rtsep.load(constant_bundle(), latency="none")
 
 
