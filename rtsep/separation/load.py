@@ -60,7 +60,7 @@ def load(
     if (tta or merge_artifacts) and recipe.window is None:
         raise UsageError(f"tta and merge_artifacts need a network of fixed windows, and {bundle.name} has none")
     if wiener and recipe.segments is not None:
-        raise UsageError(f"wiener needs a network of masks, and {bundle.name} makes waveforms")
+        raise UsageError(f"wiener: a Wiener filter needs masks, and {bundle.name} makes waveforms")
     shares_work = recipe.segments is not None or recipe.window is not None
     threads = threads or ((os.cpu_count() or 1) if shares_work else 1)
     if recipe.segments is not None:
