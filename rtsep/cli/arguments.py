@@ -1,7 +1,7 @@
-"""Options that several commands have: their types, what --help says of them, and what they refuse.
+"""Options that several commands share: their types, help texts and checks.
 
-Whatever is wrong with a value is found while the command line is read, and ends in a UsageError of one line. Nothing
-heavy is imported here, since every command's help needs it.
+A wrong value is found while the command line is parsed, and raises a UsageError of one line. Nothing heavy is imported
+here, since the help of every command needs it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rtsep.separation.options import check_block, check_chunk, check_latency, ch
 
 
 def parse_gain(text: str) -> tuple[str, float]:
-    """``vocals=-6`` -> ("vocals", -6.0); from -60 to +12, or "-inf". UsageError for anything else."""
+    """Parse ``vocals=-6`` to ("vocals", -6.0): -60 to +12 dB, or -inf. Raises UsageError."""
     stem, equals, number = text.partition("=")
     try:
         gain_db = float(number)
@@ -36,15 +36,27 @@ def parse_gain(text: str) -> tuple[str, float]:
 
 
 def check_seconds(seconds: float | None) -> None:
-    """UsageError unless it is None or a duration."""
+    """Raise UsageError unless `seconds` is None or a duration."""
     if seconds is not None and not (math.isfinite(seconds) and seconds > 0):
         raise UsageError(f"--seconds {seconds:g}: expected seconds, more than 0")
 
 
 def check_start(start_s: float) -> None:
-    """UsageError unless a song may begin there."""
+    """Raise UsageError unless playback can start at `start_s`."""
     if not (math.isfinite(start_s) and start_s >= 0):
         raise UsageError(f"--start {start_s:g}: expected seconds, 0 or more")
+
+
+def check_files(files: Sequence[Path]) -> None:
+    """Raise UsageError for `-`, unless there is a file of that name."""
+    if Path("-") in files and not Path("-").exists():
+        raise UsageError("-: reading audio from stdin is not supported; save it to a file and name that")
+
+
+def check_folder(folder: Path | None) -> None:
+    """Raise UsageError for `-`, unless there is a folder of that name."""
+    if folder is not None and folder == Path("-") and not folder.exists():
+        raise UsageError("-: writing audio to stdout is not supported; name a folder")
 
 
 def _parse_gains(_type: object, tokens: Sequence[Token]) -> tuple[tuple[str, float], ...]:
@@ -56,7 +68,7 @@ def _parse_routes(_type: object, tokens: Sequence[Token]) -> tuple[tuple[str, Ou
 
 
 def _checked(check: Callable[[Any], object]) -> Callable[[object, Any], None]:
-    """`check` as cyclopts calls it, with the type before the value."""
+    """Return `check` as cyclopts calls it, with the type before the value."""
 
     def validate(_type: object, value: Any) -> None:
         try:
@@ -68,21 +80,19 @@ def _checked(check: Callable[[Any], object]) -> Callable[[object, Any], None]:
 
 
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
-Files = Annotated[tuple[Path, ...], Parameter(negative="", help="Audio files.")]
-Model = Annotated[str | None, Parameter(help="Name or folder of a model. Default: the one that comes along.")]
-Compute = Annotated[str, Parameter(validator=_checked(check_compute), help="auto, cpu, cuda or cuda:N.")]
+Files = Annotated[tuple[Path, ...], Parameter(negative="", validator=_checked(check_files), help="Audio files.")]
+OutputFolder = Annotated[Path, Parameter(validator=_checked(check_folder))]
+Model = Annotated[str | None, Parameter(help="Name or folder of a model. Default: the bundled two-stem model.")]
+Compute = Annotated[
+    str, Parameter(validator=_checked(check_compute), help="Processor for the network: auto, cpu, cuda or cuda:N.")
+]
 Chunk = Annotated[int, Parameter(validator=_checked(check_chunk))]
 ChunkOrAuto = Annotated[int | None, Parameter(validator=_checked(check_chunk))]
-Block = Annotated[
-    int,
-    Parameter(validator=_checked(check_block), help="Samples the devices give and take at once, 32 to 4096."),
-]
+Block = Annotated[int, Parameter(validator=_checked(check_block), help="Audio block size in samples, 32 to 4096.")]
 LatencyMode = Annotated[str, Parameter(validator=_checked(check_latency))]
 Tta = Annotated[str | None, Parameter(validator=_checked(check_tta))]
 Start = Annotated[float, Parameter(validator=_checked(check_start))]
-Seconds = Annotated[
-    float | None, Parameter(validator=_checked(check_seconds), help="End when so many seconds were played.")
-]
+Seconds = Annotated[float | None, Parameter(validator=_checked(check_seconds), help="Stop after this many seconds.")]
 Gains = Annotated[
     tuple[tuple[str, float], ...],
     Parameter(
@@ -91,8 +101,7 @@ Gains = Annotated[
         metavar="STEM=DB",
         negative="",
         show_default=False,
-        help="Where a fader begins, as STEM=DB: vocals=-6, from -60 to +12, or vocals=-inf for silence. May be given "
-        "several times.",
+        help="Initial fader position in dB, such as vocals=-6: -60 to +12, or -inf to mute. Repeatable.",
     ),
 ]
 Routes = Annotated[
@@ -103,9 +112,9 @@ Routes = Annotated[
         metavar="STEM=L-R",
         negative="",
         show_default=False,
-        help="Output channels of a stem, counted from 1, as STEM=L-R: vocals=3-4; or vocals=5 for a single one, mono. "
-        "Stems not named stay on channels 1-2. May be given several times.",
+        help="Output channels of a stem, counted from 1: vocals=3-4, or vocals=5 for one channel, in mono. "
+        "The other stems stay on channels 1-2. Repeatable.",
     ),
 ]
-NoUi = Annotated[Flag, Parameter(help="No keys and no status line; a summary at the end.")]
-ReportAsJson = Annotated[Flag, Parameter(help="One JSON object on stdout at the end, and no summary.")]
+NoUi = Annotated[Flag, Parameter(help="Disable the keys and the status line.")]
+ReportAsJson = Annotated[Flag, Parameter(help="Print one JSON object at the end instead of a summary.")]

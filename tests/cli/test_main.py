@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import rtsep
-from rtsep.cli import main as command_line
+from rtsep.cli.app import COMMANDS as PLACES
+from rtsep.cli.app import GROUPS, build_app
 from rtsep.cli.main import main
 from rtsep.errors import RtsepError
 
@@ -61,7 +62,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["seperate", "x"], "did you mean separate?"),
         (["models", "lst"], "did you mean list?"),
-        (["zzz"], "there is play, live, separate"),
+        (["zzz"], "the commands are play, live, separate"),
         (["devices", "--jsn"], "--jsn"),
         (["separate", "-o", "x"], "FILES"),
         (["separate", "a.wav"], "--out"),
@@ -104,22 +105,72 @@ def test_ctrl_c_is_exit_code_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert "Traceback" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("error", [ZeroDivisionError(), BrokenPipeError("the worker's")])
-def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, error: Exception, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ZeroDivisionError("by\nzero"), "rtsep: internal error: ZeroDivisionError: by zero; run with --debug"),
+        (BrokenPipeError("the worker's"), "rtsep: internal error: BrokenPipeError: the worker's; run with --debug"),
+        (AssertionError(), "rtsep: internal error: AssertionError; run with --debug"),
+    ],
+)
+def test_an_unforeseen_exception_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     _pretend(monkeypatch, error)
     with (tmp_path / "stdout").open("w") as stdout:
         monkeypatch.setattr(sys, "stdout", stdout)
-        with pytest.raises(type(error)):
-            main(["devices"])
+        assert main(["devices"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(line)
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [["--debug", "devices"], ["devices", "--debug"]])
+@pytest.mark.parametrize("error", [ZeroDivisionError(), RtsepError("no such thing")])
+def test_debug_shows_the_traceback(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    _pretend(monkeypatch, error)
+    assert main(words) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("Traceback")
+    assert "in raising" in said
+    assert said.splitlines()[-1].startswith("rtsep: ")
 
 
 def test_every_command_leads_to_a_function() -> None:
     import importlib
 
-    groups = [commands for _, commands in command_line._GROUPS.values()]
-    for place, _ in [place for commands in (command_line._COMMANDS, *groups) for place in commands.values()]:
+    groups = [commands for _, commands in GROUPS.values()]
+    for place, _ in [place for commands in (PLACES, *groups) for place in commands.values()]:
         module, _, name = place.partition(":")
         assert callable(getattr(importlib.import_module(module), name)), place
+
+
+NAMES = ["[2019] Artist - Song.flac", "[1]", '["a"]', "{a}.flac", '{"a": 1}', "null", "1e5", "-5"]
+TAKES_A_NAME = [
+    ("separate NAME --out x", "files"),
+    ("separate --out x -- NAME", "files"),
+    ("separate song --out NAME", "out"),
+    ("play NAME song", "files"),
+    ("live --record NAME", "record"),
+    ("live --input NAME", "input"),
+    ("eval NAME --data x", "model"),
+    ("eval --data NAME song", "data"),
+    ("train NAME --data x", "recipe"),
+    ("train song --data NAME", "data"),
+    ("models check NAME", "names"),
+    ("models import NAME", "path"),
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("line", "argument"), TAKES_A_NAME)
+def test_names_are_never_parsed(line: str, argument: str, name: str) -> None:
+    words = [name if word == "NAME" else word for word in line.split()]
+    _, bound, *_ = build_app(words).parse_args(words, exit_on_error=False, print_error=False)
+    value = bound.arguments[argument]
+    assert str(value[0] if isinstance(value, tuple) else value) == name
 
 
 @pytest.mark.parametrize("buffering", ["0", ""])

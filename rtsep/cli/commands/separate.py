@@ -12,7 +12,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from rtsep.cli.arguments import Chunk, Compute, Files, Flag, Model, Tta
+from rtsep.cli.arguments import Chunk, Compute, Files, Flag, Model, OutputFolder, Tta
 from rtsep.cli.batch_jobs import read_job
 from rtsep.cli.output.progress_line import ProgressLine
 from rtsep.errors import RtsepError
@@ -25,7 +25,7 @@ def separate(
     files: Files,
     /,
     *,
-    out: Annotated[Path, Parameter(name=("--out", "-o"))],
+    out: Annotated[OutputFolder, Parameter(name=("--out", "-o"))],
     model: Model = None,
     chunk: Chunk = MAX_CHUNK,
     compute: Compute = "auto",

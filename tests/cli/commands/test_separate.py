@@ -162,6 +162,23 @@ class TestSeveralFiles:
         found = {path.parent.name: soundfile.info(path).frames for path in out.glob("*/vocals.wav")}
         assert found == {"song": 1000, "song (2)": 2000, "song (3)": 3000}
 
+    @pytest.mark.parametrize("before", [[], ["--"]])
+    def test_names_may_look_like_options_or_json(
+        self, before: list[str], tmp_path: Path, constant_bundle: Maker, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        names = ["[2019] a.wav", "{a}.wav", "-5.wav", "- b.wav", "--c.wav", "-"]
+        for name in names:
+            write(Path("song.wav"), sound(100, 44100), 44100).rename(name)
+        options = ["-o", "out", "--model", str(constant_bundle())]
+        assert main(["separate", *options, *before, *names]) == 0
+        assert {path.name for path in Path("out").iterdir()} == {Path(name).stem for name in names}
+
+    def test_standard_streams_are_not_supported(self, capsys: pytest.CaptureFixture[str]) -> None:
+        for words in (["-", "-o", "out"], ["song.wav", "-o", "-"]):
+            assert main(["separate", *words]) == 2
+            assert "is not supported" in capsys.readouterr().err
+
     def test_names_of_tracks(self) -> None:
         files = ["x/a.wav", "A.mp3", "a (2).flac", "...wav", "b.tar.gz", ".hidden"]
         names = track_names([Path(file) for file in files])
