@@ -1,11 +1,14 @@
-"""Real-time music source separation.
+"""Real-time music source separation. docs/python.md describes the interface.
 
     import rtsep
 
-    separator = rtsep.load()                  # the default model
-    for block in blocks:                      # float32 (2, n), any n, 44 100 Hz
-        stems = separator.feed(block)         # {"vocals": (2, m), ...}, as much as is complete
-    stems = separator.flush()                 # the rest: as many samples came out as went in
+    stems = rtsep.separate("song.mp3")            # {"vocals": float32 (2, n), ...}
+    stems.save("out")                             # out/vocals.wav, ...
+
+    with rtsep.load(chunk=1) as separator:        # a stream at 44 100 Hz
+        for block in blocks:                      # float32 (2, n), any n
+            stems = separator.feed(block)         # {"vocals": (2, m), ...}, as much as is complete
+        stems = separator.flush()                 # the rest: as many samples as were fed
 
 Names are imported when they are first used: `import rtsep` alone imports neither torch nor numba nor numpy.
 """
@@ -13,18 +16,54 @@ Names are imported when they are first used: `import rtsep` alone imports neithe
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rtsep.bundle import ModelInfo, list_models
+    from rtsep.errors import (
+        ArgumentError,
+        BrokenNetwork,
+        DeviceLost,
+        MissingPackage,
+        MissingWeights,
+        RtsepError,
+        UsageError,
+    )
     from rtsep.separation.load import load
+    from rtsep.separation.separate import separate, separate_all
     from rtsep.separation.separator import Separator
+    from rtsep.separation.stems import Stems
 
-__all__ = ["Separator", "__version__", "load"]
+__all__ = [
+    "ArgumentError",
+    "BrokenNetwork",
+    "DeviceLost",
+    "MissingPackage",
+    "MissingWeights",
+    "ModelInfo",
+    "RtsepError",
+    "Separator",
+    "Stems",
+    "UsageError",
+    "__version__",
+    "list_models",
+    "load",
+    "separate",
+    "separate_all",
+]
 __version__ = "0.1.0"
 
-_PLACES = {"Separator": "separator", "load": "load"}
+_MODULES = {
+    "ModelInfo": "bundle",
+    "Separator": "separation.separator",
+    "Stems": "separation.stems",
+    "list_models": "bundle",
+    "load": "separation.load",
+    "separate": "separation.separate",
+    "separate_all": "separation.separate",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _PLACES:
-        import importlib
+    if name not in __all__:
+        raise AttributeError(f"module 'rtsep' has no attribute {name!r}")
+    import importlib
 
-        return getattr(importlib.import_module(f"rtsep.separation.{_PLACES[name]}"), name)
-    raise AttributeError(f"module 'rtsep' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"rtsep.{_MODULES.get(name, 'errors')}"), name)

@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -226,6 +227,35 @@ def list_bundles() -> list[Bundle]:
         for recipe in sorted(folder.glob(f"*/{RECIPE_FILE}")):
             found.setdefault(recipe.parent.name, Bundle(recipe.parent))
     return [found[name] for name in sorted(found)]
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """A model on this machine.
+
+    Attributes:
+        name: as `rtsep.load` takes it.
+        stems: names of the stems.
+        licence: of the weights; empty without any.
+        path: its folder.
+        has_weights: whether its weights are on this machine.
+    """
+
+    name: str
+    stems: tuple[str, ...]
+    licence: str
+    path: Path
+    has_weights: bool
+
+
+def list_models() -> list[ModelInfo]:
+    """Every model that `rtsep.load` finds by name, in order of name; without those whose recipe is unreadable."""
+    models: list[ModelInfo] = []
+    for bundle in list_bundles():
+        with suppress(RtsepError):
+            stems = tuple(bundle.recipe.stems)
+            models.append(ModelInfo(bundle.name, stems, bundle.licence, bundle.path, bundle.weights_path.exists()))
+    return models
 
 
 def find_bundle(name_or_path: str | Path | None = None) -> Bundle:

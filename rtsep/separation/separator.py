@@ -95,7 +95,7 @@ def finite_float32(samples: NDArray[np.floating], name: str) -> Float32:
     if samples.size and not np.abs(samples).max() <= MAX_SAMPLE:  # a NaN is not
         index = tuple(int(i) for i in np.argwhere(~(np.abs(samples) <= MAX_SAMPLE))[0])
         place = ", ".join(map(str, index))
-        raise ValueError(f"{name}[{place}] is {samples[index]}: expected finite samples, about -1 to 1")
+        raise ValueError(f"{name}[{place}] is {samples[index]:.6g}: expected finite samples, about -1 to 1")
     return samples
 
 

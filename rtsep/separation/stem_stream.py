@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,49 @@ from rtsep.timebase import SAMPLE_RATE
 
 Float32 = NDArray[np.float32]
 
+READ_FRAMES = 32768
 _RESTS = ("instrumental", "other")  # stems that stand for "everything else"
+
+
+class Source(Protocol):
+    """What is read block by block: see `rtsep.audio.files.reader.AudioReader`."""
+
+    @property
+    def sample_rate(self) -> int: ...
+    @property
+    def channels(self) -> int: ...
+    @property
+    def frames(self) -> int | None: ...
+    def read(self, max_frames: int) -> Float32: ...
+
+
+def resampled_blocks(source: Source) -> Iterator[Float32]:
+    """A source as the separator hears it, (2, n) at 44.1 kHz."""
+    stream = StreamResampler(source.sample_rate, SAMPLE_RATE, 2)
+    while (block := source.read(READ_FRAMES)).shape[1]:
+        yield stream.push(block)
+    yield stream.flush()
+
+
+def stem_blocks(
+    source: Source, separator: Separator, progress: Callable[[int, int | None], object] | None = None
+) -> Iterator[Float32]:
+    """The stems of a source, (S, channels, n) at its own rate: together as long as the source, mono for a mono one.
+
+    `progress` is called with the samples done and their total, None while that is unknown.
+    """
+    with StemStream(separator, source.sample_rate) as stream:
+        done = 0
+        while (block := source.read(READ_FRAMES)).shape[1]:
+            yield _as_many_channels(stream.feed(block), source.channels)
+            done += block.shape[1]
+            if progress is not None:
+                progress(done, source.frames)
+        yield _as_many_channels(stream.flush(), source.channels)
+
+
+def _as_many_channels(stems: Float32, channels: int) -> Float32:
+    return stems.mean(axis=1, keepdims=True) if channels == 1 < stems.shape[1] else stems
 
 
 class StemStream:
