@@ -45,7 +45,7 @@ def split_file(
     left ready for the next one. All stems appear or none; RtsepError if the file is bad, damaged or cut off, a stem
     would replace the file itself, or the disk is full.
     """
-    _refuse_itself(path, [folder / f"{stem}.wav" for stem in separator.stems])
+    check_not_replaced(path, folder, separator.stems)
     made = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         if separator.learns:
@@ -90,10 +90,13 @@ def _mixture(path: Path) -> Iterator[Float32]:
         yield stream.flush()
 
 
-def _refuse_itself(path: Path, outputs: list[Path]) -> None:
-    for output in outputs:
-        if output.exists() and path.exists() and output.samefile(path):
-            raise RtsepError(f"{path} would be replaced by its own stem {output}; choose another folder with --out")
+def check_not_replaced(song: Path, folder: Path, stems: Iterable[str]) -> None:
+    """Raise RtsepError if one of the stems in `folder` would replace the song itself."""
+    for output in (folder / f"{stem}.wav" for stem in stems):
+        if output.exists() and song.exists() and output.samefile(song):
+            raise RtsepError(
+                f"{song} would be replaced by its own stem {output}; choose another folder with rtsep separate --out"
+            )
 
 
 def _refuse_damage(reader: AudioReader) -> None:

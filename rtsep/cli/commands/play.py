@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_format
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -66,21 +64,11 @@ def play(
         say(f"{why}: writing the stems and a picture to out/ instead")
         if to:
             say("--to needs an output device with these channels; each stem gets a file of its own")
-        from rtsep.cli.session.render import render  # with torch in this process, which a player never has
+        from rtsep.cli.batch.render import render  # with torch in this process, which a player never has
 
-        for file in files:
-            written = render(
-                *(file, Path("out")),
-                model=model,
-                gains=gain,
-                chunk=chunk,
-                compute=compute,
-                start_s=start if file is files[0] else 0.0,
-                seconds=seconds,
-            )
-            paths = [str(path) for path in written]
-            print(json_format.dumps({"file": str(file), "written": paths}) if json else "\n".join(paths))
-        return 0
+        return render(
+            files, model=model, gains=gain, chunk=chunk, compute=compute, start_s=start, seconds=seconds, json=json
+        )
     return play_on(
         *(Side(find_device(device), "output", or_default=device is None), files),
         model=model,

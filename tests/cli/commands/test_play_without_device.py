@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,21 +61,55 @@ def test_without_a_device_the_part_asked_for_is_written(
     assert done.stderr.splitlines()[1:] == ["rtsep: missing.wav does not exist"]
 
 
-def test_without_portaudio_stems_are_written_too(
-    short_wav: Path,
-    tmp_path: Path,
-    constant_bundle: Callable[..., Path],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+@pytest.fixture
+def no_portaudio(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def missing() -> list[object]:
         raise RtsepError("the PortAudio library is missing")
 
     monkeypatch.setattr("rtsep.audio.devices.discovery.list_devices", missing)
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("no_portaudio")
+def test_without_portaudio_stems_are_written_too(
+    short_wav: Path, tmp_path: Path, constant_bundle: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert command.play((short_wav,), model=str(constant_bundle())) == 0
     assert capsys.readouterr().err.startswith("rtsep: the PortAudio library is missing: writing the stems")
     assert (tmp_path / "out" / "short" / "vocals.wav").exists()
+
+
+@pytest.mark.usefixtures("no_portaudio")
+def test_songs_of_one_name_are_all_written_and_a_bad_file_does_not_stop_the_rest(
+    constant_bundle: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    songs = [Path("cd1/01.wav"), Path("cover.jpg"), Path("cd2/01.wav")]
+    for length, song in enumerate(songs, start=1):
+        song.parent.mkdir(exist_ok=True)
+        if song.suffix == ".wav":
+            soundfile.write(song, np.zeros((1000 * length, 2)), RATE)
+        else:
+            song.write_text("no sound")
+    assert command.play(tuple(songs), model=str(constant_bundle()), json=True) == 3
+    first, bad, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (first["file"], bad["file"], second["file"]) == tuple(map(str, songs))
+    assert "cover.jpg" in bad["error"]
+    written = [[path for path in entry["written"] if path.endswith("vocals.wav")] for entry in (first, second)]
+    assert written == [["out/01/vocals.wav"], ["out/01 (2)/vocals.wav"]]
+    assert [soundfile.info(path).frames for (path,) in written] == [1000, 3000]
+
+
+@pytest.mark.usefixtures("no_portaudio")
+@pytest.mark.parametrize("start", [0.0, 0.01])
+def test_a_song_is_never_replaced_by_its_own_stem(
+    start: float, short_wav: Path, constant_bundle: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    song = Path("out/vocals/vocals.wav")
+    song.parent.mkdir(parents=True)
+    song.write_bytes(short_wav.read_bytes())
+    assert command.play((song,), model=str(constant_bundle()), start=start) == 1
+    assert "choose another folder with rtsep separate --out" in capsys.readouterr().err
+    assert song.read_bytes() == short_wav.read_bytes()
 
 
 def test_without_any_device_a_device_asked_for_is_a_failure(

@@ -1,0 +1,129 @@
+"""What `rtsep play` does without a sound device: write the stems, and a picture of the song before and after."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtsep.audio.files.reader import AudioReader, open_audio
+from rtsep.audio.files.resample import EngineReader
+from rtsep.audio.files.wav import AtomicWav
+from rtsep.cli.batch.run import Progress, Written, run_tasks
+from rtsep.cli.batch.tasks import Task, track_names
+from rtsep.dsp.spectrogram import BandEnergies, draw
+from rtsep.errors import RtsepError, UsageError
+from rtsep.separation.backends.stepper import MAX_CHUNK
+from rtsep.separation.load import load
+from rtsep.separation.separator import Separator
+from rtsep.separation.song_files import check_not_replaced, split_file
+from rtsep.timebase import SAMPLE_RATE
+
+OUT = Path("out")
+PICTURE = "before-after.png"
+BLOCK = 1 << 16
+
+
+def render(
+    files: Sequence[Path],
+    *,
+    model: str | None,
+    gains: Sequence[tuple[str, float]],
+    chunk: int | None,
+    compute: str,
+    start_s: float,
+    seconds: float | None,
+    json: bool,
+) -> int:
+    """Write out/TRACK/STEM.wav and before-after.png for each file: the song, and the mix of its stems at `gains` (dB).
+
+    `start_s` is for the first file, `seconds` for each. Returns the exit code. Raises RtsepError for a model that
+    cannot be loaded, UsageError for an unknown stem.
+    """
+    tasks = [Task(file, OUT / track) for file, track in zip(files, track_names(files), strict=True)]
+
+    def load_separator() -> Separator:
+        separator = load(model, chunk=MAX_CHUNK if chunk is None else chunk, device=compute)
+        for stem, _ in gains:
+            if stem not in separator.stems:
+                raise UsageError(f'unknown stem "{stem}"; this model has {", ".join(separator.stems)}')
+        return separator
+
+    def write(separator: Separator, task: Task, progress: Progress) -> Written:
+        return _write(separator, task, gains, start_s if task is tasks[0] else 0.0, seconds, progress)
+
+    return run_tasks(tasks, load_separator, write, json=json)
+
+
+def _write(
+    separator: Separator,
+    task: Task,
+    gains: Sequence[tuple[str, float]],
+    start_s: float,
+    seconds: float | None,
+    progress: Progress,
+) -> Written:
+    """Separate one song, or a part of it, and draw the picture."""
+    with ExitStack() as stack:
+        song, notes = task.song, list[str]()
+        if start_s > 0 or seconds is not None:
+            check_not_replaced(song, task.folder, separator.stems)
+            reader = stack.enter_context(open_audio(song))
+            notes += reader.notes
+            song = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "part.wav"
+            _cut(reader, song, start_s, seconds)
+        result = split_file(song, task.folder, separator, progress)
+        paths, notes = list(result.paths.values()), notes + result.notes
+        picture = task.folder / PICTURE
+        if _draw(picture, song, result.paths, gains):
+            paths.append(picture)
+        else:
+            notes.append("no picture was drawn: matplotlib is not installed (pip install matplotlib)")
+    return Written(paths, {"written": [str(path) for path in paths]}, notes)
+
+
+def _cut(reader: AudioReader, path: Path, start_s: float, seconds: float | None) -> None:
+    """Write a part of a file as a WAV with the same sample rate. RtsepError if it is damaged or has no such part."""
+    rate = reader.sample_rate
+    channels = min(reader.channels, 2)
+    reader.seek(round(start_s * rate))
+    wanted = None if seconds is None else round(seconds * rate)
+    with AtomicWav(path, rate, channels) as wav:
+        while wanted is None or wav.frames < wanted:
+            block = reader.read(BLOCK if wanted is None else min(BLOCK, wanted - wav.frames))
+            if block.shape[1] == 0:
+                break
+            wav.write(block[:channels])
+        if reader.truncated:
+            raise RtsepError(f"{reader.truncated}; nothing was written for it")
+        if wav.frames == 0:
+            length = "" if reader.frames is None else f" is only {reader.frames / rate:.2f} s long"
+            raise RtsepError(f"--start {start_s:g}: {reader.path}{length or ' ends before'}")
+        wav.commit()
+
+
+def _draw(picture: Path, song: Path, stems: Mapping[str, Path], gains: Sequence[tuple[str, float]]) -> bool:
+    """Draw spectrograms of the song and of the mix of its stems at `gains` (dB). False without matplotlib."""
+    linear = dict.fromkeys(stems, 1.0) | {stem: 10.0 ** (gain_db / 20.0) for stem, gain_db in gains}
+    before, after = BandEnergies(SAMPLE_RATE), BandEnergies(SAMPLE_RATE)
+    for block in _mixed({song: 1.0}):
+        before.push(block)
+    for block in _mixed({path: linear[stem] for stem, path in stems.items()}):
+        after.push(block)
+    changes = ", ".join(f"{stem} {gain_db:+g} dB" for stem, gain_db in gains) or "all faders at 0 dB"
+    return draw(picture, [("before", before), (f"after: {changes}", after)])
+
+
+def _mixed(gains: Mapping[Path, float]) -> Iterator[NDArray[np.float32]]:
+    """The sum of files of one length, with linear gains, in blocks (2, n) at 44 100 Hz."""
+    with ExitStack() as stack:
+        readers = {path: EngineReader(stack.enter_context(open_audio(path))) for path in gains}
+        while True:
+            blocks = [np.float32(gain) * readers[path].read(BLOCK) for path, gain in gains.items()]
+            if blocks[0].shape[1] == 0:
+                return
+            yield np.sum(blocks, axis=0)
