@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from benches.report import Report, Row, Table
 from rtsep.bundle import build_network, build_segment_network, find_bundle, list_bundles
-from rtsep.cli.fitness import SHARE_FOR_LIVE, way_of
+from rtsep.cli.model_speed import MAX_LOAD, suitable_mode
 from rtsep.dsp.song_stft import analyse, synthesise
 from rtsep.errors import MissingPackage, RtsepError
 from rtsep.nn.contract import StreamingNetwork
@@ -61,7 +61,7 @@ def run(names: Sequence[str], weights: Path | None, data: Path | None, out: Path
     live_note = (
         "At one frame a step on one core, with each recipe's live settings; what is not here is played ahead. Latency "
         "is that of frame, stride and lookahead; the longest step comes on top. Played: what `rtsep doctor --model` "
-        f"recommends: live up to a real-time factor of {SHARE_FOR_LIVE} and steps of {1000 * MAX_MARGIN_S:.0f} ms, "
+        f"recommends: live up to a real-time factor of {MAX_LOAD} and steps of {1000 * MAX_MARGIN_S:.0f} ms, "
         "play (from files, as it is heard) with longer steps, else ahead."
     )
     framed = [bundle for bundle in bundles if bundle.recipe.segments is None]
@@ -187,7 +187,7 @@ def _live(name: str, network: StreamingNetwork, stepper: FrameStepper, n_fft: in
         "latency ms": 1000 * (n_fft / SAMPLE_RATE + network.lookahead_frames * HOP_S),
         "longest step ms": longest_ms,
         "RTF": factor,
-        "played": way_of(factor, longest_ms) if _can_be_played(network) else "ahead",
+        "played": suitable_mode(factor, longest_ms) if _can_be_played(network) else "ahead",
     }
 
 

@@ -1,9 +1,12 @@
-"""`rtsep doctor`: what this machine has, how fast it separates, what is wrong and how to mend it."""
+"""`rtsep doctor`: what this machine has, how fast it separates, and how to fix what is wrong."""
+
+from __future__ import annotations
 
 import importlib.metadata
 import json as json_format
 import os
 import platform
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,184 +14,198 @@ from cyclopts import Parameter
 
 import rtsep
 from rtsep.cli.arguments import Block, Flag, Model
-from rtsep.errors import RtsepError
+from rtsep.errors import RtsepError, one_line
+from rtsep.timebase import SAMPLE_RATE
+from rtsep.ui.console import put
 
 if TYPE_CHECKING:
-    from rtsep.cli.fitness import Advice, Speed
+    from rtsep.cli.model_speed import Advice, Speed
 
-_PACKAGES = ("numpy", "torch", "numba", "pyfftw", "sounddevice", "soundfile", "soxr", "av")
-_OPTIONAL = ("av",)
+PACKAGES = ("numpy", "numba", "pyfftw", "sounddevice", "soundfile", "soxr", "torch", "av")
+OPTIONAL = {
+    "torch": "not installed; needed for training, CUDA and most imported models: pip install 'rtsep[torch]'",
+    "av": "not installed; needed for M4A files: pip install 'rtsep[aac]'",
+}
 
 
 @dataclass
-class _Report:
+class Report:
+    """What was found. `problems` are texts that end with a remedy."""
+
     versions: dict[str, str] = field(default_factory=dict)
     system: dict[str, Any] = field(default_factory=dict)
     devices: list[dict[str, Any]] = field(default_factory=list)
     model: str | None = None
-    speed: "list[Speed]" = field(default_factory=list)
+    speed: list[Speed] = field(default_factory=list)
     fastest_compute: str | None = None
-    advice: "Advice | None" = None
+    advice: Advice | None = None
     problems: list[str] = field(default_factory=list)
+
+    def check(self, what: str, check: Callable[[], None]) -> None:
+        """Run one check. If it fails, that is a finding, and the other checks still run."""
+        try:
+            check()
+        except RtsepError as error:
+            self.problems.append(str(error))
+        except Exception as error:  # whatever is broken here is what the user wants to know
+            self.problems.append(f"cannot check {what}: {type(error).__name__}: {one_line(error)}")
 
 
 def doctor(
     *,
     model: Model = None,
     loopback: Annotated[tuple[str, str] | None, Parameter(negative="")] = None,
-    block: Annotated[
-        Block, Parameter(help="Samples the devices give and take at once, 32 to 4096, for --loopback.")
-    ] = 256,
+    block: Annotated[Block, Parameter(help="Audio block size in samples, 32 to 4096, for --loopback.")] = 256,
     json: Flag = False,
 ) -> None:
-    """Say what this machine has, how fast a model runs on it and is played best, what is wrong and how to mend it.
+    """Check this machine: versions, audio devices, speed of a model, problems and how to fix them.
 
-    Takes about ten seconds. What is wrong is part of the report, not of the exit code. A model may be asked for whose
-    weights are not here: its time does not depend on them.
+    Takes about ten seconds. Problems do not change the exit code. The model need not have weights.
 
     Parameters
     ----------
     loopback
-        Measure nothing but the latency of two devices, INPUT OUTPUT, that a cable or loop-back joins: noise is played.
+        Only measure the latency from device OUTPUT to device INPUT, connected by a cable or a loopback device. Plays
+        noise.
     json
-        One JSON object on stdout.
+        Print one JSON object.
     """
     if loopback is not None:
         _print_loopback(*loopback, block, json)
         return
-    report = _Report()
-    _look_at_versions(report)
-    _look_at_devices(report)
-    _look_at_speed(report, model)
+    report = Report()
+    report.check("installed packages", lambda: _check_packages(report))
+    report.check("FFTW", lambda: _check_fftw(report))
+    report.check("the system", lambda: _check_system(report))
+    report.check("thread priorities", lambda: _check_priorities(report))
+    report.check("audio devices", lambda: _check_devices(report))
+    report.check("the speed of the model", lambda: _check_speed(report, model))
     if json:
-        print(json_format.dumps(asdict(report)))
+        put(json_format.dumps(asdict(report)))
     else:
         _print(report)
 
 
-def _look_at_versions(report: _Report) -> None:
+def _check_packages(report: Report) -> None:
     report.versions = {"rtsep": rtsep.__version__, "python": platform.python_version()}
-    for name in _PACKAGES:
+    for name in PACKAGES:
         try:
             report.versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            report.versions[name] = "missing"
-            if name in _OPTIONAL:
-                report.versions[name] = "not installed; M4A files need it: pip install 'rtsep[aac]'"
-            else:
+            report.versions[name] = OPTIONAL.get(name, "not installed")
+            if name not in OPTIONAL:
                 report.problems.append(f"{name} is not installed: pip install {name}")
+
+
+def _check_fftw(report: Report) -> None:
     try:
         import pyfftw
-
-        report.versions["fftw"] = str(pyfftw.fftw_version).split("-sse")[0]
     except (ImportError, OSError) as error:
-        report.problems.append(f"FFTW does not load ({error}): pip install --force-reinstall pyfftw")
-    from rtsep.engine.live_engine import worker_priority
-    from rtsep.system.priority import audio_priority
+        raise RtsepError(f"FFTW cannot be loaded ({one_line(error)}): pip install --force-reinstall pyfftw") from error
+    report.versions["fftw"] = str(pyfftw.fftw_version).split("-sse")[0]
 
-    report.system = {
+
+def _check_system(report: Report) -> None:
+    report.system |= {
         "platform": platform.platform(),
         "processors": os.cpu_count(),
         "usable_processors": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "audio_threads": audio_priority(),
-        "worker": f"one thread on any usable processor, {worker_priority()}",
         "load_1_min": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
     }
 
 
-def _look_at_devices(report: _Report) -> None:
+def _check_priorities(report: Report) -> None:
+    from rtsep.engine.live_engine import worker_priority
+    from rtsep.system.priority import audio_priority
+
+    report.system |= {
+        "audio_threads": audio_priority(),
+        "worker": f"one thread on any usable processor, {worker_priority()}",
+    }
+
+
+def _check_devices(report: Report) -> None:
     from rtsep.audio.devices.discovery import list_devices, load_sounddevice
 
-    try:
-        found = list_devices()
-        report.versions["portaudio"] = load_sounddevice().get_portaudio_version()[1]
-    except RtsepError as error:
-        report.problems.append(str(error))
-        return
+    found = list_devices()
     report.devices = [asdict(device) for device in found]
+    report.versions["portaudio"] = load_sounddevice().get_portaudio_version()[1]
     if not any(device.serves("output") for device in found):
-        report.problems.append(
-            "no sound output device, so rtsep play writes files: connect one, or start the sound server"
-        )
+        raise RtsepError("no audio output device, so rtsep play writes files: connect one, or start the sound server")
 
 
-def _look_at_speed(report: _Report, model: str | None) -> None:
+def _check_speed(report: Report, model: str | None) -> None:
     try:
-        from rtsep.cli.fitness import judge
+        from rtsep.cli.model_speed import measure_model
     except (ImportError, OSError) as error:
-        report.problems.append(f"the engine does not load ({error}): install rtsep again with its requirements")
-        return
-    try:
-        found = judge(model)
-    except RtsepError as error:
-        report.problems.append(str(error))
-        return
+        raise RtsepError(f"the engine cannot be loaded ({one_line(error)}): reinstall rtsep") from error
+    found = measure_model(model)
     report.model, report.speed, report.advice = found.model, found.speed, found.advice
     report.fastest_compute = found.fastest_compute
     if found.problem:
         report.problems.append(found.problem)
 
 
-def _print_loopback(given: str, taken: str, block: int, json: bool) -> None:
+def _print_loopback(input: str, output: str, block: int, json: bool) -> None:
     from rtsep.audio.devices.discovery import find_device
     from rtsep.audio.streams.loopback import measure_loopback
     from rtsep.system.native_output import libraries_silenced
 
     with libraries_silenced():
-        found = measure_loopback(find_device(given, "input"), find_device(taken, "output"), block)
+        found = measure_loopback(find_device(input, "input"), find_device(output, "output"), block)
     if json:
-        print(json_format.dumps(asdict(found)))
+        put(json_format.dumps(asdict(found)))
         return
     stamped = "none" if found.stamped is None else f"{_ms(found.stamped)} ms"
-    print(
-        f"the devices take {_ms(found.measured)} ms ({found.measured} samples, spread {found.spread}) "
-        f"at block {block} in {'one stream' if found.duplex else 'two streams'}; by time stamps {stamped}, "
-        f"PortAudio says {_ms(found.reported)} ms"
+    put(
+        f"device latency: {_ms(found.measured)} ms measured ({found.measured} samples, spread {found.spread}) "
+        f"at block {block} in {'one stream' if found.duplex else 'two streams'}; from time stamps: {stamped}; "
+        f"reported by PortAudio: {_ms(found.reported)} ms"
     )
 
 
 def _ms(samples: int) -> str:
-    return f"{samples / 44.1:.1f}"
+    return f"{1000 * samples / SAMPLE_RATE:.1f}"
 
 
-def _print(report: _Report) -> None:
+def _print(report: Report) -> None:
     for name, version in report.versions.items():
-        print(f"{name:12} {version}")
+        put(f"{name:12} {version}")
     for name, value in report.system.items():
-        print(f"{name.replace('_', ' '):18} {value}")
-    print(f"sound devices      {len(report.devices)}")
+        put(f"{name.replace('_', ' '):18} {value}")
+    put(f"audio devices      {len(report.devices)}")
     for device in report.devices:
-        print(f"    {device['index']:3}  {device['name']} ({device['outputs']} out, {device['inputs']} in)")
+        put(f"    {device['index']:3}  {device['name']} ({device['outputs']} out, {device['inputs']} in)")
     if report.speed:
-        print(f"speed of {report.model}:")
+        put(f"speed of {report.model}:")
     for speed in report.speed:
-        print(
-            f"    {speed.compute} ({speed.way}), {speed.chunk} frame{'s' if speed.chunk > 1 else ''} a step: "
-            f"a hop takes {speed.hop_p50_ms:.2f} ms, the slowest hundredth {speed.hop_p99_ms:.2f} ms "
+        put(
+            f"    {speed.compute} ({speed.way}), {speed.chunk} frame{'s' if speed.chunk > 1 else ''} per step: "
+            f"{speed.hop_p50_ms:.2f} ms per hop, 99th percentile {speed.hop_p99_ms:.2f} ms "
             f"(real-time factor {speed.realtime_factor:.3f})"
         )
     if report.fastest_compute:
-        print(f"fastest: --compute {report.fastest_compute}")
+        put(f"fastest: --compute {report.fastest_compute}")
     if report.advice:
         _print_advice(report.model, report.advice)
-    print("nothing is wrong" if not report.problems else "to mend:")
+    put("to fix:" if report.problems else "no problems found")
     for problem in report.problems:
-        print(f"    {problem}")
+        put(f"    {problem}")
 
 
-_WAYS = {
-    "live": "rtsep live, rtsep play",
-    "play": "rtsep play, not rtsep live",
-    "ahead": "rtsep play --ahead",
+_COMMANDS = {
+    "live": "suits rtsep live and rtsep play",
+    "play": "suits rtsep play, not rtsep live",
+    "ahead": "needs rtsep play --ahead",
 }
 
 
-def _print_advice(model: str | None, advice: "Advice") -> None:
-    print(f"{model}: {_WAYS[advice.way]}: {advice.why}")
+def _print_advice(model: str | None, advice: Advice) -> None:
+    put(f"{model} {_COMMANDS[advice.way]}: {advice.why}")
     if advice.latency_ms is None:
         return
     window = "" if advice.window is None else f"windows of {advice.window} frames, "
-    print(
-        f"    {window}stride {advice.stride}, lookahead {advice.lookahead}: {advice.latency_ms:.0f} ms of standard "
-        f"latency, and {advice.longest_step_ms:.0f} ms for the longest step"
+    put(
+        f"    {window}stride {advice.stride}, lookahead {advice.lookahead}: {advice.latency_ms:.0f} ms standard "
+        f"latency, longest step {advice.longest_step_ms:.0f} ms"
     )

@@ -24,7 +24,7 @@ def quick_and_small(monkeypatch: pytest.MonkeyPatch, constant_bundle: Callable[.
     constant_bundle(vocals=0.5, other=0.5).rename(folder / "frame-transformer-2stems")
     monkeypatch.setattr("rtsep.bundle.bundle_folders", lambda: [folder])
     monkeypatch.setattr("rtsep.audio.devices.discovery.list_devices", lambda: [SPEAKERS])
-    monkeypatch.setattr("rtsep.cli.fitness.MEASURE_S", 0.1)
+    monkeypatch.setattr("rtsep.cli.model_speed.MEASURE_S", 0.1)
 
 
 def report(capsys: pytest.CaptureFixture[str]) -> dict:
@@ -33,7 +33,7 @@ def report(capsys: pytest.CaptureFixture[str]) -> dict:
 
 
 def test_a_healthy_machine(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rtsep.cli.fitness.SHARE_FOR_LIVE", 1e9)  # a busy machine is no failure of this test
+    monkeypatch.setattr("rtsep.cli.model_speed.MAX_LOAD", 1e9)  # a busy machine is no failure of this test
     found = report(capsys)
     assert found["problems"] == []
     assert found["versions"]["rtsep"] == rtsep.__version__
@@ -51,7 +51,7 @@ def test_a_healthy_machine(capsys: pytest.CaptureFixture[str], monkeypatch: pyte
     assert found["system"]["worker"].startswith("one thread")
     assert found["fastest_compute"] in {speed["compute"] for speed in found["speed"]}
     assert main(["doctor"]) == 0
-    assert "nothing is wrong" in capsys.readouterr().out
+    assert "no problems found" in capsys.readouterr().out
 
 
 def test_what_portaudio_prints_stays_away_from_a_loop_back(
@@ -69,9 +69,9 @@ def test_what_portaudio_prints_stays_away_from_a_loop_back(
 
 def test_no_device_comes_with_a_remedy(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rtsep.audio.devices.discovery.list_devices", list)
-    assert "no sound output device" in report(capsys)["problems"][0]
+    assert "no audio output device" in report(capsys)["problems"][0]
     assert main(["doctor"]) == 0
-    assert "to mend:\n    no sound output device" in capsys.readouterr().out
+    assert "to fix:\n    no audio output device" in capsys.readouterr().out
 
 
 def test_no_portaudio_does_not_stop_the_rest(
@@ -86,6 +86,32 @@ def test_no_portaudio_does_not_stop_the_rest(
     assert found["speed"]
 
 
+@pytest.mark.parametrize(
+    ("broken", "problem"),
+    [
+        ("importlib.metadata.version", "cannot check installed packages: RuntimeError: it"),
+        ("platform.platform", "cannot check the system: RuntimeError: it"),
+        ("rtsep.engine.live_engine.worker_priority", "cannot check thread priorities: RuntimeError: it"),
+        ("rtsep.audio.devices.discovery.list_devices", "cannot check audio devices: RuntimeError: it"),
+        ("rtsep.cli.model_speed.measure_model", "cannot check the speed of the model: RuntimeError: it"),
+    ],
+)
+def test_a_check_that_fails_is_a_finding_and_the_others_still_run(
+    broken: str, problem: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("it\nis broken")
+
+    monkeypatch.setattr("rtsep.cli.model_speed.MAX_LOAD", 1e9)
+    monkeypatch.setattr(broken, fail)
+    found = report(capsys)
+    assert found["problems"] == [f"{problem} is broken"]
+    parts = {"packages": "numpy" in found["versions"], "speed": bool(found["speed"]), "devices": bool(found["devices"])}
+    assert sum(parts.values()) + ("platform" in found["system"]) + ("worker" in found["system"]) == 4
+    assert main(["doctor"]) == 0
+    assert f"to fix:\n    {problem} is broken" in capsys.readouterr().out
+
+
 def test_a_broken_model_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "models" / "frame-transformer-2stems" / "recipe.toml").write_text("stems = 3\n")
     found = report(capsys)
@@ -96,7 +122,7 @@ def test_a_broken_model_is_named(capsys: pytest.CaptureFixture[str], tmp_path: P
 def test_a_machine_too_slow_for_live_is_told(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rtsep.cli.fitness.measure", lambda processor, chunk, stride: (15.0, 30.0, 16.0))
+    monkeypatch.setattr("rtsep.cli.model_speed.measure_hop", lambda processor, chunk, stride: (15.0, 30.0, 16.0))
     found = report(capsys)
     assert "30.0 of 23.2 ms" in found["problems"][0]
     assert "--chunk 8" in found["problems"][0]
@@ -139,7 +165,9 @@ def test_how_a_model_of_windows_is_played_best(
     longest_ms: float, mean_ms: float, way: str, why: str,
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("rtsep.cli.fitness.measure", lambda processor, chunk, stride: (0.1, longest_ms, mean_ms))
+    monkeypatch.setattr(
+        "rtsep.cli.model_speed.measure_hop", lambda processor, chunk, stride: (0.1, longest_ms, mean_ms)
+    )
     assert main(["doctor", "--model", "windows", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["problems"] == []
@@ -159,12 +187,12 @@ def test_windows_are_measured_by_whole_strides(capsys: pytest.CaptureFixture[str
         assert speed["hop_p99_ms"] > speed["hop_p50_ms"], "one hop of a stride has all the work"
         assert speed["realtime_factor"] > 0
     assert main(["doctor", "--model", "windows"]) == 0
-    assert "windows: rtsep " in capsys.readouterr().out
+    assert "windows suits rtsep " in capsys.readouterr().out
 
 
 def test_a_model_that_looks_too_far_is_played_ahead(windows: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (windows / "recipe.toml").write_text(WINDOWED.partition("[live]")[0])
     assert main(["doctor", "--model", "windows"]) == 0
     said = capsys.readouterr().out
-    assert "windows: rtsep play --ahead: the network looks 127 frames ahead" in said
-    assert "nothing is wrong" in said
+    assert "windows needs rtsep play --ahead: the network's lookahead is 127 frames" in said
+    assert "no problems found" in said

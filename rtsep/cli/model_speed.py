@@ -1,4 +1,4 @@
-"""How fast a model computes on this machine, and so how it is played best here."""
+"""How fast a model runs on this machine, and which command suits it."""
 
 from __future__ import annotations
 
@@ -17,20 +17,22 @@ from rtsep.separation.options import check_context, check_lookahead, find_playab
 from rtsep.separation.processor import Processor
 from rtsep.timebase import HOP, SAMPLE_RATE
 
-Way = Literal["live", "play", "ahead"]
+Mode = Literal["live", "play", "ahead"]
 HOP_MS = 1000 * HOP / SAMPLE_RATE
 MEASURE_S = 2.5
 """For each device and chunk size."""
-SHARE_FOR_LIVE = 0.7
-"""Of a hop's time: what the slowest hundredth may take at one frame a step; where windows are computed, the mean."""
+MAX_LOAD = 0.7
+"""Share of a hop's duration that real-time use may take: the 99th percentile at one frame per step; with windows, the
+mean."""
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Time of one hop's share of a step; `realtime_factor` is what the median takes of a hop's duration, or the mean
-    where windows are computed: then one hop of a stride takes nearly all the time, and `hop_p99_ms` is the longest.
+    """Compute time per hop on one device.
 
-    `way`: compiled, constant, eager or graph, see `rtsep.separation.backends.choose`.
+    `realtime_factor` is the median over a hop's duration. With windows one hop of each stride takes nearly all of the
+    time: the factor is that of the mean, and `hop_p99_ms` is the maximum. `way` is the backend: compiled, constant,
+    eager or graph, see `rtsep.separation.backends.choose`.
     """
 
     compute: str
@@ -43,14 +45,15 @@ class Speed:
 
 @dataclass(frozen=True)
 class Advice:
-    """How the model is played here: `live` (then also by `rtsep play`), `play` (as it plays, from files) or `ahead`.
+    """The recommended use of a model on this machine.
 
-    Frames and milliseconds are those of its live settings; `window` is None for a network that needs none. The latency
-    is that of the standard mode, without what the machine adds, which `longest_step_ms` is most of. None where such a
-    network is not played as it computes.
+    `way` is `live` (suits `rtsep play` too), `play` (only files, separated while they play) or `ahead` (files separated
+    before they play). The other fields describe the live settings: `window` (frames; None without windows), `stride` and
+    `lookahead` (frames), `latency_ms` (standard mode, without the machine's margin), `longest_step_ms` (most of that
+    margin). They are None for `ahead`.
     """
 
-    way: Way
+    way: Mode
     why: str
     window: int | None = None
     stride: int | None = None
@@ -60,8 +63,8 @@ class Advice:
 
 
 @dataclass
-class Fitness:
-    """What was found out about a model. `problem` is what is wrong with the machine for it, and the remedy."""
+class ModelSpeed:
+    """Measured speeds of a model and advice. `problem` says what is wrong with the machine, and the remedy."""
 
     model: str
     speed: list[Speed] = field(default_factory=list)
@@ -70,15 +73,16 @@ class Fitness:
     problem: str | None = None
 
 
-def judge(model: str | None = None) -> Fitness:
-    """Measure a model, by name or folder, with its live settings on every device. Without weights it has random ones.
+def measure_model(model: str | None = None) -> ModelSpeed:
+    """Measure a model, by name or folder, with its live settings on every device. Missing weights are replaced by
+    random ones: they take the same time.
 
-    Raises RtsepError for a model that is not there or cannot be built.
+    Raises RtsepError for a model that does not exist or cannot be built.
     """
     bundle = find_playable(model)
-    recipe, found = bundle.recipe, Fitness(bundle.name)
+    recipe, found = bundle.recipe, ModelSpeed(bundle.name)
     if recipe.segments is not None:
-        found.advice = Advice("ahead", "it works on whole segments of sound, not on frames")
+        found.advice = Advice("ahead", "it processes whole segments, not frames")
         return found
     stepper = stepper_to_measure(bundle, "cpu", 1)
     try:
@@ -93,27 +97,27 @@ def judge(model: str | None = None) -> Fitness:
         for chunk in (1, 32) if stride == 1 else (1,):
             if (compute, chunk) != (stepper.compute, stepper.max_chunk):
                 stepper = stepper_to_measure(bundle, compute, chunk)
-            p50, p99, mean = measure(Processor(stepper, n_fft=recipe.stft.n_fft), chunk, stride)
+            p50, p99, mean = measure_hop(Processor(stepper, n_fft=recipe.stft.n_fft), chunk, stride)
             factor = (p50 if stride == 1 else mean) / HOP_MS
             found.speed.append(Speed(compute, stepper.way, chunk, round(p50, 2), round(p99, 2), round(factor, 3)))
     fastest = min((speed for speed in found.speed if speed.chunk == 1), key=lambda speed: speed.hop_p99_ms)
     found.fastest_compute = fastest.compute
-    if stride == 1 and fastest.hop_p99_ms > SHARE_FOR_LIVE * HOP_MS:
+    if stride == 1 and fastest.hop_p99_ms > MAX_LOAD * HOP_MS:
         found.problem = (
-            f"too slow for one frame a step: {fastest.hop_p99_ms:.1f} of {HOP_MS:.1f} ms for the slowest; "
-            "close other programs, or use --chunk 8 or more"
+            f"{bundle.name} is too slow for --chunk 1: the slowest 1 % of hops take {fastest.hop_p99_ms:.1f} of "
+            f"{HOP_MS:.1f} ms; close other programs, or use --chunk 8 or more"
         )
     found.advice = _advise(recipe, stepper, fastest)
     return found
 
 
 def _advise(recipe: Recipe, stepper: FrameStepper, speed: Speed) -> Advice:
-    """By what was measured on the fastest device."""
-    way, most_ms = way_of(speed.realtime_factor, speed.hop_p99_ms), 1000 * MAX_MARGIN_S
+    """Advice from the speed on the fastest device."""
+    way, limit_ms = suitable_mode(speed.realtime_factor, speed.hop_p99_ms), 1000 * MAX_MARGIN_S
     why = {
-        "live": "it keeps up with the sound, and no step is too long for rtsep live",
-        "play": f"the longest step takes more than {most_ms:.0f} ms, the most that rtsep live can wait for",
-        "ahead": f"too slow to be computed while it is heard: real-time factor {speed.realtime_factor}",
+        "live": "it keeps up, and every step is short enough for rtsep live",
+        "play": f"its longest step is over {limit_ms:.0f} ms, the limit of rtsep live",
+        "ahead": f"it is too slow to run while it plays: real-time factor {speed.realtime_factor}",
     }[way]
     if way == "ahead":
         return Advice(way, why)
@@ -130,16 +134,18 @@ def _advise(recipe: Recipe, stepper: FrameStepper, speed: Speed) -> Advice:
     )
 
 
-def way_of(realtime_factor: float, longest_step_ms: float) -> Way:
-    """Of a network that looks neither too far back nor too far ahead."""
-    if realtime_factor > SHARE_FOR_LIVE:
+def suitable_mode(realtime_factor: float, longest_step_ms: float) -> Mode:
+    """The mode that suits a network whose context and lookahead can be played."""
+    if realtime_factor > MAX_LOAD:
         return "ahead"
     return "live" if longest_step_ms <= 1000 * MAX_MARGIN_S else "play"
 
 
-def measure(processor: Processor, chunk: int, stride: int) -> tuple[float, float, float]:
-    """Median, 99th percentile and mean of the time that a hop costs, in milliseconds, at `chunk` hops a call; over
-    whole strides of hops, two at least. Where windows are computed, the longest instead of the percentile."""
+def measure_hop(processor: Processor, chunk: int, stride: int) -> tuple[float, float, float]:
+    """Measure the time per hop in ms at `chunk` hops a call: median, 99th percentile (with windows the maximum), mean.
+
+    Whole strides of hops are measured, at least two.
+    """
     samples = chunk * HOP
     mixture = np.random.default_rng(0).standard_normal((processor.channels, samples)).astype(np.float32) * 0.1
     out = np.empty((len(processor.stems), processor.channels, samples), np.float32)
