@@ -48,9 +48,9 @@ class Advice:
     """The recommended use of a model on this machine.
 
     `way` is `live` (suits `rtsep play` too), `play` (only files, separated while they play) or `ahead` (files separated
-    before they play). The other fields describe the live settings: `window` (frames; None without windows), `stride` and
-    `lookahead` (frames), `latency_ms` (standard mode, without the machine's margin), `longest_step_ms` (most of that
-    margin). They are None for `ahead`.
+    before they play). The other fields describe the live settings: `window` (frames; None without windows), `stride`
+    and `lookahead` (frames), `latency_ms` (standard mode, without the margin), `longest_step_ms` (most of the margin).
+    They are None for `ahead`.
     """
 
     way: Mode

@@ -53,7 +53,7 @@ def test_what_a_job_leaves_out_is_empty(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [("[1]", "object"), ("{", "job.json"), ('{"convert": "a.wav"}', "array"), ('{"out": "x"}', "out")]
-    + [(json.dumps({"output": folder}), "within --out") for folder in ("/etc", "../x", "a/../../b")],
+    + [(json.dumps({"output": folder}), "inside --out") for folder in ("/etc", "../x", "a/../../b")],
 )
 def test_what_is_no_job_is_one_line(tmp_path: Path, text: str, complaint: str) -> None:
     job = tmp_path / "job.json"
@@ -78,8 +78,8 @@ def test_one_missing_song_does_not_end_the_job(
     ("arguments", "complaint"),
     [
         (["--tta", "twice"], "--tta twice"),
-        (["--tta", "shifted", "--wiener"], "--wiener"),
-        (["--tta", "shifted"], "--tta"),
+        (["--tta", "shifted", "--wiener"], "wiener filters a stream"),
+        (["--tta", "shifted"], "tta and merge_artifacts need"),
     ],
 )
 def test_what_cannot_be_is_refused(
