@@ -18,7 +18,7 @@ overrun, say), and the filter finds it anew with the drift known so far.
 Use from a callback (`control` is the only address it needs):
 
     corrector = Corrector(48000, 44100)                               # once, and kept alive
-    control = int64_at(address, CORRECTOR_WORDS)                      # address = corrector.control.ctypes.data
+    control = int64_at(address, CORRECTOR_FIELDS)                      # address = corrector.control.ctypes.data
     made = correct(control, samples, output)                          # output[:, :made] at 44.1 kHz, to the ring
     total += made
     stamp(own_clock, total, now, 44100.0)                             # now = time_of(time_info, INPUT)
@@ -49,10 +49,14 @@ PHASE_FRACTION = np.float32(2.0**-32)
 
 # control, int64: addresses, and how many pairs of channels there are
 STATE, LOOP, TABLE, HISTORY, PAIRS = range(5)
-CORRECTOR_WORDS = 5
+CORRECTOR_FIELDS = 5
 
 # state, int64
-NEXT, STEP, STATE_WORDS = 0, 1, 2  # place of the next output sample from the next input sample on; from one to the next
+NEXT, STEP, STATE_FIELDS = (
+    0,
+    1,
+    2,
+)  # place of the next output sample from the next input sample on; from one to the next
 
 # loop, float64; samples are those of the output
 NOMINAL = 0  # input samples for an output sample
@@ -66,7 +70,7 @@ ASTRAY = 7  # samples since a distance has fitted
 BIAS = 8  # mean of what does not fit: how far the estimate lags, no jitter
 DISTANCE_VARIANCE, COVARIANCE, DRIFT_VARIANCE = 9, 10, 11
 FOUND = 12  # samples since the distance was found, or found anew
-LOOP_WORDS = 13
+LOOP_FIELDS = 13
 
 _RATE = 44100.0  # of the output
 EXPECTED_DRIFT = 2e-4
@@ -93,7 +97,7 @@ def correct(control, samples, output):
 
     `Corrector.most` samples of room are always enough; what finds no room is late, or lost beyond one sample.
     """
-    state = int64_at(control[STATE], STATE_WORDS)
+    state = int64_at(control[STATE], STATE_FIELDS)
     table = float32_at(control[TABLE], PHASES + 1, TAPS)
     pairs = control[PAIRS]
     history = float32_at(control[HISTORY], 2 * pairs, TAPS + PART)
@@ -145,14 +149,14 @@ def correct(control, samples, output):
 @kernel(types.int64(INT64_LINE, types.int64))
 def needed(control, count):
     """Return how many input samples `correct` has to be given before it can write `count` >= 1 samples."""
-    state = int64_at(control[STATE], STATE_WORDS)
+    state = int64_at(control[STATE], STATE_FIELDS)
     return ((state[NEXT] + (count - 1) * state[STEP]) >> TO_SAMPLE) + 1
 
 
 @kernel(types.void(INT64_LINE))
 def _set_step(control):
-    state = int64_at(control[STATE], STATE_WORDS)
-    loop = float64_at(control[LOOP], LOOP_WORDS)
+    state = int64_at(control[STATE], STATE_FIELDS)
+    loop = float64_at(control[LOOP], LOOP_FIELDS)
     state[STEP] = np.int64(loop[NOMINAL] * (1.0 + loop[CORRECTION]) * ONE + 0.5)
 
 
@@ -211,7 +215,7 @@ def steer(control, distance, frames):
     `distance`: output samples by which the position of what was made is ahead of the master clock's. One that is NaN
     or infinite is not looked at. Returns by how much it is estimated to be above its target, NaN while there is none.
     """
-    loop = float64_at(control[LOOP], LOOP_WORDS)
+    loop = float64_at(control[LOOP], LOOP_FIELDS)
     samples = frames / loop[NOMINAL]
     if frames > 0 and abs(distance) < 1e15:
         loop[AGE] += samples
@@ -241,14 +245,14 @@ class Corrector:
         self.delay_s = DELAY / rate_in
         self._table = _table(min(1.0, rate_out / rate_in))
         self._history = np.zeros((2 * pairs, TAPS + PART), np.float32)
-        self._state = np.zeros(STATE_WORDS, np.int64)
-        self._loop = np.zeros(LOOP_WORDS, np.float64)
+        self._state = np.zeros(STATE_FIELDS, np.int64)
+        self._loop = np.zeros(LOOP_FIELDS, np.float64)
         self._loop[NOMINAL] = rate_in / rate_out
         self._loop[TARGET] = np.nan
         self._loop[JITTER] = FIRST_JITTER
         self._loop[DISTANCE_VARIANCE] = FIRST_JITTER**2
         self._loop[DRIFT_VARIANCE] = EXPECTED_DRIFT**2
-        self.control = np.zeros(CORRECTOR_WORDS, np.int64)
+        self.control = np.zeros(CORRECTOR_FIELDS, np.int64)
         arrays = (self._state, self._loop, self._table, self._history)
         self.control[:] = [*(array.ctypes.data for array in arrays), pairs]
         self._history[:] = 0.0  # np.zeros only promises pages; a callback must not be the first to touch them

@@ -1,4 +1,4 @@
-"""Ordered loads and stores of single words, and the fence, for Python and for compiled code alike.
+"""Ordered loads and stores of single fields, and the fence, for Python and for compiled code alike.
 
 Processes that share memory without locks need two promises which plain array indexing does not give:
 the compiler must not merge, split or move the access, and the processor must not reorder it. x86 keeps
@@ -67,7 +67,7 @@ def _array_at(array_type, context, builder, address, shape):
 
 @intrinsic
 def int64_at(typingctx, address, count):
-    """View `count` int64 words at an integer address: int64 (count,)."""
+    """View `count` int64 fields at an integer address: int64 (count,)."""
 
     def codegen(context, builder, signature, args):
         return _array_at(signature.return_type, context, builder, args[0], [args[1]])
@@ -112,24 +112,24 @@ def fence() -> None:
 
 
 @kernel(types.int64(INT64_LINE, types.intp))
-def load_i64(words, index):
-    """Return ``words[index]`` (acquire)."""
-    return _load(words, index)
+def load_i64(fields, index):
+    """Return ``fields[index]`` (acquire)."""
+    return _load(fields, index)
 
 
 @kernel(types.void(INT64_LINE, types.intp, types.int64))
-def store_i64(words, index, value):
-    """Set ``words[index] = value`` (release)."""
-    _store(words, index, value)
+def store_i64(fields, index, value):
+    """Set ``fields[index] = value`` (release)."""
+    _store(fields, index, value)
 
 
 @kernel(types.float32(FLOAT32_LINE, types.intp))
-def load_f32(words, index):
-    """Return ``words[index]`` (acquire)."""
-    return _load(words, index)
+def load_f32(fields, index):
+    """Return ``fields[index]`` (acquire)."""
+    return _load(fields, index)
 
 
 @kernel(types.void(FLOAT32_LINE, types.intp, types.float32))
-def store_f32(words, index, value):
-    """Set ``words[index] = value`` (release)."""
-    _store(words, index, value)
+def store_f32(fields, index, value):
+    """Set ``fields[index] = value`` (release)."""
+    _store(fields, index, value)

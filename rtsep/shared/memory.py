@@ -1,16 +1,20 @@
-"""Memory without a name, shared with a child process: one door for each operating system.
+"""Shared memory without a name, for a child process to attach to; one implementation for each operating system.
 
-Nameless, so nothing is left behind whichever process dies first, and nothing has to be tracked
+Without a name nothing is left behind, whichever process dies first, and nothing has to be tracked
 (`multiprocessing.shared_memory` on Python 3.11 unlinks a segment when any attached process dies).
 The descriptor goes to the child by inheritance: ``subprocess.Popen(..., pass_fds=[block.fd])`` on POSIX,
 ``startupinfo.lpAttributeList = {"handle_list": [block.fd]}`` on Windows.
 """
 
+import contextlib
 import mmap
 import os
 import secrets
 import sys
 from typing import Self
+
+from rtsep.errors import RtsepError
+from rtsep.shared import memory_win32
 
 
 class SharedBlock:
@@ -30,36 +34,40 @@ class SharedBlock:
 
     @classmethod
     def create(cls, nbytes: int) -> Self:
-        """Make a new block of `nbytes` (at least 1)."""
+        """Make a new block of `nbytes` (at least 1). RtsepError if the system doesn't give so much."""
         if nbytes < 1:
             raise ValueError(f"a shared block needs at least one byte, got {nbytes}")
-        if sys.platform == "win32":
-            from rtsep.shared import memory_win32 as memory_windows
-
-            handle = memory_windows.create_section(nbytes)
-            return cls(handle, nbytes, memory_windows.map_section(handle, nbytes))
-        fd = _nameless_file()
         try:
-            os.ftruncate(fd, nbytes)
-            return cls(fd, nbytes, _map(fd, nbytes))
-        except BaseException:
-            os.close(fd)
-            raise
+            if sys.platform == "win32":
+                handle = memory_win32.create_section(nbytes)
+                return cls(handle, nbytes, memory_win32.map_section(handle, nbytes))
+            fd = _nameless_file()
+            try:
+                os.ftruncate(fd, nbytes)
+                if hasattr(os, "posix_fallocate"):  # what isn't there now would be missed at a store, by SIGBUS
+                    os.posix_fallocate(fd, 0, nbytes)
+                return cls(fd, nbytes, _map(fd, nbytes))
+            except BaseException:
+                os.close(fd)
+                raise
+        except OSError as error:
+            raise RtsepError(
+                f"shared memory: {-(-nbytes >> 20)} MiB needed, and the system refuses ({error.strerror or error}); "
+                "free memory, or allow more: ulimit -f unlimited, docker run --shm-size=64m"
+            ) from error
 
     @classmethod
     def attach(cls, fd: int, nbytes: int) -> Self:
-        """Map the block behind an inherited `fd`; the descriptor then belongs to this object."""
+        """Map the block behind an inherited `fd`, which then belongs to this object."""
         if sys.platform == "win32":
-            from rtsep.shared import memory_win32 as memory_windows
-
-            return cls(fd, nbytes, memory_windows.map_section(fd, nbytes))
+            return cls(fd, nbytes, memory_win32.map_section(fd, nbytes))
         size = os.fstat(fd).st_size
         if size < nbytes:  # touching a page beyond the end would kill the process, so refuse now
             raise ValueError(f"shared block holds {size} bytes, {nbytes} expected")
         return cls(fd, nbytes, _map(fd, nbytes))
 
     def close(self) -> None:
-        """Close the descriptor and drop the mapping; memory still seen by arrays goes when they go. Idempotent."""
+        """Close the descriptor and the mapping; memory that arrays still use is freed with them. Idempotent."""
         if self._mapping is None:
             return
         mapping, self._mapping = self._mapping, None
@@ -68,19 +76,18 @@ class SharedBlock:
             try:
                 mapping.close()
             except BufferError:
-                pass  # arrays still look at it: unmapping now would leave them pointing at nothing
+                pass  # arrays still use it: unmapping now would leave them pointing at nothing
             os.close(self.fd)
         else:
-            from rtsep.shared import memory_win32 as memory_windows
-
-            memory_windows.close_section(self.fd)
+            memory_win32.close_section(self.fd)
 
 
 def _nameless_file() -> int:
     if sys.platform == "linux":
-        return os.memfd_create("rtsep", os.MFD_CLOEXEC)
+        with contextlib.suppress(OSError):  # some sandboxes forbid it
+            return os.memfd_create("rtsep", os.MFD_CLOEXEC)
     # macOS and other POSIX systems: a named object whose name is gone before anybody else can use it.
-    import _posixshmem
+    import _posixshmem  # type: ignore[import-not-found]
 
     name = f"/rtsep-{secrets.token_hex(8)}"  # macOS allows 31 characters
     fd = _posixshmem.shm_open(name, os.O_CREAT | os.O_EXCL | os.O_RDWR, mode=0o600)

@@ -2,7 +2,7 @@
 
 The memory is private or shared between processes; the class only looks at numpy views of it.
 
-Layout. A header of eight int64 words (one cache line, written by the writer alone) and `data` float32
+Layout. A header of eight int64 fields (one cache line, written by the writer alone) and `data` float32
 (rows, capacity). Capacity is a power of two; the sample of position p lives in column ``p & (capacity - 1)``,
 which holds for negative p as well (two's complement).
 
@@ -38,7 +38,7 @@ END = 2  # one past the last readable position
 EOF = 3  # position at which the source ends, NO_EOF while unknown; samples beyond it are padding
 START = 4  # first position that is to be heard in this epoch; [BEGIN, START) is there for warming up
 GENERATION = 5  # restarts since the ring was made
-HEADER_WORDS = 8
+HEADER_FIELDS = 8
 
 NO_EPOCH = -1
 NO_EOF = 1 << 62
@@ -157,25 +157,25 @@ class Ring:
     """Both ends of one ring; by agreement only one process (and one thread of it) calls the writer's methods.
 
     Args:
-        words: int64 (8,), the header.
+        fields: int64 (8,), the header.
         data: float32 (rows, capacity), C-contiguous, capacity a power of two.
     """
 
-    def __init__(self, words: NDArray[np.int64], data: NDArray[np.float32]) -> None:
-        if words.dtype != np.int64 or words.shape != (HEADER_WORDS,) or not words.flags.c_contiguous:
-            raise ValueError(f"ring header must be int64 ({HEADER_WORDS},), got {words.dtype} {words.shape}")
+    def __init__(self, fields: NDArray[np.int64], data: NDArray[np.float32]) -> None:
+        if fields.dtype != np.int64 or fields.shape != (HEADER_FIELDS,) or not fields.flags.c_contiguous:
+            raise ValueError(f"ring header must be int64 ({HEADER_FIELDS},), got {fields.dtype} {fields.shape}")
         if data.dtype != np.float32 or data.ndim != 2 or not data.flags.c_contiguous:
             raise ValueError(f"ring data must be C-contiguous float32 (rows, capacity), got {data.dtype} {data.shape}")
         self.rows, self.capacity = data.shape
         if self.capacity < 1 or self.capacity & (self.capacity - 1):
             raise ValueError(f"ring capacity must be a power of two, got {self.capacity}")
-        self.words = words
+        self.fields = fields
         self.data = data
 
     @classmethod
     def private(cls, rows: int, capacity: int) -> Self:
         """Make an empty ring in this process' own memory."""
-        ring = cls(np.zeros(HEADER_WORDS, np.int64), np.zeros((rows, capacity), np.float32))
+        ring = cls(np.zeros(HEADER_FIELDS, np.int64), np.zeros((rows, capacity), np.float32))
         ring.clear()
         return ring
 
@@ -192,13 +192,13 @@ class Ring:
         """
         if start < begin:
             raise ValueError(f"start {start} lies before begin {begin}")
-        _restart(self.words, epoch, begin, start)
+        _restart(self.fields, epoch, begin, start)
 
     def write(self, samples: NDArray[np.float32]) -> None:
         """Append `samples` float32 (rows, n), n <= capacity, overwriting the oldest when the ring is full."""
         if samples.ndim != 2 or samples.shape[0] != self.rows or samples.shape[1] > self.capacity:
             raise ValueError(f"expected ({self.rows}, at most {self.capacity}) samples, got {samples.shape}")
-        append(self.words, self.data, samples)
+        append(self.fields, self.data, samples)
 
     def prepend(self, samples: NDArray[np.float32]) -> None:
         """Put `samples` float32 (rows, n) before the oldest; nothing may have been overwritten since the restart.
@@ -211,34 +211,34 @@ class Ring:
             or self.end - self.begin + samples.shape[1] > self.capacity
         ):
             raise ValueError(f"no room for {samples.shape} before the {self.end - self.begin} samples of the ring")
-        _prepend(self.words, self.data, samples)
+        _prepend(self.fields, self.data, samples)
 
     def finish(self, eof_position: int) -> None:
         """Say where the source ends. May be called early (length known) and must come before END passes it."""
-        store_i64(self.words, EOF, eof_position)
+        store_i64(self.fields, EOF, eof_position)
 
     # -- the readers -------------------------------------------------------------------------------------------
 
     @property
     def epoch(self) -> int:
         """The epoch of the readable samples, -1 when there are none."""
-        return load_i64(self.words, EPOCH)
+        return load_i64(self.fields, EPOCH)
 
     @property
     def begin(self) -> int:
         """First readable position."""
-        return load_i64(self.words, BEGIN)
+        return load_i64(self.fields, BEGIN)
 
     @property
     def end(self) -> int:
         """One past the last readable position."""
-        return load_i64(self.words, END)
+        return load_i64(self.fields, END)
 
     def header(self) -> RingHeader:
         """Return a copy of the header that belongs to one epoch; epoch -1 while a restart is under way."""
         for _ in range(8):
-            copy = np.empty(HEADER_WORDS, np.int64)
-            if _copy_header(self.words, copy):
+            copy = np.empty(HEADER_FIELDS, np.int64)
+            if _copy_header(self.fields, copy):
                 return RingHeader(*(int(copy[i]) for i in (EPOCH, BEGIN, END, EOF, START)))
         return RingHeader(NO_EPOCH, 0, 0, NO_EOF, 0)
 
@@ -251,4 +251,4 @@ class Ring:
         """
         if out.ndim != 2 or out.shape[0] != self.rows:
             raise ValueError(f"expected out of shape ({self.rows}, n), got {out.shape}")
-        return copy_if_valid(self.words, self.data, position, out, out.shape[1], epoch)
+        return copy_if_valid(self.fields, self.data, position, out, out.shape[1], epoch)

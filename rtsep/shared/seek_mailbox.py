@@ -14,52 +14,52 @@ MAIL_EPOCH = 1
 MAIL_TARGET = 2  # position to jump to
 MAIL_PATIENCE = 3  # samples of silence to wait for stems after the jump
 MAIL_BEHIND = 4  # 1: the target is a distance, in samples behind the end of the mixture ring when the letter is obeyed
-LETTER_WORDS = 4  # what a reader gets: epoch, target, patience, behind
+LETTER_FIELDS = 4  # what a reader gets: epoch, target, patience, behind
 
 
 @kernel(types.int64(INT64_LINE, types.int64, types.int64, types.int64, types.int64))
-def _post(words, target, epoch, patience, behind):
-    sequence = words[MAIL_SEQUENCE]
-    store_i64(words, MAIL_SEQUENCE, sequence + 1)
+def _post(fields, target, epoch, patience, behind):
+    sequence = fields[MAIL_SEQUENCE]
+    store_i64(fields, MAIL_SEQUENCE, sequence + 1)
     fence()  # nothing of the letter may be visible before the odd number is
-    store_i64(words, MAIL_EPOCH, epoch)
-    store_i64(words, MAIL_TARGET, target)
-    store_i64(words, MAIL_PATIENCE, patience)
-    store_i64(words, MAIL_BEHIND, behind)
-    store_i64(words, MAIL_SEQUENCE, sequence + 2)
+    store_i64(fields, MAIL_EPOCH, epoch)
+    store_i64(fields, MAIL_TARGET, target)
+    store_i64(fields, MAIL_PATIENCE, patience)
+    store_i64(fields, MAIL_BEHIND, behind)
+    store_i64(fields, MAIL_SEQUENCE, sequence + 2)
     return sequence + 2
 
 
 @kernel(types.int64(INT64_LINE, types.int64, types.int64, types.int64))
-def post(words, target, epoch, patience):
+def post(fields, target, epoch, patience):
     """Write a letter and return its sequence (even, never 0). One thread of one process only."""
-    return _post(words, target, epoch, patience, 0)
+    return _post(fields, target, epoch, patience, 0)
 
 
 @kernel(types.int64(INT64_LINE, types.int64, types.int64, types.int64))
-def post_behind(words, distance, epoch, patience):
+def post_behind(fields, distance, epoch, patience):
     """As `post`, for a jump to `distance` samples behind where the mixture ring ends when the callback obeys.
 
     The callback knows that place to the sample; whoever writes the letter is some milliseconds late.
     """
-    return _post(words, distance, epoch, patience, 1)
+    return _post(fields, distance, epoch, patience, 1)
 
 
 @kernel(types.int64(INT64_LINE, types.int64, INT64_LINE))
-def collect(words, seen, letter):
+def collect(fields, seen, letter):
     """Copy a letter newer than `seen` to ``letter[:4]`` = epoch, target, patience, behind.
 
     Returns its sequence, or `seen` when there is none.
     """
-    sequence = load_i64(words, MAIL_SEQUENCE)
+    sequence = load_i64(fields, MAIL_SEQUENCE)
     if sequence == seen or sequence & 1:
         return seen
-    epoch = load_i64(words, MAIL_EPOCH)
-    target = load_i64(words, MAIL_TARGET)
-    patience = load_i64(words, MAIL_PATIENCE)
-    behind = load_i64(words, MAIL_BEHIND)
+    epoch = load_i64(fields, MAIL_EPOCH)
+    target = load_i64(fields, MAIL_TARGET)
+    patience = load_i64(fields, MAIL_PATIENCE)
+    behind = load_i64(fields, MAIL_BEHIND)
     fence()  # the second look must not be taken before the letter was read
-    if load_i64(words, MAIL_SEQUENCE) != sequence:
+    if load_i64(fields, MAIL_SEQUENCE) != sequence:
         return seen
     letter[0] = epoch
     letter[1] = target

@@ -5,14 +5,14 @@ seen through it. Words are grouped by their writer, and no two writers share a c
 Apple's processors use; x86 has 64), so that counting in one process never slows another:
 
     mixture ring header     the source               stem ring header       the worker
-    transport words, gains  the player (see mailbox)  callback words         the audio callback
-    worker words            the worker               kept ring header       the player
+    transport fields, gains  the player (see mailbox)  callback fields         the audio callback
+    worker fields            the worker               kept ring header       the player
     times                   the worker               then the data of the rings, page-aligned
 
 The kept ring hands stems back to the worker: what the player kept of an earlier pass over the place it jumps to, to be
 published at once.
 
-What the words mean stands in `rtsep.shared.status`.
+What the fields mean stands in `rtsep.shared.status`.
 """
 
 import json
@@ -24,12 +24,12 @@ from numpy.typing import NDArray
 
 from rtsep.shared.atomics import store_i64
 from rtsep.shared.memory import SharedBlock
-from rtsep.shared.rings import HEADER_WORDS, NO_EPOCH, Ring
+from rtsep.shared.rings import HEADER_FIELDS, NO_EPOCH, Ring
 from rtsep.shared.status import (
     CALLBACK_EPOCH,
-    CALLBACK_WORDS,
+    CALLBACK_FIELDS,
     LINE_BYTES,
-    LINE_WORDS,
+    LINE_FIELDS,
     MAX_STEMS,
     TIMES,
     CallbackStatus,
@@ -64,7 +64,7 @@ class SharedLayout:
     TRANSPORT = 2 * LINE_BYTES
     GAINS = 3 * LINE_BYTES
     CALLBACK = 4 * LINE_BYTES
-    WORKER = CALLBACK + 8 * CALLBACK_WORDS
+    WORKER = CALLBACK + 8 * CALLBACK_FIELDS
     KEPT_HEADER = WORKER + LINE_BYTES
     WORKER_TIMES = KEPT_HEADER + LINE_BYTES
     MIXTURE_DATA = -(-(WORKER_TIMES + 4 * TIMES) // PAGE_BYTES) * PAGE_BYTES
@@ -109,7 +109,7 @@ class SharedState:
         mixture: Ring with one row a channel, written by the source.
         stem: Ring with row ``stem * channels + channel``, written by the worker.
         kept: Ring with the same rows, written by the player before a jump that may begin with them.
-        transport, callback, worker: the words by their writer.
+        transport, callback, worker: the fields by their writer.
         block: the shared block when the shared state was made by `create` or `attach`; else None.
     """
 
@@ -119,7 +119,7 @@ class SharedState:
         self.layout = layout
         self.block: SharedBlock | None = None
 
-        def words(offset: int, count: int = LINE_WORDS) -> NDArray[np.int64]:
+        def fields(offset: int, count: int = LINE_FIELDS) -> NDArray[np.int64]:
             return np.frombuffer(buffer, np.int64, count, offset)
 
         def floats(offset: int, count: int) -> NDArray[np.float32]:
@@ -127,13 +127,13 @@ class SharedState:
 
         mixture = floats(layout.MIXTURE_DATA, layout.channels * layout.mixture_capacity)
         stem = floats(layout.stem_data, layout.stem_rows * layout.stem_capacity)
-        self.mixture = Ring(words(layout.MIXTURE_HEADER, HEADER_WORDS), mixture.reshape(layout.channels, -1))
-        self.stem = Ring(words(layout.STEM_HEADER, HEADER_WORDS), stem.reshape(layout.stem_rows, -1))
+        self.mixture = Ring(fields(layout.MIXTURE_HEADER, HEADER_FIELDS), mixture.reshape(layout.channels, -1))
+        self.stem = Ring(fields(layout.STEM_HEADER, HEADER_FIELDS), stem.reshape(layout.stem_rows, -1))
         kept = floats(layout.kept_data, layout.stem_rows * layout.kept_capacity)
-        self.kept = Ring(words(layout.KEPT_HEADER, HEADER_WORDS), kept.reshape(layout.stem_rows, -1))
-        self.transport = Transport(words(layout.TRANSPORT), floats(layout.GAINS, LINE_BYTES // 4))
-        self.callback = CallbackStatus(words(layout.CALLBACK, CALLBACK_WORDS))
-        self.worker = WorkerStatus(words(layout.WORKER), floats(layout.WORKER_TIMES, TIMES))
+        self.kept = Ring(fields(layout.KEPT_HEADER, HEADER_FIELDS), kept.reshape(layout.stem_rows, -1))
+        self.transport = Transport(fields(layout.TRANSPORT), floats(layout.GAINS, LINE_BYTES // 4))
+        self.callback = CallbackStatus(fields(layout.CALLBACK, CALLBACK_FIELDS))
+        self.worker = WorkerStatus(fields(layout.WORKER), floats(layout.WORKER_TIMES, TIMES))
 
     def initialise(self) -> None:
         """Bring a zeroed block into its first state: rings empty, all gains 1, paused, no epoch."""
@@ -141,7 +141,7 @@ class SharedState:
         self.stem.clear()
         self.kept.clear()
         self.transport.gains[:] = 1.0
-        store_i64(self.callback.words, CALLBACK_EPOCH, NO_EPOCH)
+        store_i64(self.callback.fields, CALLBACK_EPOCH, NO_EPOCH)
 
     @classmethod
     def create(cls, layout: SharedLayout) -> Self:

@@ -1,7 +1,6 @@
-"""The words that player, callback and worker tell each other, by their writer; where they lie is the shared state's
-matter.
+"""The status fields that player, callback and worker publish in shared memory; `rtsep.shared.state` places them.
 
-All words are int64 unless said otherwise and are read and written through `atomics`.
+All are int64 unless noted, are grouped by the one side that writes them, and are read and written through `atomics`.
 """
 
 from enum import IntEnum
@@ -13,28 +12,30 @@ from numpy.typing import NDArray
 
 from rtsep.shared.atomics import fence, load_f32, load_i64, store_f32, store_i64
 from rtsep.shared.compiled import INT64_LINE, kernel
+from rtsep.shared.rings import NO_EPOCH
 from rtsep.shared.seek_mailbox import post, post_behind
 
 LINE_BYTES = 128
-LINE_WORDS = LINE_BYTES // 8
+LINE_FIELDS = LINE_BYTES // 8
 MAX_STEMS = 8
 TIMES = 4096  # compute times kept, a power of two
+READ_TRIES = 64
 
-# transport words; 0 to 4 are the mailbox (see mailbox.py)
+# Written by the player; 0 to 4 are the mailbox (see seek_mailbox.py).
 PLAYING = 5
 BYPASS = 6
-# transport gains, float32: one for each stem, then
+# The player's gains, float32: one for each stem, then
 MASTER = MAX_STEMS
 
-# callback words
-SEQUENCE = 0  # seqlock of this line: odd while the callback writes it
-POSITION = 1  # the next sample to be heard
+# Written by the callback.
+SEQUENCE = 0  # seqlock of these fields: odd while the callback writes them
+POSITION = 1  # the next sample to play
 CALLBACK_EPOCH = 2
-ACK = 3  # MAIL_SEQUENCE of the last mail that was obeyed
+ACK = 3  # MAIL_SEQUENCE of the last jump that was made
 KIND = 4
 ENDED = 5  # 1 when POSITION has reached EOF
 BLOCKS = 6
-FRAMES = 7  # heartbeat: frames asked for by the device so far
+FRAMES = 7  # heartbeat: frames the device has requested so far
 LATE_BLOCKS = 8
 DRY_SAMPLES = 9
 STARVED_SAMPLES = 10
@@ -44,9 +45,9 @@ MAX_BLOCK = 13
 BYPASS_SAMPLES = 14
 DISTANCE = 15  # from the first sample of the last block to the end of the mixture ring
 SHORTFALL = 16  # most samples by which stems were missing in the last passage of dry blocks; 0 after a jump
-CALLBACK_WORDS = 2 * LINE_WORDS
+CALLBACK_FIELDS = 2 * LINE_FIELDS
 
-# worker words
+# Written by the worker.
 STATE = 0
 CHUNK = 1
 HOPS = 2
@@ -58,7 +59,7 @@ PROBLEM = 7
 
 
 class Kind(IntEnum):
-    """What the callback played last."""
+    """What the callback played in its last block."""
 
     SILENT = 0
     WET = 1
@@ -78,52 +79,52 @@ class WorkerState(IntEnum):
 
 
 class WorkerProblem(IntEnum):
-    """What the worker has to say about itself."""
+    """What keeps the worker from separating as it should."""
 
     NONE = 0
-    CHUNK_RAISED = 1  # keeps up, but only with the longest steps
-    TOO_SLOW = 2  # does not keep up and publishes nothing
-    NAN_OUTPUT = 3  # the network gives NaN
+    CHUNK_RAISED = 1  # it keeps up, but only in the longest steps
+    TOO_SLOW = 2  # it doesn't keep up and publishes nothing
+    NAN_OUTPUT = 3  # the network's output has NaN
 
 
 class Transport:
-    """What the player asks for; written by the player alone."""
+    """What the player requests; only the player writes it."""
 
-    def __init__(self, words: NDArray[np.int64], gains: NDArray[np.float32]) -> None:
-        self.words, self.gains = words, gains
+    def __init__(self, fields: NDArray[np.int64], gains: NDArray[np.float32]) -> None:
+        self.fields, self.gains = fields, gains
 
     def post(self, target: int, epoch: int, patience: int) -> int:
-        """Ask the callback to jump to position `target` of `epoch`; returns the sequence it will acknowledge.
+        """Request a jump to position `target` of `epoch`; returns the sequence number that `ack` will take.
 
-        `patience`: samples of silence it may wait for stems before it plays the dry mixture. One thread only.
+        `patience`: samples of silence to wait for stems before the dry mixture plays. Call it from one thread only.
         """
-        return post(self.words, target, epoch, patience)
+        return post(self.fields, target, epoch, patience)
 
     def post_behind(self, distance: int, epoch: int, patience: int) -> int:
-        """As `post`, to `distance` samples behind the end that the mixture ring has when the callback obeys."""
-        return post_behind(self.words, distance, epoch, patience)
+        """As `post`, to `distance` samples before the end that the mixture ring has when the callback jumps."""
+        return post_behind(self.fields, distance, epoch, patience)
 
     @property
     def playing(self) -> bool:
-        """False: the callback gives silence and stands still."""
-        return bool(load_i64(self.words, PLAYING))
+        """False: the callback outputs silence and the position stays."""
+        return bool(load_i64(self.fields, PLAYING))
 
     @playing.setter
     def playing(self, value: bool) -> None:
-        store_i64(self.words, PLAYING, int(value))
+        store_i64(self.fields, PLAYING, int(value))
 
     @property
     def bypass(self) -> bool:
-        """True: the mixture is heard, as it is but for the master gain."""
-        return bool(load_i64(self.words, BYPASS))
+        """True: the original mix plays, scaled by the master gain only."""
+        return bool(load_i64(self.fields, BYPASS))
 
     @bypass.setter
     def bypass(self, value: bool) -> None:
-        store_i64(self.words, BYPASS, int(value))
+        store_i64(self.fields, BYPASS, int(value))
 
     @property
     def master(self) -> float:
-        """Linear gain of everything."""
+        """Linear gain of the whole output."""
         return load_f32(self.gains, MASTER)
 
     @master.setter
@@ -135,7 +136,7 @@ class Transport:
         return load_f32(self.gains, _stem_index(stem))
 
     def set_gain(self, stem: int, linear: float) -> None:
-        """Set the linear gain of stem number `stem`; heard within one block."""
+        """Set the linear gain of stem number `stem`; audible within one block."""
         store_f32(self.gains, _stem_index(stem), linear)
 
 
@@ -146,7 +147,7 @@ def _stem_index(stem: int) -> int:
 
 
 class PlayHead(NamedTuple):
-    """The callback's words, all of one moment; samples where not said otherwise."""
+    """The callback's fields, all from the same block; in samples where not noted."""
 
     position: int
     epoch: int
@@ -167,82 +168,84 @@ class PlayHead(NamedTuple):
 
 
 @kernel(types.boolean(INT64_LINE, INT64_LINE))
-def _copy_line(words, out):
-    sequence = load_i64(words, SEQUENCE)
-    for i in range(words.shape[0]):
-        out[i] = load_i64(words, i)
+def _copy_line(fields, out):
+    sequence = load_i64(fields, SEQUENCE)
+    for i in range(fields.shape[0]):
+        out[i] = load_i64(fields, i)
     fence()
-    return (sequence & 1) == 0 and load_i64(words, SEQUENCE) == sequence
+    return (sequence & 1) == 0 and load_i64(fields, SEQUENCE) == sequence
 
 
 class CallbackStatus:
-    """What the audio callback tells; written by the callback alone."""
+    """What the audio callback publishes; only the callback writes it."""
 
-    def __init__(self, words: NDArray[np.int64]) -> None:
-        self.words = words
+    def __init__(self, fields: NDArray[np.int64]) -> None:
+        self.fields = fields
+        self._last = PlayHead(0, NO_EPOCH, 0, Kind.SILENT, False, *[0] * 11)
 
     def read(self) -> PlayHead:
-        """Return all words of one moment (epoch and position belong together).
+        """Return all fields as one block left them, so that epoch and position belong together.
 
-        A callback that died half-way through writing leaves its last words; they are returned as they are.
+        While the callback is interrupted in the middle of writing them, this is what `read` returned before.
         """
-        copy = np.empty(CALLBACK_WORDS, np.int64)
-        for _ in range(64):
-            if _copy_line(self.words, copy):
+        copy = np.empty(CALLBACK_FIELDS, np.int64)
+        for _ in range(READ_TRIES):
+            if _copy_line(self.fields, copy):
+                head = PlayHead._make(int(value) for value in copy[POSITION : SHORTFALL + 1])
+                self._last = head._replace(kind=Kind(head.kind), ended=bool(head.ended))
                 break
-        head = PlayHead._make(int(value) for value in copy[POSITION : SHORTFALL + 1])
-        return head._replace(kind=Kind(head.kind), ended=bool(head.ended))
+        return self._last
 
     @property
     def position(self) -> int:
-        """The next sample to be heard."""
-        return load_i64(self.words, POSITION)
+        """The next sample to play."""
+        return load_i64(self.fields, POSITION)
 
     @property
     def frames(self) -> int:
-        """Heartbeat: frames the device has asked for so far."""
-        return load_i64(self.words, FRAMES)
+        """Heartbeat: frames the device has requested so far."""
+        return load_i64(self.fields, FRAMES)
 
     @property
     def ack(self) -> int:
-        """Sequence of the last mail the callback obeyed."""
-        return load_i64(self.words, ACK)
+        """Sequence number of the last jump that the callback made."""
+        return load_i64(self.fields, ACK)
 
 
-class _Word:
-    """One word of the worker's line as an attribute."""
+class _Field:
+    """One of the worker's fields as an attribute."""
 
     def __init__(self, index: int) -> None:
         self.index = index
 
     def __get__(self, line: "WorkerStatus", owner: type) -> int:
-        return load_i64(line.words, self.index)
+        return load_i64(line.fields, self.index)
 
     def __set__(self, line: "WorkerStatus", value: int) -> None:
-        store_i64(line.words, self.index, value)
+        store_i64(line.fields, self.index, value)
 
 
 class WorkerStatus:
-    """What the worker tells; written by the worker alone. The next worker counts on."""
+    """What the worker publishes; only the worker writes it. Its successor continues the counts."""
 
-    state = _Word(STATE)  # a WorkerState
-    chunk = _Word(CHUNK)  # K of the last step
-    hops = _Word(HOPS)  # published
-    late_hops = _Word(LATE_HOPS)  # published behind the play head
-    skipped_hops = _Word(SKIPPED_HOPS)
-    problem = _Word(PROBLEM)  # a WorkerProblem
-    heartbeat = _Word(HEARTBEAT)  # time.monotonic_ns() of the last turn; in a step: when it must be over
+    state = _Field(STATE)  # a WorkerState
+    chunk = _Field(CHUNK)  # K of the last step
+    hops = _Field(HOPS)  # published
+    late_hops = _Field(LATE_HOPS)  # published after the play head had passed
+    skipped_hops = _Field(SKIPPED_HOPS)
+    problem = _Field(PROBLEM)  # a WorkerProblem
+    heartbeat = _Field(HEARTBEAT)  # time.monotonic_ns() of the last turn; during a step: its deadline
 
-    def __init__(self, words: NDArray[np.int64], times: NDArray[np.float32]) -> None:
-        self.words, self.times = words, times
+    def __init__(self, fields: NDArray[np.int64], times: NDArray[np.float32]) -> None:
+        self.fields, self.times = fields, times
 
     def add_time(self, microseconds: float) -> None:
-        """Note the compute time of one hop."""
-        count = load_i64(self.words, TIMES_COUNT)
+        """Add the compute time of one hop."""
+        count = load_i64(self.fields, TIMES_COUNT)
         store_f32(self.times, count & (TIMES - 1), microseconds)
-        store_i64(self.words, TIMES_COUNT, count + 1)
+        store_i64(self.fields, TIMES_COUNT, count + 1)
 
     def recent_times(self) -> NDArray[np.float32]:
-        """Return the compute times of the last 4096 hops at most, in microseconds, oldest first."""
-        count = load_i64(self.words, TIMES_COUNT)
+        """Return the compute times of the last 4096 hops at most, in µs, oldest first."""
+        count = load_i64(self.fields, TIMES_COUNT)
         return self.times[np.arange(max(0, count - TIMES), count) & (TIMES - 1)]

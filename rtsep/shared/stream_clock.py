@@ -21,7 +21,7 @@ SEQUENCE, POSITION, TIME_NS = 0, 1, 2  # SEQUENCE: 0 when never stamped, odd whi
 IN_TIME_NS = 3  # of the last stamp that was in time
 AS_TOLD_NS = 4  # of the last stamp, as the device told it
 LEAST_LATE_NS = 5  # of the stamps since one was in time
-CLOCK_WORDS = 16  # a whole cache line: two writers never share one
+CLOCK_FIELDS = 16  # a whole cache line: two writers never share one
 
 GIVING = 5e-4
 LOST_NS = 1_000_000_000
@@ -87,4 +87,4 @@ def last_stamp(clock: NDArray[np.int64]) -> tuple[int, float] | None:
 
 def new_clock() -> NDArray[np.int64]:
     """A clock that was never stamped."""
-    return np.zeros(CLOCK_WORDS, np.int64)
+    return np.zeros(CLOCK_FIELDS, np.int64)

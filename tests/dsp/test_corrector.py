@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numba import cfunc, types
 
-from rtsep.dsp.corrector import CORRECTOR_WORDS, DELAY, Corrector, correct, needed, steer
+from rtsep.dsp.corrector import CORRECTOR_FIELDS, DELAY, Corrector, correct, needed, steer
 from rtsep.shared.atomics import float32_at, int64_at
 from rtsep.shared.compiled import FLAGS
 from rtsep.shared.stream_clock import position_at, stamp
@@ -186,7 +186,7 @@ def test_an_unknown_distance_changes_nothing(nothing) -> None:
 
 def test_no_allocation_no_lock_and_no_call_in_what_a_callback_calls() -> None:
     def capture(control, clock, samples, frames, made, room):
-        words = int64_at(control, CORRECTOR_WORDS)
+        words = int64_at(control, CORRECTOR_FIELDS)
         line = int64_at(clock, 16)
         count = correct(words, float32_at(samples, 2, frames), float32_at(made, 2, room))
         stamp(line, count, frames, 44100.0)

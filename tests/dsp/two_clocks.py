@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-from rtsep.dsp.corrector import CORRECTION, LOOP, LOOP_WORDS, NOMINAL, Corrector, correct, steer
+from rtsep.dsp.corrector import CORRECTION, LOOP, LOOP_FIELDS, NOMINAL, Corrector, correct, steer
 from rtsep.shared.atomics import float64_at
 from rtsep.shared.stream_clock import new_clock, position_at, stamp
 
@@ -21,7 +21,7 @@ def _late(block, number, burst, jitter):
 def _run(control, output, capture, drift, blocks, bursts, jitter, seed, log, source, heard):
     """Let time go by, counted in samples of the output device; see `simulate`. Returns how many samples came out."""
     np.random.seed(seed)  # noqa: NPY002
-    loop = float64_at(control[LOOP], LOOP_WORDS)
+    loop = float64_at(control[LOOP], LOOP_FIELDS)
     block_in, block_out = blocks
     block = block_in / (loop[NOMINAL] * (1.0 + drift))  # how long a block really takes to come in
     phase = np.random.random() * block_out  # noqa: NPY002

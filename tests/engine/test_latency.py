@@ -74,7 +74,7 @@ def _all_wet(chunk: int, block: int, distance: int, latency: str = "standard") -
             pass
         if index == before:
             shared.transport.post_behind(distance, 1, 0)
-        mix_block(control.words, output, block)
+        mix_block(control.fields, output, block)
         if index >= before:
             kinds.append(shared.callback.read().kind)
     return set(kinds) == {Kind.WET}

@@ -70,7 +70,7 @@ class Bench:
     def hear(self, frames: int) -> np.ndarray:
         """What the callback gives, (2, frames)."""
         output = self.output[:frames]
-        mix_block(self.control.words, output, frames)
+        mix_block(self.control.fields, output, frames)
         return output.T.copy()
 
     def play(self, frames: int, block: int = 512, turns: int = 6) -> tuple[np.ndarray, list[Kind]]:

@@ -40,7 +40,7 @@ class PacedStream:
     def mix(self) -> np.ndarray:
         """The callback's next block, (block, 2)."""
         output = np.zeros((self.block, 2), np.float32)
-        mix_block(self.output.words, output, self.block)
+        mix_block(self.output.fields, output, self.block)
         return output
 
     def _exchange(self) -> None:

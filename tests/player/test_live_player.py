@@ -60,7 +60,7 @@ class FakeLive(PacedStream):
         if self.missed > 0:
             self.missed -= 1
         else:
-            capture_block(self.capture.words, np.ascontiguousarray(block), self.block)
+            capture_block(self.capture.fields, np.ascontiguousarray(block), self.block)
         self._taken += self.block
         if self.lost > 0:
             self.lost -= 1

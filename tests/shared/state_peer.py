@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit
 
 from rtsep.shared.rings import END, _restart, append
-from rtsep.shared.seek_mailbox import LETTER_WORDS, collect
+from rtsep.shared.seek_mailbox import LETTER_FIELDS, collect
 from rtsep.shared.state import SharedLayout, SharedState
 from rtsep.shared.status import POSITION
 
@@ -98,11 +98,11 @@ def start(shared: SharedState, hold_back: bool, seed: int) -> subprocess.Popen:
 def main() -> None:
     fd, layout, hold_back, seed = sys.argv[1:]
     shared = SharedState.attach(SharedLayout.from_json(layout), int(fd))
-    memory, letter = np.zeros(2, np.int64), np.zeros(LETTER_WORDS, np.int64)
+    memory, letter = np.zeros(2, np.int64), np.zeros(LETTER_FIELDS, np.int64)
     blocks = np.zeros((2, max(shared.stem.rows, 2), LARGEST_WRITE), np.float32)
     rest = (
-        memory, letter, np.array([int(seed)]), shared.transport.words, shared.callback.words, shared.mixture.words,
-        shared.mixture.data, shared.stem.words, shared.stem.data, blocks,
+        memory, letter, np.array([int(seed)]), shared.transport.fields, shared.callback.fields, shared.mixture.fields,
+        shared.mixture.data, shared.stem.fields, shared.stem.data, blocks,
     )  # fmt: skip
     serve(1, int(hold_back), *rest)
     print("ready", flush=True)

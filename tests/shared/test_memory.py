@@ -1,6 +1,7 @@
 """Nameless shared memory: seen by both processes, gone with the last, closed in any order."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -89,3 +90,39 @@ def test_a_block_that_is_too_small_is_refused_not_mapped() -> None:
     block.close()
     with pytest.raises(ValueError, match="at least one byte"):
         SharedBlock.create(0)
+
+
+REFUSED = r"shared memory: 16 MiB needed, and the system refuses \(.+\); free memory, or allow more: .*--shm-size=64m"
+LIMITED = """
+import sys
+from rtsep.errors import RtsepError
+from rtsep.shared.memory import SharedBlock
+{setup}
+try:
+    block = SharedBlock.create(16 << 20)
+except RtsepError as error:
+    sys.exit(str(error))
+block.buffer[:] = bytes(block.nbytes)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="resource limits are POSIX")
+def test_a_limit_that_is_too_small_is_reported_with_the_remedy() -> None:
+    setup = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))"
+    child = subprocess.run([sys.executable, "-c", LIMITED.format(setup=setup)], stderr=subprocess.PIPE, text=True)
+    assert re.fullmatch(REFUSED, child.stderr.strip())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mount namespaces are Linux's")
+def test_a_dev_shm_of_64_kib_is_reported_not_a_bus_error() -> None:
+    """As in containers; where the system permits memfd it isn't used at all."""
+    setup = "import os\ndef refuse(*_): raise PermissionError\nos.memfd_create = refuse"
+    mount = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs -o size=64k tmpfs /dev/shm || exit 99; exec "$@"', "sh"]
+    try:
+        command = [*mount, sys.executable, "-c", LIMITED.format(setup=setup)]
+        child = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+    except FileNotFoundError:
+        pytest.skip("no unshare here")
+    if child.returncode == 99 or "unshare failed" in child.stderr:
+        pytest.skip("mounting isn't permitted here")
+    assert re.fullmatch(REFUSED, child.stderr.strip())

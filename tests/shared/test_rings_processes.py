@@ -82,7 +82,7 @@ def test_no_sample_of_a_wrong_epoch_or_position_is_accepted(racing_deck, seeks, 
         ring, sign = (racing_deck.stem, -1.0) if of_stem else (racing_deck.mixture, 1.0)
         # The old epoch while it is being torn down, then the new one as it comes up.
         for wanted in (epoch - 1, epoch):
-            race(ring.words, ring.data, out, wanted, np.float32(sign), tries, state, True, result)
+            race(ring.fields, ring.data, out, wanted, np.float32(sign), tries, state, True, result)
     assert result[2] == 0
 
 
@@ -98,8 +98,8 @@ def test_the_race_is_one_that_a_careless_reader_loses(racing_deck) -> None:
         epoch = next(EPOCHS)
         racing_deck.transport.post(-1000, epoch, 0)
         for _ in range(20):
-            race(ring.words, ring.data, out, epoch, np.float32(1), 500, state, True, careful)
-            race(ring.words, ring.data, out, epoch, np.float32(1), 500, state, False, careless)
+            race(ring.fields, ring.data, out, epoch, np.float32(1), 500, state, True, careful)
+            race(ring.fields, ring.data, out, epoch, np.float32(1), 500, state, False, careless)
     assert careful[2] == 0
     assert careful[1] > 0
 

@@ -5,11 +5,11 @@ import threading
 import numpy as np
 from numba import njit
 
-from rtsep.shared.seek_mailbox import LETTER_WORDS, MAIL_SEQUENCE, collect, post, post_behind
+from rtsep.shared.seek_mailbox import LETTER_FIELDS, MAIL_SEQUENCE, collect, post, post_behind
 
 
 def test_a_letter_is_collected_once() -> None:
-    words, letter = np.zeros(16, np.int64), np.zeros(LETTER_WORDS, np.int64)
+    words, letter = np.zeros(16, np.int64), np.zeros(LETTER_FIELDS, np.int64)
     assert collect(words, 0, letter) == 0
     sequence = post(words, -5, 7, 300)
     assert collect(words, 0, letter) == sequence
@@ -20,14 +20,14 @@ def test_a_letter_is_collected_once() -> None:
 
 
 def test_a_letter_may_name_a_distance_instead_of_a_position() -> None:
-    words, letter = np.zeros(16, np.int64), np.zeros(LETTER_WORDS, np.int64)
+    words, letter = np.zeros(16, np.int64), np.zeros(LETTER_FIELDS, np.int64)
     sequence = post_behind(words, 4161, 7, 300)
     assert collect(words, 0, letter) == sequence
     assert letter.tolist() == [7, 4161, 300, 1]
 
 
 def test_only_the_newest_letter_counts() -> None:
-    words, letter = np.zeros(16, np.int64), np.zeros(LETTER_WORDS, np.int64)
+    words, letter = np.zeros(16, np.int64), np.zeros(LETTER_FIELDS, np.int64)
     post(words, 1, 1, 1)
     newest = post(words, 2, 2, 2)
     assert collect(words, 0, letter) == newest
@@ -35,7 +35,7 @@ def test_only_the_newest_letter_counts() -> None:
 
 
 def test_a_letter_being_written_is_left_alone() -> None:
-    words, letter = np.zeros(16, np.int64), np.zeros(LETTER_WORDS, np.int64)
+    words, letter = np.zeros(16, np.int64), np.zeros(LETTER_FIELDS, np.int64)
     seen = post(words, 1, 1, 1)
     words[MAIL_SEQUENCE] += 1
     assert collect(words, seen, letter) == seen
@@ -51,7 +51,7 @@ def post_many(words, count):
 @njit(nogil=True)
 def collect_many(words, last, result):
     """Collect until letter number `last` came. `result`: letters seen, letters torn."""
-    letter = np.zeros(LETTER_WORDS, np.int64)
+    letter = np.zeros(LETTER_FIELDS, np.int64)
     seen = 0
     while letter[1] != last:
         sequence = collect(words, seen, letter)

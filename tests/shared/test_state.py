@@ -1,4 +1,4 @@
-"""The shared state: one layout for every process, writers apart from each other, words that say what they mean."""
+"""The shared state: one layout for every process, writers apart from each other, fields by name."""
 
 import dataclasses
 import itertools
@@ -20,19 +20,19 @@ SMALL = SharedLayout(("vocals", "instrumental"), mixture_capacity=1024, stem_cap
 def spans(shared: SharedState) -> dict[str, tuple[int, int]]:
     """Bytes of every part within the block."""
     parts = {
-        "mixture header": shared.mixture.words,
-        "stem header": shared.stem.words,
-        "transport": shared.transport.words,
+        "mixture header": shared.mixture.fields,
+        "stem header": shared.stem.fields,
+        "transport": shared.transport.fields,
         "gains": shared.transport.gains,
-        "callback": shared.callback.words,
-        "worker": shared.worker.words,
+        "callback": shared.callback.fields,
+        "worker": shared.worker.fields,
         "times": shared.worker.times,
         "mixture": shared.mixture.data,
         "stems": shared.stem.data,
-        "kept header": shared.kept.words,
+        "kept header": shared.kept.fields,
         "kept": shared.kept.data,
     }
-    base = shared.mixture.words.ctypes.data
+    base = shared.mixture.fields.ctypes.data
     return {name: (a.ctypes.data - base, a.ctypes.data - base + a.nbytes) for name, a in parts.items()}
 
 
@@ -72,7 +72,7 @@ def test_impossible_layouts_are_refused() -> None:
         SharedState(SMALL, bytearray(SMALL.nbytes - 1))
 
 
-def test_a_new_deck_is_silent_and_of_no_epoch() -> None:
+def test_a_new_shared_state_is_silent_and_has_no_epoch() -> None:
     shared = SharedState.create(SMALL)
     assert shared.mixture.header() == shared.stem.header() == RingHeader(NO_EPOCH, 0, 0, NO_EOF, 0)
     head = shared.callback.read()
@@ -102,7 +102,7 @@ shared.stem.write(np.full((4, 10), 0.25, np.float32))
 """
 
 
-def test_a_worker_in_another_process_reads_and_writes_its_words() -> None:
+def test_a_worker_in_another_process_reads_and_writes_its_fields() -> None:
     shared = SharedState.create(SMALL)
     shared.transport.playing = True
     shared.transport.set_gain(1, 0.5)
@@ -119,7 +119,7 @@ def test_a_worker_in_another_process_reads_and_writes_its_words() -> None:
     shared.close()
 
 
-def test_words_set_are_words_read() -> None:
+def test_fields_that_are_set_are_read() -> None:
     shared = SharedState.create(SMALL)
     shared.transport.playing = True
     shared.transport.bypass = True
@@ -140,12 +140,12 @@ def test_words_set_are_words_read() -> None:
     shared.close()
 
 
-def test_the_play_head_has_a_name_for_every_word() -> None:
+def test_the_play_head_has_a_name_for_every_field() -> None:
     shared = SharedState.create(SMALL)
     for index in range(at.POSITION, at.BYPASS_SAMPLES + 1):
-        store_i64(shared.callback.words, index, 1000 + index)
-    store_i64(shared.callback.words, at.KIND, Kind.DRY)
-    store_i64(shared.callback.words, at.ENDED, 1)
+        store_i64(shared.callback.fields, index, 1000 + index)
+    store_i64(shared.callback.fields, at.KIND, Kind.DRY)
+    store_i64(shared.callback.fields, at.ENDED, 1)
     head = shared.callback.read()
     assert (head.position, head.epoch, head.ack, head.kind, head.ended) == (1001, 1002, 1003, Kind.DRY, True)
     assert (head.blocks, head.frames, head.late_blocks) == (1006, 1007, 1008)
@@ -155,9 +155,17 @@ def test_the_play_head_has_a_name_for_every_word() -> None:
     shared.close()
 
 
-def test_a_callback_that_died_while_writing_is_still_read() -> None:
+def test_a_status_that_is_being_written_is_never_returned_half_written() -> None:
+    """A callback that the system interrupts while it writes: the last complete status, not a mixture of two."""
     shared = SharedState.create(SMALL)
-    store_i64(shared.callback.words, at.POSITION, 77)
-    store_i64(shared.callback.words, at.SEQUENCE, 5)
-    assert shared.callback.read().position == 77
+    fields = shared.callback.fields
+    store_i64(fields, at.SEQUENCE, 5)
+    store_i64(fields, at.POSITION, 76)
+    assert shared.callback.read()[:2] == (0, NO_EPOCH)  # none was complete so far
+    store_i64(fields, at.CALLBACK_EPOCH, 3)
+    store_i64(fields, at.SEQUENCE, 6)
+    assert shared.callback.read()[:2] == (76, 3)
+    store_i64(fields, at.SEQUENCE, 7)
+    store_i64(fields, at.POSITION, 1000)
+    assert shared.callback.read()[:2] == (76, 3)
     shared.close()

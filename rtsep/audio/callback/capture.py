@@ -10,18 +10,18 @@ opening. In one stream with the output, the same callback first captures and the
 """
 
 import numpy as np
-from numba import cfunc, types
+from numba import types
 from numpy.typing import NDArray
 
 from rtsep.audio.callback.control import CallbackControl
-from rtsep.audio.callback.playback import CONTROL_WORDS as OUTPUT_WORDS
+from rtsep.audio.callback.playback import CONTROL_FIELDS as OUTPUT_FIELDS
 from rtsep.audio.callback.playback import PA_STREAM_CALLBACK, put_out_block, retired
-from rtsep.dsp.corrector import CORRECTOR_WORDS, Corrector, correct, steer
+from rtsep.dsp.corrector import CORRECTOR_FIELDS, Corrector, correct, steer
 from rtsep.shared.atomics import address_from_pointer, float32_at, int64_at, load_i64, store_i64
-from rtsep.shared.compiled import FLAGS, FLOAT32_ROWS, INT64_LINE, kernel, named_after_sources
-from rtsep.shared.rings import END, HEADER_WORDS, append
+from rtsep.shared.compiled import FLOAT32_ROWS, INT64_LINE, c_callback, kernel
+from rtsep.shared.rings import END, HEADER_FIELDS, append
 from rtsep.shared.state import SharedState
-from rtsep.shared.stream_clock import CLOCK_WORDS, INPUT, new_clock, position_at, stamp, time_of
+from rtsep.shared.stream_clock import CLOCK_FIELDS, INPUT, new_clock, position_at, stamp, time_of
 from rtsep.timebase import SAMPLE_RATE
 
 RATE = float(SAMPLE_RATE)
@@ -35,11 +35,11 @@ CORRECTOR = 9  # 0 when the device runs at the engine's rate and on the output's
 CLOCK, MASTER = 10, 11  # MASTER: clock of the output that is followed, or 0
 NS_A_FRAME_Q16, DELAY_NS = 12, 13  # of the device, with 16 fractional bits; of the corrector
 RETIRED = 14  # 1: take nothing in and stop
-CONTROL_WORDS = 15
+CONTROL_FIELDS = 15
 
 # COUNTERS, int64, written by the callback alone.
 BLOCKS, FRAMES, OVERFLOWS, MAX_BLOCK, BAD_SAMPLES = range(5)
-COUNTER_WORDS = 8
+COUNTER_FIELDS = 8
 
 
 @kernel(types.int64(FLOAT32_ROWS, types.int64, types.int64, FLOAT32_ROWS))
@@ -60,9 +60,9 @@ def _fold(source, offset, n, out):
 @kernel(types.void(INT64_LINE, FLOAT32_ROWS, types.int64))
 def capture_block(control, source, frames):
     """Take in one block: append `source` float32 (frames, channels) to the ring. `control`: see `CaptureControl`."""
-    header = int64_at(control[MIXTURE_HEADER], HEADER_WORDS)
+    header = int64_at(control[MIXTURE_HEADER], HEADER_FIELDS)
     data = float32_at(control[MIXTURE_DATA], 2, control[MIXTURE_CAPACITY])
-    counters = int64_at(control[COUNTERS], COUNTER_WORDS)
+    counters = int64_at(control[COUNTERS], COUNTER_FIELDS)
     corrected = float32_at(control[CORRECTED], 2, control[ROOM])
     before = load_i64(header, END)
     done = 0
@@ -74,7 +74,7 @@ def capture_block(control, source, frames):
         if control[CORRECTOR] == 0:
             append(header, data, folded)
         else:
-            made = correct(int64_at(control[CORRECTOR], CORRECTOR_WORDS), folded, corrected)
+            made = correct(int64_at(control[CORRECTOR], CORRECTOR_FIELDS), folded, corrected)
             append(header, data, corrected[:, :made])
         done += n
     made = load_i64(header, END) - before
@@ -89,11 +89,11 @@ def _keep_time(control, time_info, frames):
     """Stamp the ring's end after a block of `frames`, and keep it in step with the output's clock if there is one."""
     # The end is the first sample after the block, and what the corrector gives is older by its delay.
     now_ns = time_of(time_info, INPUT) + (frames * control[NS_A_FRAME_Q16] >> 16) - control[DELAY_NS]
-    clock = int64_at(control[CLOCK], CLOCK_WORDS)
-    stamp(clock, load_i64(int64_at(control[MIXTURE_HEADER], HEADER_WORDS), END), now_ns, RATE)
+    clock = int64_at(control[CLOCK], CLOCK_FIELDS)
+    stamp(clock, load_i64(int64_at(control[MIXTURE_HEADER], HEADER_FIELDS), END), now_ns, RATE)
     if control[CORRECTOR] != 0 and control[MASTER] != 0:
-        ahead = position_at(clock, now_ns, RATE) - position_at(int64_at(control[MASTER], CLOCK_WORDS), now_ns, RATE)
-        steer(int64_at(control[CORRECTOR], CORRECTOR_WORDS), ahead, frames)
+        ahead = position_at(clock, now_ns, RATE) - position_at(int64_at(control[MASTER], CLOCK_FIELDS), now_ns, RATE)
+        steer(int64_at(control[CORRECTOR], CORRECTOR_FIELDS), ahead, frames)
 
 
 @kernel(types.void(INT64_LINE, types.int64, types.int64, types.int64, types.int64))
@@ -102,7 +102,7 @@ def _take_in(control, source, frames, time_info, flags):
     if source == 0:  # PortAudio may come without input when it has lost some
         return
     capture_block(control, float32_at(source, frames, control[IN_CHANNELS]), frames)
-    counters = int64_at(control[COUNTERS], COUNTER_WORDS)
+    counters = int64_at(control[COUNTERS], COUNTER_FIELDS)
     if flags & INPUT_OVERFLOW:
         store_i64(counters, OVERFLOWS, counters[OVERFLOWS] + 1)
     if time_info != 0:
@@ -111,7 +111,7 @@ def _take_in(control, source, frames, time_info, flags):
 
 def _capture_callback(source, _output, frames, time_info, flags, user_data):
     """PaStreamCallback of a stream that only captures."""
-    control = int64_at(address_from_pointer(user_data), CONTROL_WORDS)
+    control = int64_at(address_from_pointer(user_data), CONTROL_FIELDS)
     if load_i64(control, RETIRED) != 0:
         return 2  # paAbort
     times = address_from_pointer(time_info)
@@ -121,9 +121,9 @@ def _capture_callback(source, _output, frames, time_info, flags, user_data):
 
 def _duplex_callback(source, output, frames, time_info, flags, user_data):
     """PaStreamCallback of a stream that captures and plays: what came in is in the ring before it mixes."""
-    control = int64_at(address_from_pointer(user_data), CONTROL_WORDS)
+    control = int64_at(address_from_pointer(user_data), CONTROL_FIELDS)
     times = address_from_pointer(time_info)
-    playing = int64_at(control[OUTPUT], OUTPUT_WORDS)
+    playing = int64_at(control[OUTPUT], OUTPUT_FIELDS)
     if retired(playing, address_from_pointer(output), np.int64(frames)):
         return 2  # paAbort
     _take_in(control, address_from_pointer(source), np.int64(frames), times, np.int64(flags))
@@ -131,8 +131,8 @@ def _duplex_callback(source, output, frames, time_info, flags, user_data):
     return 0
 
 
-capture_callback = cfunc(PA_STREAM_CALLBACK, cache=True, **FLAGS)(named_after_sources(_capture_callback))
-duplex_callback = cfunc(PA_STREAM_CALLBACK, cache=True, **FLAGS)(named_after_sources(_duplex_callback))
+capture_callback = c_callback(PA_STREAM_CALLBACK)(_capture_callback)
+duplex_callback = c_callback(PA_STREAM_CALLBACK)(_duplex_callback)
 
 
 class CaptureControl:
@@ -168,14 +168,14 @@ class CaptureControl:
         plain = samplerate == SAMPLE_RATE and master is None
         self._corrector = None if plain else Corrector(samplerate, SAMPLE_RATE)
         self.delay_s = 0.0 if self._corrector is None else self._corrector.delay_s
-        self._counters = np.zeros(COUNTER_WORDS, np.int64)
+        self._counters = np.zeros(COUNTER_FIELDS, np.int64)
         # Ones: the callback is not to be the first to touch a page.
         self._folded = np.ones((2, LARGEST_PART), np.float32)
         room = 1 if self._corrector is None else self._corrector.most(LARGEST_PART)
         self._corrected = np.ones((2, room), np.float32)
-        self.words = np.array(
+        self.fields = np.array(
             [
-                shared.mixture.words.ctypes.data,
+                shared.mixture.fields.ctypes.data,
                 shared.mixture.data.ctypes.data,
                 shared.mixture.capacity,
                 self._counters.ctypes.data,
@@ -183,7 +183,7 @@ class CaptureControl:
                 self._corrected.ctypes.data,
                 room,
                 in_channels,
-                0 if output is None else output.words.ctypes.data,
+                0 if output is None else output.fields.ctypes.data,
                 0 if self._corrector is None else self._corrector.control.ctypes.data,
                 self.clock.ctypes.data,
                 0 if master is None else master.ctypes.data,
@@ -196,7 +196,7 @@ class CaptureControl:
 
     def retire(self) -> None:
         """Stop at the next call, whenever it comes: another callback may be at work by then. The output too."""
-        store_i64(self.words, RETIRED, 1)
+        store_i64(self.fields, RETIRED, 1)
         if self.output is not None:
             self.output.retire()
 

@@ -44,7 +44,7 @@ class CallbackControl:
         self._pair_of_stem = np.zeros(MAX_STEMS, np.int64)
         for stem, outlet in routes.items():
             self._pair_of_stem[shared.layout.stems.index(stem)] = outlets.index(outlet)
-        self._state = np.zeros(at.STATE_WORDS, np.int64)
+        self._state = np.zeros(at.STATE_FIELDS, np.int64)
         # np.zeros only promises pages; the callback must not be the first to touch them.
         self._levels = np.full((at.LEVEL_ROWS, MAX_STEMS + 1), 0.0, np.float32)
         self._scratch = np.full((at.SCRATCH_ROWS, at.NEED), 0.0, np.float32)
@@ -57,18 +57,18 @@ class CallbackControl:
         self.delay_s = 0.0 if self._corrector is None else self._corrector.delay_s
         self._state[at.SEEN] = shared.callback.ack
         self._state[at.FADED] = FADE
-        self.words = np.array(
+        self.fields = np.array(
             [
-                shared.mixture.words.ctypes.data,
+                shared.mixture.fields.ctypes.data,
                 shared.mixture.data.ctypes.data,
                 shared.mixture.capacity,
-                shared.stem.words.ctypes.data,
+                shared.stem.fields.ctypes.data,
                 shared.stem.data.ctypes.data,
                 shared.stem.capacity,
                 len(shared.layout.stems),
-                shared.transport.words.ctypes.data,
+                shared.transport.fields.ctypes.data,
                 shared.transport.gains.ctypes.data,
-                shared.callback.words.ctypes.data,
+                shared.callback.fields.ctypes.data,
                 self._state.ctypes.data,
                 self._levels.ctypes.data,
                 self._scratch.ctypes.data,
@@ -90,4 +90,4 @@ class CallbackControl:
     def retire(self) -> None:
         """From the next block on give silence and move nothing: there may be another callback on the shared state by
         then."""
-        store_i64(self.words, at.RETIRED, 1)
+        store_i64(self.fields, at.RETIRED, 1)

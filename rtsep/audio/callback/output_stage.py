@@ -8,7 +8,7 @@ between samples a signal may be louder than at any of them.
 import numpy as np
 from numba import types
 
-from rtsep.dsp.corrector import CORRECTOR_WORDS, correct, needed
+from rtsep.dsp.corrector import CORRECTOR_FIELDS, correct, needed
 from rtsep.shared.atomics import int64_at
 from rtsep.shared.compiled import FLOAT32_ROWS, INT64_LINE, kernel
 
@@ -34,7 +34,7 @@ def to_mix(corrector, n):
     """Return how many samples must be mixed for the next `n` of the device. `corrector`: address of one, 0 for none."""
     if corrector == 0:
         return n
-    return needed(int64_at(corrector, CORRECTOR_WORDS), n)
+    return needed(int64_at(corrector, CORRECTOR_FIELDS), n)
 
 
 _PUT_OUT = (FLOAT32_ROWS, types.int64, FLOAT32_ROWS, INT64_LINE, FLOAT32_ROWS, types.int64, types.int64)
@@ -50,7 +50,7 @@ def put_out(corrector, mixed, taken, resampled, outlets, output, offset, n):
     """
     signal = mixed
     if corrector != 0:
-        correct(int64_at(corrector, CORRECTOR_WORDS), mixed[:, :taken], resampled[:, :n])
+        correct(int64_at(corrector, CORRECTOR_FIELDS), mixed[:, :taken], resampled[:, :n])
         signal = resampled
     channels = output.shape[1]
     if channels > 2:

@@ -19,16 +19,16 @@ dry mixture at the same position, as loud as the loudest stem is set; else silen
 import ctypes
 
 import numpy as np
-from numba import cfunc, types
+from numba import types
 
 from rtsep.audio.callback.output_stage import put_out, to_mix
 from rtsep.shared import status as at
 from rtsep.shared.atomics import address_from_pointer, fence, float32_at, int64_at, load_f32, load_i64, store_i64
-from rtsep.shared.compiled import FLAGS, FLOAT32_LINE, FLOAT32_ROWS, INT64_LINE, kernel, named_after_sources
-from rtsep.shared.rings import END, EPOCH, HEADER_WORDS, copy_if_valid, eof_of
-from rtsep.shared.seek_mailbox import LETTER_WORDS, collect
-from rtsep.shared.status import CALLBACK_WORDS, LINE_BYTES, LINE_WORDS, MAX_STEMS, Kind
-from rtsep.shared.stream_clock import CLOCK_WORDS, OUTPUT, stamp, time_of
+from rtsep.shared.compiled import FLOAT32_LINE, FLOAT32_ROWS, INT64_LINE, c_callback, kernel
+from rtsep.shared.rings import END, EPOCH, HEADER_FIELDS, copy_if_valid, eof_of
+from rtsep.shared.seek_mailbox import LETTER_FIELDS, collect
+from rtsep.shared.status import CALLBACK_FIELDS, LINE_BYTES, LINE_FIELDS, MAX_STEMS, Kind
+from rtsep.shared.stream_clock import CLOCK_FIELDS, OUTPUT, stamp, time_of
 from rtsep.timebase import FADE, SAMPLE_RATE
 
 RATE = float(SAMPLE_RATE)
@@ -45,7 +45,7 @@ CORRECTOR, LARGEST_OUTPUT, CLOCK = range(14, 17)  # CORRECTOR: 0 when the device
 RETIRED = 17  # 1: give silence and stop
 PAIRS = 18  # of mixed channels, one for each outlet; 1 to MAX_STEMS + 1
 PAIR_OF_STEM, OUTLETS, MIXED, RESAMPLED, FADES = range(19, 24)
-CONTROL_WORDS = 24
+CONTROL_FIELDS = 24
 
 # PAIR_OF_STEM, int64 (MAX_STEMS,). OUTLETS, int64 (2 PAIRS,): left and right channel of each pair's outlet.
 # MIXED, float32 (2 PAIRS, NEED): the mixed signal. RESAMPLED, as large: the same at the device's rate.
@@ -60,8 +60,8 @@ HEARD = 4  # 1 when something was played since the jump
 RAMP_LENGTH = 5  # samples of the current move of the gains,
 RAMP_DONE = 6  # and how many of them are over
 RUNNING = 7  # 0 before the first block
-LETTER = 8  # LETTER_WORDS of them
-STATE_WORDS = 16
+LETTER = 8  # LETTER_FIELDS of them
+STATE_FIELDS = 16
 
 # LEVELS, float32 (LEVEL_ROWS, MAX_STEMS + 1): of every stem, then of the master.
 GAIN_NOW, GAIN_FROM, GAIN_STEP, GAIN_TARGET, LEVEL_ROWS = range(5)
@@ -157,15 +157,15 @@ def _cross_fade(state, fades, mixed, n, discontinuity):
 def _mix_part(control, n):
     """Make the MIXED rows of the next n samples; the play position goes on."""
     stems = control[STEMS]
-    mixture_header = int64_at(control[MIXTURE_HEADER], HEADER_WORDS)
+    mixture_header = int64_at(control[MIXTURE_HEADER], HEADER_FIELDS)
     mixture = float32_at(control[MIXTURE_DATA], 2, control[MIXTURE_CAPACITY])
-    stem_header = int64_at(control[STEM_HEADER], HEADER_WORDS)
+    stem_header = int64_at(control[STEM_HEADER], HEADER_FIELDS)
     stem = float32_at(control[STEM_DATA], 2 * stems, control[STEM_CAPACITY])
-    transport = int64_at(control[TRANSPORT], LINE_WORDS)
+    transport = int64_at(control[TRANSPORT], LINE_FIELDS)
     gains = float32_at(control[GAINS], 1, LINE_BYTES // 4)[0]
-    words = int64_at(control[CALLBACK], CALLBACK_WORDS)
-    state = int64_at(control[STATE], STATE_WORDS)
-    letter = int64_at(control[STATE] + 8 * LETTER, LETTER_WORDS)
+    words = int64_at(control[CALLBACK], CALLBACK_FIELDS)
+    state = int64_at(control[STATE], STATE_FIELDS)
+    letter = int64_at(control[STATE] + 8 * LETTER, LETTER_FIELDS)
     levels = float32_at(control[LEVELS], LEVEL_ROWS, MAX_STEMS + 1)
     scratch = float32_at(control[SCRATCH], SCRATCH_ROWS, NEED)
     ring = float32_at(control[SCRATCH] + 4 * RING * NEED, 2 * MAX_STEMS, NEED)
@@ -251,7 +251,7 @@ def _mix_part(control, n):
 @kernel(types.void(INT64_LINE, FLOAT32_ROWS, types.int64))
 def mix_block(control, output, frames):
     """Make one block: fill `output` float32 (frames, channels). `control`: see `callback_control`."""
-    words = int64_at(control[CALLBACK], CALLBACK_WORDS)
+    words = int64_at(control[CALLBACK], CALLBACK_FIELDS)
     mixed = float32_at(control[MIXED], 2 * control[PAIRS], NEED)
     resampled = float32_at(control[RESAMPLED], 2 * control[PAIRS], NEED)
     outlets = int64_at(control[OUTLETS], 2 * control[PAIRS])
@@ -275,8 +275,8 @@ PA_STREAM_CALLBACK = types.int32(types.voidptr, types.voidptr, _ULONG, types.voi
 def put_out_block(control, output, frames, time_info):
     """All of the output side of one call: stamp the clock, fill `output`, the address of interleaved float32."""
     if time_info != 0:
-        asked = int64_at(control[CALLBACK], CALLBACK_WORDS)[at.FRAMES]
-        stamp(int64_at(control[CLOCK], CLOCK_WORDS), asked, time_of(time_info, OUTPUT), RATE)
+        asked = int64_at(control[CALLBACK], CALLBACK_FIELDS)[at.FRAMES]
+        stamp(int64_at(control[CLOCK], CLOCK_FIELDS), asked, time_of(time_info, OUTPUT), RATE)
     mix_block(control, float32_at(output, frames, control[OUT_CHANNELS]), frames)
 
 
@@ -294,11 +294,11 @@ def retired(control, output, frames):
 
 def _stream_callback(_input, output, frames, time_info, _status_flags, user_data):
     """PaStreamCallback: fill `output` for `frames` frames of interleaved float32; ask to go on unless retired."""
-    control = int64_at(address_from_pointer(user_data), CONTROL_WORDS)
+    control = int64_at(address_from_pointer(user_data), CONTROL_FIELDS)
     if retired(control, address_from_pointer(output), np.int64(frames)):
         return 2  # paAbort
     put_out_block(control, address_from_pointer(output), np.int64(frames), address_from_pointer(time_info))
     return 0
 
 
-stream_callback = cfunc(PA_STREAM_CALLBACK, cache=True, **FLAGS)(named_after_sources(_stream_callback))
+stream_callback = c_callback(PA_STREAM_CALLBACK)(_stream_callback)

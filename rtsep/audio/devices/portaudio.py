@@ -17,11 +17,11 @@ import threading
 from collections.abc import Callable
 from types import ModuleType
 
-from numba import cfunc, types
+from numba import types
 
 from rtsep.audio.devices.discovery import load_sounddevice
 from rtsep.errors import RtsepError
-from rtsep.shared.compiled import FLAGS
+from rtsep.shared.compiled import c_callback
 
 OLDEST, BELOW = (0, 5), (0, 6)  # sounddevice versions this door is known to fit
 
@@ -32,7 +32,7 @@ _rescanning: threading.Thread | None = None
 
 # snd_lib_error_handler_t, whose further, variadic arguments Linux's calling conventions let one leave alone. Compiled,
 # because it is called in the audio thread.
-@cfunc(types.void(types.voidptr, types.int32, types.voidptr, types.int32, types.voidptr), cache=True, **FLAGS)
+@c_callback(types.void(types.voidptr, types.int32, types.voidptr, types.int32, types.voidptr))
 def _say_nothing(file, line, function, error, text):  # type: ignore[no-untyped-def]
     pass
 

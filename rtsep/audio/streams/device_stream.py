@@ -76,7 +76,7 @@ class DeviceStream:
                     clip_off=True,  # our limiter has done it, and with dithering off the samples arrive as they are
                     dither_off=True,
                     callback=foreign.cast("PaStreamCallback *", callback.address),
-                    userdata=foreign.cast("void *", self._seen.words.ctypes.data),
+                    userdata=foreign.cast("void *", self._seen.fields.ctypes.data),
                     **settings,
                 )
                 self.samplerate = rate

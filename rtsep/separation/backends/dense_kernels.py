@@ -3,20 +3,18 @@
 For one frame a product reads each weight once, so that memory is what it costs; a framework adds several microseconds
 to each of hundreds of calls. Rows (R, ...) are frames, or the bins of all frames; weights lie as PyTorch has them.
 
-Sums may be reordered here (`dsp.compiled` says where not): the results of a step depend on its frames alone.
+Sums may be reordered here (`shared.compiled` says where not): the results of a step depend on its frames alone.
 """
 
 import math
-from collections.abc import Callable
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
 from numba import extending, njit, types
 
-from rtsep.shared.compiled import FLAGS, FLOAT32_LINE, FLOAT32_ROWS, named_after_sources
-
-F = TypeVar("F", bound=Callable[..., Any])
+from rtsep.shared.compiled import FLAGS, FLOAT32_LINE, FLOAT32_ROWS, kernel
 
 FLOAT32_CUBE = types.Array(types.float32, 3, "C")
 _MATRIX = types.Array(types.float32, 2, "C", readonly=True)
@@ -27,17 +25,7 @@ _FASTMATH = {"reassoc", "contract", "nsz", "arcp"}  # not nnan and ninf: a broke
 _ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
 
 
-_FLAGS: dict[str, Any] = FLAGS | {"fastmath": _FASTMATH}
-
-
-def _dense(signature: Any) -> Callable[[F], F]:
-    def compile_now(function: F) -> F:
-        compiled: Any = njit(signature, cache=True, **_FLAGS)(named_after_sources(function))
-        return compiled
-
-    return compile_now
-
-
+_dense = partial(kernel, fastmath=_FASTMATH, forceinline=False)
 _intrinsic: Any = extending.intrinsic
 
 
@@ -56,7 +44,7 @@ _P0, _P1, _P2 = np.float32(1.9875691500e-4), np.float32(1.3981999507e-3), np.flo
 _P3, _P4 = np.float32(4.1665795894e-2), np.float32(1.6666665459e-1)
 
 
-@njit(**_FLAGS)
+@njit(fastmath=_FASTMATH, **FLAGS)
 def _exp(x):
     """exp(x) to 2e-7 relative, of what lies within float32's range; unlike the library's it is made for vectors."""
     x = min(max(x, _LEAST), _MOST)

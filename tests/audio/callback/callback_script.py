@@ -41,7 +41,7 @@ def playing_deck(level: float = 0.1) -> tuple[SharedState, CallbackControl]:
 
 def step(shared: SharedState, control: CallbackControl, n: int, channels: int = 2) -> np.ndarray:
     out = np.full((n, channels), np.nan, np.float32)
-    mix_block(control.words, out, n)
+    mix_block(control.fields, out, n)
     return out.T
 
 
@@ -87,8 +87,8 @@ def play(
     out = np.full((script[:, N].sum(), channels), np.nan, np.float32)
     log = np.zeros((len(script), 4), np.int64)
     _drive(
-        control.words, script, gain_sets, shared.mixture.words, shared.stem.words, shared.transport.words,
-        shared.transport.gains, shared.callback.words, out, log,
+        control.fields, script, gain_sets, shared.mixture.fields, shared.stem.fields, shared.transport.fields,
+        shared.transport.gains, shared.callback.fields, out, log,
     )  # fmt: skip
     return out, log
 

@@ -11,6 +11,7 @@ from numba import cfunc, types
 from rtsep.audio.callback.capture import _capture_callback, _duplex_callback
 from rtsep.audio.callback.playback import PA_STREAM_CALLBACK, _stream_callback
 from rtsep.shared.compiled import FLAGS
+from tests.aarch64 import accesses, assembly
 
 # What libc may be called for: moving and clearing memory. LLVM's own intrinsics become instructions or these.
 HARMLESS = {"memcpy", "memset", "memmove"}
@@ -65,6 +66,14 @@ def test_fences_are_in_the_code(name: str) -> None:
     assert len(re.findall(r"fence seq_cst", module)) >= fences
     assert len(re.findall(r"load atomic i64", module)) >= loads
     assert len(re.findall(r"store atomic i64", module)) >= stores
+
+
+@every_callback
+def test_on_arm_every_ordered_access_is_an_ordering_instruction(name: str) -> None:
+    module = compiled(name).inspect_llvm()
+    order = accesses(assembly(module))
+    for instruction, access in (("load atomic", "A"), ("store atomic", "R"), ("fence seq_cst", "F")):
+        assert order.count(access) >= len(re.findall(rf"^ .*{instruction}", module, re.MULTILINE)) > 0
 
 
 def test_the_search_would_find_an_allocation() -> None:

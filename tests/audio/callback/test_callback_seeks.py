@@ -9,7 +9,7 @@ from numba import njit
 
 from rtsep.audio.callback.control import CallbackControl
 from rtsep.audio.callback.playback import BYPASS, DRY, WET, mix_block
-from rtsep.shared.seek_mailbox import LETTER_WORDS
+from rtsep.shared.seek_mailbox import LETTER_FIELDS
 from rtsep.shared.state import SharedLayout, SharedState
 from rtsep.shared.status import ACK, CALLBACK_EPOCH, KIND, POSITION
 from rtsep.timebase import FADE
@@ -54,14 +54,14 @@ def test_no_sample_of_a_wrong_epoch_or_position_is_heard() -> None:
     peer = state_peer.start(shared, hold_back=True, seed=3)
     control = CallbackControl(shared)
     kinds, wrong = np.zeros(5, np.int64), np.zeros(2, np.int64)
-    out, state, memory = np.zeros((LARGEST, 2), np.float32), np.array([5]), np.zeros(LETTER_WORDS, np.int64)
+    out, state, memory = np.zeros((LARGEST, 2), np.float32), np.array([5]), np.zeros(LETTER_FIELDS, np.int64)
     done = threading.Event()
     failure: list[BaseException] = []
 
     def device() -> None:
         try:
             while not done.is_set():
-                play(control.words, shared.callback.words, out, 20, state, memory, kinds, wrong)
+                play(control.fields, shared.callback.fields, out, 20, state, memory, kinds, wrong)
         except BaseException as error:
             failure.append(error)
             raise

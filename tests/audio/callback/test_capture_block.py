@@ -46,7 +46,7 @@ def test_blocks_of_any_size_arrive_folded_and_in_place(channels: int) -> None:
     blocks = 0
     while done < len(sound):
         n = min(sizes[blocks % len(sizes)], len(sound) - done)
-        capture_block(control.words, np.ascontiguousarray(sound[done : done + n]), n)
+        capture_block(control.fields, np.ascontiguousarray(sound[done : done + n]), n)
         done += n
         blocks += 1
         assert shared.mixture.end == done
@@ -75,15 +75,15 @@ def test_the_c_function_captures_counts_overflows_and_stamps_the_end() -> None:
     control = CaptureControl(shared, 2)
     sound = np.random.default_rng(0).standard_normal((441, 2)).astype(np.float32)
     assert last_stamp(control.clock) is None
-    call(capture_callback, control.words, sound, 10.0, 0.0)
-    call(capture_callback, control.words, sound, 10.01, 0.0, flags=2)
+    call(capture_callback, control.fields, sound, 10.0, 0.0)
+    call(capture_callback, control.fields, sound, 10.01, 0.0, flags=2)
     assert control.overflows == 1
     assert last_stamp(control.clock) == (882, pytest.approx(10.02, abs=1e-6))  # 441 samples are 10 ms
     assert shared.mixture.end == 882
-    call(capture_callback, control.words, sound, 0.0, 0.0)  # a host that does not know: the time of the call
+    call(capture_callback, control.fields, sound, 0.0, 0.0)  # a host that does not know: the time of the call
     assert last_stamp(control.clock) == (3 * 441, pytest.approx(5.01, abs=1e-6))
     lost: Any = capture_callback  # PortAudio may call without input
-    assert C_CALLBACK(lost.address)(None, None, 441, None, 0, control.words.ctypes.data) == 0
+    assert C_CALLBACK(lost.address)(None, None, 441, None, 0, control.fields.ctypes.data) == 0
     assert control.frames == 3 * 441
 
 
@@ -94,7 +94,7 @@ def test_with_another_clock_to_follow_it_is_the_same_sound_a_little_later() -> N
     sound = np.random.default_rng(5).uniform(-0.5, 0.5, (9000, 2)).astype(np.float32)
     done = 0
     for n in (1, 441, 256, 5000, 3302):
-        call(capture_callback, control.words, sound[done : done + n].copy(), 1.0 + done / 44100, 0.0)
+        call(capture_callback, control.fields, sound[done : done + n].copy(), 1.0 + done / 44100, 0.0)
         done += n
     assert done == shared.mixture.end == 9000
     out = np.zeros((2, 9000), np.float32)
@@ -112,7 +112,7 @@ def test_a_device_at_48_khz_fills_the_ring_at_the_engines_rate() -> None:
     time_s = np.arange(12000) / 48000
     tone = (0.5 * np.sin(2 * np.pi * 997 * time_s)).astype(np.float32)[:, None]
     for first in range(0, 12000, 480):
-        capture_block(control.words, np.ascontiguousarray(tone[first : first + 480]), 480)
+        capture_block(control.fields, np.ascontiguousarray(tone[first : first + 480]), 480)
     assert abs(shared.mixture.end - 12000 * 44100 / 48000) <= 2
     assert control.max_block in (441, 442)
     out = np.zeros((2, 8000), np.float32)
@@ -136,7 +136,7 @@ def test_a_duplex_block_is_heard_the_asked_distance_behind_itself(block: int) ->
             shared.transport.post_behind(distance, 1, 0)
         sound = rng.uniform(-0.5, 0.5, (block, 1)).astype(np.float32)
         played.append(sound[:, 0])
-        heard.append(call(duplex_callback, control.words, sound, 20.0 + index, 21.0 + index)[:, 0])
+        heard.append(call(duplex_callback, control.fields, sound, 20.0 + index, 21.0 + index)[:, 0])
     head = shared.callback.read()
     assert head.distance == distance
     assert (head.kind, head.starved_samples, head.late_blocks) == (Kind.BYPASS, 0, 0)
@@ -158,23 +158,23 @@ def test_what_stems_lacked_lately_is_told_until_a_jump() -> None:
     shared.transport.playing = True
     silence = np.zeros((512, 2), np.float32)
     for _ in range(10):
-        call(duplex_callback, control.words, silence, 1.0, 1.0)
+        call(duplex_callback, control.fields, silence, 1.0, 1.0)
     shared.stem.restart(1, 0, 0)
     shared.stem.write(np.zeros((4, 3 * 512), np.float32))
     shared.transport.post_behind(3 * 512 + 100, 1, 0)
-    call(duplex_callback, control.words, silence, 1.0, 1.0)
+    call(duplex_callback, control.fields, silence, 1.0, 1.0)
     position = 11 * 512 - (3 * 512 + 100)
     assert shared.callback.read().shortfall == position + 512 + 64 - 3 * 512
     shared.stem.write(np.zeros((4, 8 * 512), np.float32))
-    call(duplex_callback, control.words, silence, 1.0, 1.0)
+    call(duplex_callback, control.fields, silence, 1.0, 1.0)
     assert shared.callback.read().kind == Kind.WET
     assert shared.callback.read().shortfall == position + 512 + 64 - 3 * 512
     # Late again, by less: each passage is told for itself.
     for _ in range(5):
-        call(duplex_callback, control.words, silence, 1.0, 1.0)
+        call(duplex_callback, control.fields, silence, 1.0, 1.0)
     assert shared.callback.read().kind == Kind.DRY
     assert shared.callback.read().shortfall == shared.callback.read().position + 64 - 11 * 512
     shared.stem.write(np.zeros((4, 8 * 512), np.float32))
     shared.transport.post_behind(3 * 512 + 100, 1, 0)
-    call(duplex_callback, control.words, silence, 1.0, 1.0)
+    call(duplex_callback, control.fields, silence, 1.0, 1.0)
     assert shared.callback.read().shortfall == 0

@@ -186,7 +186,7 @@ def test_the_device_tells_when_it_asked() -> None:
     assert np.isnan(position_at(control.clock, 0, 44100.0))
     for block in range(3):
         times = np.array([0.0, 5.0 + block / 100, 5.25 + block / 100])
-        function(None, out.ctypes.data, 441, times.ctypes.data, 0, control.words.ctypes.data)
+        function(None, out.ctypes.data, 441, times.ctypes.data, 0, control.fields.ctypes.data)
         assert position_at(control.clock, 5_250_000_000, 44100.0) == pytest.approx(0, abs=0.01)
     assert position_at(control.clock, 6_250_000_000, 44100.0) == pytest.approx(44100, abs=0.01)
 
@@ -237,6 +237,6 @@ def test_the_c_function_is_the_same_as_the_kernel() -> None:
             ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_void_p, ctypes.c_ulong,
             ctypes.c_void_p,
         )(stream_callback.address)  # fmt: skip
-        assert function(None, out.ctypes.data, n, None, 0, control.words.ctypes.data) == 0
+        assert function(None, out.ctypes.data, n, None, 0, control.fields.ctypes.data) == 0
         np.testing.assert_array_equal(out.T, step(other_deck, other, n))
     assert shared.callback.read() == other_deck.callback.read()

@@ -41,8 +41,8 @@ def source(counter: Path, shared: SharedState) -> Iterator[FileSource]:
 
 def move_play_head(shared: SharedState, epoch: int, position: int) -> None:
     """What the callback writes."""
-    shared.callback.words[words_of.CALLBACK_EPOCH] = epoch
-    shared.callback.words[words_of.POSITION] = position
+    shared.callback.fields[words_of.CALLBACK_EPOCH] = epoch
+    shared.callback.fields[words_of.POSITION] = position
 
 
 def filled(shared: SharedState, epoch: int) -> bool:
