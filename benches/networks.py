@@ -42,7 +42,7 @@ STEMS = ("vocals", "instrumental")
 EXCERPT_S = 30.0
 
 
-def run(names: Sequence[str], weights: Path | None, data: Path | None, out: Path) -> int:
+def run(names: Sequence[str], weights: str | None, data: Path | None, out: Path) -> int:
     """Measure all models, or the named ones, and write. With trained `weights` of Spleeter's two stems and songs that
     their recipe holds out in `data`, also the SDR by window."""
     report = Report("networks", "Networks", "as the columns say")
@@ -78,7 +78,7 @@ def run(names: Sequence[str], weights: Path | None, data: Path | None, out: Path
     return 0
 
 
-def _by_window(report: Report, weights: Path | None, data: Path | None) -> None:
+def _by_window(report: Report, weights: str | None, data: Path | None) -> None:
     """Spleeter of two stems in windows of several lengths."""
     network, songs = Spleeter(STEMS).eval(), list[NDArray[np.float32]]()
     note = "Stride and lookahead are a quarter of the window, the cross-fade is 8 frames; the last row is for files. "

@@ -1,4 +1,4 @@
-"""`rtsep bench`: the door to `benches/`, which lies in a checkout of the repository and not in the wheel."""
+"""`rtsep bench`: runs the benchmarks in `benches/`, which are part of the repository but not of the wheel."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ def latency(
     model: Model = None,
     out: Path = OUT,
 ) -> int:
-    """Latency told against latency measured, and how long jumps take.
+    """Compare reported with measured latency, and time seeks.
 
-    A click goes through virtual devices (PulseAudio on Linux) and a model of constant masks, at blocks of 256, 441,
-    512 and 1024 samples and 1 and 4 frames a step. Then jumps in a song of each format, with the model.
+    Clicks pass through virtual devices (PulseAudio on Linux) and a model with constant masks, at block sizes of 256,
+    441, 512 and 1024 samples and 1 and 4 frames per step. Then seeks in a song of each format are timed with the model.
 
     Parameters
     ----------
     input
-        With --output: instead of all that, the devices' own part of two real devices that a cable joins.
+        Input device. With --output: only measure the latency of two real devices connected by a cable.
     output
-        See --input.
+        Output device, see --input.
     seconds
-        Of clicks, for each block and chunk.
+        Duration of the clicks, for each block and chunk size.
     jumps
-        To anywhere, and as many to a cue, for each format; 0 leaves them out.
+        Number of seeks to random positions, and of seeks to a cue, for each format; 0 skips them.
     out
-        Folder for JSON, Markdown and pictures.
+        Output folder for JSON, Markdown and plots.
     """
     if (input is None) != (output is None):
-        raise UsageError("--input and --output belong together: two real devices that a cable joins")
+        raise UsageError("--input and --output must be used together: two real devices connected by a cable")
     _check("--seconds", seconds, 3.0)
     _check("--jumps", jumps, 0)
     return _bench("latency").run(input, output, seconds, jumps, model, out)
@@ -59,36 +59,36 @@ def soak(
     model: Model = None,
     out: Path = OUT,
 ) -> int:
-    """Live for a long time at one frame a step, blocks of 256 samples, every sample judged by a capture.
+    """Run live for a long time, with one frame per step and blocks of 256 samples, and check every captured sample.
 
-    Exit code 1 when the capture is not what went in. Control-C ends early and writes what was measured until then.
+    Exit code 1 if the capture differs from the input. Ctrl-C ends the run early and writes the results so far.
 
     Parameters
     ----------
     minutes
-        How long.
+        Duration.
     busy
-        Keep another core busy meanwhile.
+        Keep another core busy.
     jack
-        On the strict clock of JACK's dummy device, instead of PulseAudio's virtual devices.
+        Use JACK's dummy device, which has a strict clock, instead of PulseAudio's virtual devices.
     out
-        Folder for JSON, Markdown and pictures.
+        Output folder for JSON, Markdown and plots.
     """
     _check("--minutes", minutes, 0.05)
     return _bench("soak").run(minutes, busy, jack, model, out)
 
 
 def throughput(*, model: Model = None, compute: str = "cpu", hops: int = 1280, out: Path = OUT) -> int:
-    """How long a hop takes, stage by stage, for each way to compute; and whole songs against their duration.
+    """Measure the time per hop by stage and backend, and the speed on whole songs.
 
     Parameters
     ----------
     compute
         cpu, cuda or cuda:N.
     hops
-        Measured for each way and number of frames a step.
+        Number of hops, for each backend and chunk size.
     out
-        Folder for JSON, Markdown and pictures.
+        Output folder for JSON, Markdown and plots.
     """
     _check("--hops", hops, 32)
     return _bench("throughput").run(model, compute, hops, out)
@@ -96,51 +96,50 @@ def throughput(*, model: Model = None, compute: str = "cpu", hops: int = 1280, o
 
 def peers(*, install: Annotated[tuple[str, ...], Parameter(negative="")] = (), seconds: float = 10.0,
           model: Model = None, out: Path = OUT) -> int:  # fmt: skip
-    """Other separators in the same run on the same sound, on one thread each; those that are not there are skipped.
+    """Measure other separators on the same audio, with one thread each. Those that are not installed are skipped.
 
     Parameters
     ----------
     install
-        hs-tasnet, demucs or spleeter: first install it with pip into a folder of its own, OUT/peers/NAME. May be given
-        several times.
+        First install hs-tasnet, demucs or spleeter with pip into OUT/peers/NAME. Repeatable.
     seconds
-        Of the bundled song.
+        Length of the excerpt of the bundled song.
     out
-        Folder for JSON, Markdown and pictures.
+        Output folder for JSON, Markdown and plots.
     """
     _check("--seconds", seconds, 1.0)
     return _bench("peers").run(install, seconds, model, out)
 
 
 def runtimes(*, install: Flag = False, frames: int = 640, model: Model = None, out: Path = OUT) -> int:
-    """Other runtimes for a network's step, in fp32, bf16 and int8, against the ways that rtsep has.
+    """Compare other runtimes for the network's step, in fp32, bf16 and int8, with rtsep's backends.
 
     Parameters
     ----------
     install
-        First install them with pip into a folder of their own, OUT/peers/runtimes.
+        First install them with pip into OUT/peers/runtimes.
     frames
-        Of the bundled song, for each number of frames a step.
+        Number of frames of the bundled song, for each chunk size.
     out
-        Folder for JSON, Markdown and pictures.
+        Output folder for JSON, Markdown and plots.
     """
     _check("--frames", frames, 320)
     return _bench("runtimes").run(install, frames, model, out)
 
 
 def spleeter(*, install: Flag = False, seconds: float = 30.0, out: Path = OUT) -> int:
-    """Spleeter itself, with random weights of 2, 4 and 5 stems, against what rtsep makes of its checkpoints.
+    """Compare Spleeter with rtsep on the same checkpoints, with random weights of 2, 4 and 5 stems.
 
-    Exit code 1 when masks or waveforms differ by more than rounding does.
+    Exit code 1 if masks or waveforms differ by more than rounding errors.
 
     Parameters
     ----------
     install
-        First install it with pip into a folder of its own, OUT/peers/spleeter; with TensorFlow, more than 2 GB.
+        First install Spleeter with pip into OUT/peers/spleeter; more than 2 GB with TensorFlow.
     seconds
-        Of the bundled song.
+        Length of the excerpt of the bundled song.
     out
-        Folder for JSON and Markdown.
+        Output folder for JSON and Markdown.
     """
     _check("--seconds", seconds, 1.0)
     return _bench("spleeter").run(install, seconds, out)
@@ -150,25 +149,26 @@ def networks(
     names: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     /,
     *,
-    weights: Path | None = None,
+    weights: str | None = None,
     data: Path | None = None,
     out: Path = OUT,
 ) -> int:
-    """What every network costs: real-time factors in files and live, stride, lookahead, latency, how to play it.
+    """Measure the cost of each network: real-time factors on files and live, stride, lookahead, latency.
 
     Parameters
     ----------
     names
         Names or folders of models, with or without weights. Default: all, which takes minutes.
     weights
-        A trained Spleeter of two stems: what its window costs in SDR, on songs in --data that its recipe holds out.
+        A trained two-stem Spleeter model: measures the effect of its window size on SDR, with the held-out songs of its
+        recipe in --data.
     data
-        See --weights.
+        Folder of songs, see --weights.
     out
-        Folder for JSON and Markdown.
+        Output folder for JSON and Markdown.
     """
     if (weights is None) != (data is None):
-        raise UsageError("--weights and --data belong together: a model, and songs to judge it by")
+        raise UsageError("--weights and --data must be used together: a model, and songs to evaluate it on")
     return _bench("networks").run(names, weights, data, out)
 
 
@@ -181,38 +181,38 @@ def model(
     cache: Path = Path("runs/cache"),
     out: Path = OUT,
 ) -> int:
-    """Whether a model behaves: speed, input level, silence, half an hour of streaming, pauses between phrases.
+    """Check a model: speed, other input levels, silence, half an hour of streaming, pauses between phrases.
 
-    Spectrograms go to the model's folder, into `pictures`.
+    Spectrograms are written to `pictures` in the model's folder.
 
     Parameters
     ----------
     name
         Name or folder of a model.
     data
-        Folders of songs, as for rtsep eval: those that the model's recipe holds out are heard.
+        Folders of songs, as for rtsep eval; the held-out songs of the model's recipe are used.
     minutes
-        Of streaming.
+        Duration of streaming.
     cache
-        Where decoded songs are kept.
+        Folder for decoded songs.
     out
-        Folder for JSON and Markdown.
+        Output folder for JSON and Markdown.
     """
     _check("--minutes", minutes, 2.0)
     if not data:
-        raise UsageError("--data: expected a folder or several")
+        raise UsageError("--data: expected one or more folders")
     return _bench("model").run(name, data, minutes, cache, out)
 
 
 def corrector(*, seconds: int = 120, out: Path = OUT) -> int:
-    """What the clock corrector costs, and how near it comes on simulated clocks that are off by 200 ppm.
+    """Measure the cost of the clock corrector, and its precision on simulated clocks with an error of 200 ppm.
 
     Parameters
     ----------
     seconds
-        Simulated, for each of sixteen runs a case.
+        Simulated time, for each of the sixteen runs of a case.
     out
-        Folder for JSON and Markdown.
+        Output folder for JSON and Markdown.
     """
     _check("--seconds", seconds, 31)
     return _bench("corrector").run(seconds, out)
@@ -224,10 +224,10 @@ def _check(option: str, value: float, least: float) -> None:
 
 
 def _bench(name: str) -> Any:
-    """The module of a bench. RtsepError where there is no checkout."""
+    """Return the module of a benchmark. Raises RtsepError without a checkout."""
     root = Path(rtsep.__file__).resolve().parent.parent
     if not (root / "benches" / "report.py").exists():
-        raise RtsepError("rtsep bench measures from a checkout of the repository, and this rtsep is installed without")
+        raise RtsepError("rtsep bench needs a checkout of the repository: the installed package has no benchmarks")
     if str(root) not in sys.path:
         sys.path.insert(0, str(root))
     return importlib.import_module(f"benches.{name}")

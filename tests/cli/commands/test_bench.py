@@ -16,7 +16,7 @@ from rtsep.cli.main import main
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["latency", "--input", "mic"], 2, "belong together"),
+        (["latency", "--input", "mic"], 2, "must be used together"),
         (["latency", "--seconds", "1"], 2, "--seconds 1: expected 3 or more"),
         (["soak", "--minutes", "nan"], 2, "--minutes nan"),
         (["throughput", "--hops", "1"], 2, "--hops 1"),
@@ -27,7 +27,7 @@ from rtsep.cli.main import main
         (["model", "nothing-like-it", "--data", "y"], 1, "nothing-like-it"),
         (["spleeter", "--seconds", "0"], 2, "--seconds 0: expected 1 or more"),
         (["spleeter", "--out", "/nowhere"], 1, "rtsep bench spleeter --install"),
-        (["zzz"], 2, "there is latency, soak, throughput, runtimes, peers"),
+        (["zzz"], 2, "the commands are latency, soak, throughput, runtimes, peers"),
     ],
 )
 def test_what_cannot_be_measured_is_one_line(
@@ -44,7 +44,7 @@ def test_without_a_checkout_it_says_so(
 ) -> None:
     monkeypatch.setattr(rtsep, "__file__", str(tmp_path / "site-packages" / "rtsep" / "__init__.py"))
     assert main(["bench", "throughput"]) == 1
-    assert "from a checkout" in capsys.readouterr().err
+    assert "needs a checkout" in capsys.readouterr().err
 
 
 def test_help_imports_nothing_heavy() -> None:
