@@ -1,1 +1,1 @@
-"""Measurements behind `rtsep bench`; each is told with the machine, the versions and the command that it was."""
+"""The benchmarks of `rtsep bench`. Every result records its machine, versions and command."""

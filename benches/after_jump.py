@@ -1,7 +1,7 @@
-"""What a jump costs in quality: the stems of the two seconds after it against those of uninterrupted play.
+"""Quality after a seek: the stems of the next two seconds compared with those of uninterrupted playback.
 
-Plays the bundled song as `benches.seek` does. Uninterrupted play is the same network over the whole song, 32 frames a
-step, as a player that has long got ahead takes them.
+Plays the bundled song as `benches.seek` does. Uninterrupted playback is the same network over the whole song, with 32
+frames per step, as in a player that is far ahead.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ Float32 = NDArray[np.float32]
 Stems = dict[str, Float32]
 
 WANTED_DB = -30.0
-OFF, OF_ITSELF, LOST = "difference, dB", "of itself, dB", "SDR lost, dB"
+OFF, OF_ITSELF, LOST = "difference, dB", "relative to stem, dB", "SDR loss, dB"
 AUDIBLE = 1e-4
-"""A stem 40 dB below the mixture of its second is as good as silent: no ratio to it says anything."""
+"""A stem 40 dB below the mixture of its second counts as silent: a ratio to it is meaningless."""
 
 
 def table(model: str | None, places: int) -> Table:
-    """A row for each place of the song jumped to, and one for all of them."""
+    """One row per position that is sought, and one for all of them."""
     mixture = _read(SONG)
     uninterrupted = _separated(model, mixture)
     true_stems = _true_stems(mixture, list(uninterrupted))
@@ -62,13 +62,14 @@ def table(model: str | None, places: int) -> Table:
         name: float(np.median([float(row[name]) for row in rows])) for name in (OFF, OF_ITSELF)
     }
     return Table(
-        "After a jump",
+        "After a seek",
         [*rows, whole | {LOST: _lost_db(errors)}],
-        "Difference: the stem that differs most from uninterrupted play, 1 to 2 s after the jump, against the mixture "
-        "of that second; since a stem is the mixture times a mask of 0 to 1, that is how far the masks are off. "
-        f"{met} of {places} are at {WANTED_DB:.0f} dB or below. Of itself: the same against the stem's own power. "
-        "SDR lost: in the first second, by which the error against the true stems is larger than in uninterrupted "
-        "play; in the last row of all these seconds together, since in one alone either may be nearer by chance.",
+        "Difference: the stem that differs most from uninterrupted playback, 1 to 2 s after the seek, relative to the "
+        "mixture of that second; since a stem is the mixture times a mask from 0 to 1, this is the error of the masks. "
+        f"{met} of {places} are at {WANTED_DB:.0f} dB or below. Relative to stem: the same relative to the power of "
+        "the stem. SDR loss: how much larger the error against the true stems is in the first second than in "
+        "uninterrupted playback; the last row takes all these seconds together, since a single second is subject to "
+        "chance.",
     )
 
 
@@ -101,7 +102,7 @@ def _published(player: FilePlayer, begin: int, samples: int, limit_s: float = 10
     deadline = time.monotonic() + limit_s
     while not ring.read(begin, out, player.epoch):
         if time.monotonic() > deadline:
-            raise RtsepError(f"two seconds were not separated {limit_s:.0f} s after a jump")
+            raise RtsepError(f"two seconds were not separated within {limit_s:.0f} s after a seek")
         time.sleep(0.01)
     return out.reshape(-1, 2, samples)
 

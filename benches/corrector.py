@@ -1,4 +1,4 @@
-"""What the clock corrector costs, and how near it comes on simulated clocks that are off by 200 ppm."""
+"""Cost of the clock corrector, and its precision on simulated clocks with an error of 200 ppm."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.dsp.two_clocks import simulate
 
 RATES = ((48000, 44100), (44100, 48000))
 RUNS = 16
-CASES = (  # blocks (capture, output), callbacks that come at once, ms
+CASES = (  # blocks (capture, output), callbacks at a time (burst), jitter in ms
     ((256, 256), (1, 1), 0.2),
     ((441, 512), (1, 1), 0.2),
     ((1024, 1024), (1, 1), 0.2),
@@ -27,12 +27,12 @@ CASES = (  # blocks (capture, output), callbacks that come at once, ms
 
 def run(seconds: int, out: Path) -> int:
     """Measure and write."""
-    report = Report("corrector", "The clock corrector", "one")
-    report.add(Table("Cost", cost(), "Of stereo samples in blocks of 512; the control loop runs once a block."))
+    report = Report("corrector", "Clock corrector", "one")
+    report.add(Table("Cost", cost(), "Stereo, blocks of 512 samples; the control loop runs once per block."))
     note = (
-        f"Worst of {RUNS} runs of {seconds} s, ±200 ppm, at 44 100 and 48 000 Hz. Blocks of capture and output; "
-        "callbacks that come at once; jitter of the callbacks, exponential. Off: from the true ratio, from the tenth "
-        "and the thirtieth second on. Distance: how far it strays from where it was."
+        f"Worst of {RUNS} runs of {seconds} s, ±200 ppm, at 44 100 and 48 000 Hz. Blocks: capture / output; burst: "
+        "callbacks at a time; jitter: exponential. Error: against the true ratio, after 10 s and after 30 s. Drift: "
+        "largest change of the delay."
     )
     report.add(Table("Precision on simulated clocks", precision(seconds), note))
     report.write(out)
@@ -40,7 +40,7 @@ def run(seconds: int, out: Path) -> int:
 
 
 def cost() -> list[Row]:
-    """Medians in nanoseconds."""
+    """Median times in nanoseconds."""
     samples = np.random.default_rng(0).standard_normal((2, 512)).astype(np.float32)
     rows: list[Row] = []
     for rates in RATES:
@@ -58,15 +58,15 @@ def cost() -> list[Row]:
             {
                 "from Hz": rates[0],
                 "to Hz": rates[1],
-                "ns a sample": float(convert_ns),
-                "ns a block for the loop": float(steer_ns),
+                "ns per sample": float(convert_ns),
+                "loop, ns per block": float(steer_ns),
             }
         )
     return rows
 
 
 def precision(seconds: int) -> list[Row]:
-    """A row a case."""
+    """One row per case."""
     rows: list[Row] = []
     for blocks, bursts, jitter_ms in CASES:
         early, late, strayed = [], [], []
@@ -81,11 +81,11 @@ def precision(seconds: int) -> list[Row]:
         rows.append(
             {
                 "blocks": f"{blocks[0]} / {blocks[1]}",
-                "at once": f"{bursts[0]} / {bursts[1]}",
+                "burst": f"{bursts[0]} / {bursts[1]}",
                 "jitter ms": jitter_ms,
-                "off from 10 s, ppm": float(max(early)),
-                "off from 30 s, ppm": float(max(late)),
-                "distance off, samples": float(max(strayed)),
+                "error after 10 s, ppm": float(max(early)),
+                "error after 30 s, ppm": float(max(late)),
+                "drift, samples": float(max(strayed)),
             }
         )
     return rows

@@ -1,10 +1,10 @@
-"""Is our D3Net Sony's? Its authors' code with random weights, saved as its parameter files, against what is read here.
+"""Equality with Sony's D3Net: its authors' code with random weights, saved as parameter files and read here.
 
     python -m benches.d3net CODE [OUT]    # CODE: d3net/music-source-separation of sony/ai-research-code at cfe96df
 
-The first run makes an environment for nnabla, OUT/peers/d3net. Exit code 1 where an estimate differs by more than
-rounding does. It has never run: no build of nnabla could be had for the Python and machine at hand. Until it has, our
-D3Net follows the paper, Sony's code as it is read and the published parameter counts, and is not proved equal.
+The first run makes an environment for nnabla, OUT/peers/d3net. Exit code 1 if an estimate differs by more than
+rounding errors. It has never run: there was no build of nnabla for the Python and machine at hand. Until then our D3Net
+follows the paper, Sony's code and the published parameter counts, and is not proved equal.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rtsep.nn.windowed import Windowed
 
 NAME = "d3net"
 LIMIT = 1e-4
-"""Of estimates; the magnitudes lie between 0 and 1."""
+"""Limit of the difference; magnitudes lie between 0 and 1."""
 
 
 @torch.inference_mode()
@@ -46,7 +46,7 @@ def main(code: str, out: str = "out/bench") -> int:
     worst = 0.0
     for (target, answer), ours in zip(answers.items(), estimates, strict=True):
         difference = float((answer[..., : network.bins] - ours).abs().max())
-        print(f"{target}: estimates {float(answer.mean()):.3f} in the mean, largest difference {difference:.1e}")
+        print(f"{target}: mean estimate {float(answer.mean()):.3f}, largest difference {difference:.1e}")
         worst = max(worst, difference)
     return 0 if worst <= LIMIT else 1
 

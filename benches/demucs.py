@@ -1,9 +1,9 @@
-"""Is our HT Demucs its authors'? A package with random weights of the published size, through their driver and ours.
+"""Equality with HT Demucs: a package with random weights of the published size, through its authors' driver and ours.
 
     python -m benches.demucs [SECONDS]    # with the extra `demucs` installed
 
-Their `apply_model` separates in their own segmentation, without random shifts, the song normalised as their `api` does
-it. Exit code 1 where a stem differs by more than rounding does.
+Their `apply_model` uses their own segmentation, without random shifts; the song is normalised as in their `api`. Exit
+code 1 if a stem differs by more than rounding errors.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from rtsep.separation.load import load
 from rtsep.timebase import SAMPLE_RATE
 
 LIMIT = 1e-5
-"""Of the loudest sample of all stems."""
+"""Limit of the difference, relative to the loudest sample of all stems."""
 BLOCK = 32768
 
 

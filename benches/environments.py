@@ -1,6 +1,6 @@
-"""Environments of their own for what rtsep is compared with: OUT/peers/NAME, made on request and filled by pip.
+"""Virtual environments for the programs that rtsep is compared with: OUT/peers/NAME, made on request with pip.
 
-They borrow packages (torch) from this one, and nothing of theirs enters it.
+They use packages of this environment (torch), and install nothing into it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAO
 
 
 def install(name: str, packages: Sequence[str], out: Path) -> None:
-    """Make the environment and let pip fill it; what this environment has, such as torch, is not fetched again."""
+    """Make the environment and install packages; those of this environment, such as torch, are not installed again."""
     home = _home(name, out)
     venv.create(home, with_pip=True, clear=True)
     own = sysconfig.get_path("purelib", vars={"base": str(home)})
@@ -36,13 +36,13 @@ def install(name: str, packages: Sequence[str], out: Path) -> None:
 
 
 def answer(name: str, arguments: Sequence[str], out: Path, path: Path | None = None, program: str | None = None) -> Any:
-    """What the program of that name prints as its last line, JSON, on one thread in its environment.
+    """Run a peer program with one thread in its environment, and return the JSON of its last line of output.
 
     Args:
-        path: where else it may import from.
-        program: its name, where it is not that of the environment.
+        path: an additional folder for its imports.
+        program: its name, if it differs from that of the environment.
 
-    RtsepError, in one line, if it is not installed, takes too long or fails.
+    Raises RtsepError if it is not installed, takes too long or fails.
     """
     python = _python(_home(name, out))
     if not python.exists():
@@ -63,7 +63,7 @@ def answer(name: str, arguments: Sequence[str], out: Path, path: Path | None = N
         raise RtsepError(f"{name} took more than {LIMIT_S:.0f} s: skipped") from None
     except (subprocess.CalledProcessError, ValueError, IndexError) as error:
         words = (getattr(error, "stderr", "") or "").strip().splitlines()
-        line = f"{name} does not run: {words[-1] if words else error}"
+        line = f"{name} failed: {words[-1] if words else error}"
         raise RtsepError(line.replace(str(_home(name, out)), name)) from None
 
 

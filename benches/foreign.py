@@ -1,4 +1,4 @@
-"""Do the ported networks answer as their authors' code does? Writes the golden files that the tests keep.
+"""Equality of ported networks with their authors' code. Writes the golden files of the tests.
 
     python -m benches.foreign vocal-remover-5 FOLDER    # a checkout of tsurumeso/vocal-remover at a24e11e
     python -m benches.foreign vocal-remover-6 FOLDER    # at 2038060
@@ -6,8 +6,8 @@
     python -m benches.foreign carperbr-b FOLDER         # at 0f77420
     python -m benches.foreign carperbr-c FOLDER         # at 5bc163f
 
-Small networks with made-up weights; the authors' modules are imported from FOLDER, in this process alone. With version
-5 of the vocal remover, its merging of artifacts is compared too.
+Small networks with synthetic weights; the authors' modules are imported from FOLDER. With version 5 of the vocal
+remover, its merging of artifacts is compared too.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ FRAMES = {"vocal-remover-5": 32, "vocal-remover-6": 32, "carperbr-a": 12, "carpe
 
 
 def foreign_network(system: str) -> Any:
-    """The authors' network, small. Libraries that they import only to read files need not be there."""
+    """A small network of the authors. Libraries that are only needed to read files may be missing."""
     for library in ("librosa", "librosa.display", "soundfile", "cv2", "tqdm"):
         sys.modules.setdefault(library, types.ModuleType(library))
     if system.startswith("vocal-remover"):
@@ -67,7 +67,7 @@ def main(system: str, folder: str) -> int:
 
 
 def merging_difference(rounds: int = 200) -> float:
-    """Ours against theirs on masks with runs of all lengths, from the first frame and to the last."""
+    """Largest difference between ours and theirs on masks with runs of all lengths, also at both ends."""
     random = np.random.default_rng(1)
     merge = importlib.import_module("lib.spec_utils").merge_artifacts
     worst = 0.0

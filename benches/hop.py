@@ -1,8 +1,8 @@
-"""How long a hop takes, stage by stage: FFT, network, masks and inverse FFT, for each way to compute and chunk size.
+"""Time per hop by stage: FFT, network, masks and inverse FFT, for each backend and chunk size.
 
-The ways that there are for a model (compiled, eager; graph on CUDA) take turns, a few steps each, so that a busy
-machine is busy for all of them. The times are wall-clock milliseconds for each hop of 23.2 ms; "CPU" is what the thread
-itself was given, which other programs disturb least.
+The backends of a model (compiled, eager; graph on CUDA) take turns of a few steps, so that a busy machine slows all of
+them. Times are wall-clock milliseconds per hop of 23.2 ms; "CPU" is the processor time of the thread, which other
+programs disturb least.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ WARM_UP = 5
 
 
 class TimedProcessor(Processor):
-    """A processor that knows when its stages began."""
+    """A processor that records the time of its stages."""
 
     def __init__(self, stepper: FrameStepper) -> None:
         super().__init__(stepper)
@@ -50,7 +50,7 @@ class TimedProcessor(Processor):
 
 
 class Series:
-    """Times of one way and chunk size, in milliseconds a hop."""
+    """Times of one backend and chunk size, in milliseconds per hop."""
 
     def __init__(self, stepper: FrameStepper, chunk: int) -> None:
         self.way, self.chunk = stepper.way, chunk
@@ -63,7 +63,7 @@ class Series:
             self._processor.process(self._mixture, self._out)
 
     def turn(self) -> None:
-        """A few steps."""
+        """Run and time a few steps."""
         for _ in range(TURN):
             began, cpu_began = time.perf_counter(), time.thread_time()
             self._processor.process(self._mixture, self._out)
@@ -74,15 +74,15 @@ class Series:
                 self.times[stage].append(1000 * seconds / self.chunk)
 
     def rows(self) -> list[Row]:
-        """A line for each stage."""
+        """One row per stage."""
         return [
-            {"K": self.chunk, "way": self.way, "stage": stage} | tail(times_ms)
+            {"K": self.chunk, "backend": self.way, "stage": stage} | tail(times_ms)
             for stage, times_ms in self.times.items()
         ]
 
 
 def measure(bundle: Bundle, compute: str, hops: int) -> list[Series]:
-    """All chunk sizes and ways, `hops` hops each."""
+    """Measure all chunk sizes and backends, `hops` hops each."""
     from rtsep.separation.backends.choose import load_stepper
 
     found: list[Series] = []
@@ -99,10 +99,10 @@ def measure(bundle: Bundle, compute: str, hops: int) -> list[Series]:
 
 
 def tables(found: list[Series]) -> list[Table]:
-    """All stages for one frame a step, and the whole for the other chunk sizes."""
+    """All stages for one frame per step, and the totals for all chunk sizes."""
     stages = [row for series in found if series.chunk == 1 for row in series.rows()]
     totals = [row for series in found for row in series.rows() if row["stage"] in ("total", "CPU")]
     return [
-        Table("A hop at K = 1, stage by stage", stages, "CPU: what the thread was given, of all stages."),
-        Table("A hop at every K", totals, "K frames a step; the times are for one of them."),
+        Table("Time per hop by stage, K = 1", stages, "CPU: processor time of the thread, all stages."),
+        Table("Time per hop by K", totals, "K frames per step; times are per frame."),
     ]

@@ -1,9 +1,8 @@
-"""The judge of a soak: is every sample that entered heard once, at its place?
+"""Comparison of the input and the captured output of a soak test: is every sample played once, at the right time?
 
-All faders at 0 dB the stems sum to the mixture: what leaves is what entered, a constant time later. Two streams keep
-step by a corrector, which moves by fractions of a sample; so each short window is compared with what entered, shifted
-by as much as fits best. A sample lost or doubled is a step of that shift; a gap, a repetition or another sound leaves
-a rest.
+With all faders at 0 dB the stems sum to the mixture, so the output is the input after a constant delay. The clock
+corrector between two streams moves by fractions of a sample; therefore each short window is compared with the input at
+the best-fitting shift. A lost or repeated sample is a step of the shift; a gap or another sound leaves a residual.
 """
 
 from __future__ import annotations
@@ -14,11 +13,11 @@ from numpy.typing import NDArray
 RATE = 44100
 WINDOW = 512
 STEP = 0.6
-"""Samples by which the shift may differ from window to window: a corrector at its limit, 1000 ppm, moves by 0.5."""
+"""Limit in samples of the change of shift between windows: a corrector at its limit, 1000 ppm, moves by 0.5."""
 REST = 0.1
-"""Of a window's RMS that may be left over: shifted by one sample, a window of the noise below leaves 0.25."""
+"""Limit of the residual, relative to the RMS of the window: one sample of shift leaves 0.25 of the noise below."""
 SILENCE = 1e-3
-BEFORE = RATE + 2  # of what entered is kept: a delay beyond a second is not looked for
+BEFORE = RATE + 2  # samples of input that are kept: longer delays than a second are not searched
 SEARCH = RATE // 8
 PATIENCE = 16  # wrong windows in a row between two searches
 HIGHEST_HZ = 3000
@@ -26,7 +25,7 @@ PERIOD = 2**18
 
 
 def counter() -> NDArray[np.float32]:
-    """A period (PERIOD,) of noise that never repeats itself within: every place in it is known by its sound."""
+    """One period (PERIOD,) of noise that does not repeat within it, so that every position can be recognised."""
     random = np.random.default_rng(11)
     lines = np.exp(2j * np.pi * random.random(PERIOD // 2 + 1))
     hertz = np.arange(PERIOD // 2 + 1) * RATE / PERIOD
@@ -35,14 +34,14 @@ def counter() -> NDArray[np.float32]:
 
 
 class Judge:
-    """Compares what left with what entered, as it goes.
+    """Compares output with input as they arrive.
 
     Attributes:
-        judged, silent: samples compared, and those for which nothing had entered.
-        wrong: samples in windows that are not what entered, or not where it was due.
-        delay: samples from entry to exit of now, None until they have been found.
-        delays: its least and greatest value.
-        faults: sample at which each run of wrong windows began, of all that was taken.
+        judged, silent: samples compared, and those not compared because the input was silent.
+        wrong: samples in windows that differ from the input, or are at the wrong time.
+        delay: current delay in samples, None until it is found.
+        delays: its minimum and maximum.
+        faults: position of the first sample of each run of wrong windows.
     """
 
     def __init__(self) -> None:
@@ -57,13 +56,13 @@ class Judge:
         self._following = False  # the delay is known to fractions of a sample
 
     def count_from_now(self) -> None:
-        """Forget what was judged, not where it stands."""
+        """Reset the counters, but keep the delay."""
         self.judged = self.silent = self.wrong = 0
         self.delays = (np.inf, -np.inf)
         self.faults.clear()
 
     def take(self, entered: NDArray[np.float32], left: NDArray[np.float32]) -> None:
-        """Judge some more of the two sounds (n,), which are of one time."""
+        """Compare the next samples (n,) of input and output, which belong to the same time."""
         self._entered = np.concatenate([self._entered, entered])
         self._left = np.concatenate([self._left, left])
         while len(self._left) >= BEFORE + (SEARCH if self.delay is None else WINDOW + 1):
@@ -74,7 +73,7 @@ class Judge:
                 self._forget(WINDOW)
 
     def _find(self) -> None:
-        """Look for the delay of what left next. What nowhere entered is wrong, once there was a delay at all."""
+        """Search for the delay of the next output. Output that is not in the input is wrong, once a delay was found."""
         part, whole = self._left[BEFORE : BEFORE + SEARCH], self._entered[: BEFORE + SEARCH]
         size = 1 << (len(whole) + len(part)).bit_length()
         match = np.fft.irfft(np.fft.rfft(whole, size) * np.conj(np.fft.rfft(part, size)), size)[2 : BEFORE + 1]

@@ -1,4 +1,4 @@
-"""Latency told against latency measured: a click's way through the player, the devices' own part, and jumps."""
+"""Reported and measured latency: clicks through the player, the devices alone, and seeks."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ BLOCKS = (256, 441, 512, 1024)
 CHUNKS = (1, 4)
 APART = 20011
 PLACES = 16
-"""Of the song, jumped to in order to hear what comes after."""
+"""Number of positions in the song that are sought to compare the sound after a seek."""
 LEVEL = 0.1
-"""A click of 0.5 is heard as one of 0.25 when separated by the constant masks with a stem muted."""
+"""A click of 0.5 becomes one of 0.25 when it is separated by the constant masks with a stem muted."""
 
 
-def run(given: str | None, taken: str | None, seconds: float, jumps: int, model: str | None, out: Path) -> int:
-    """Measure and write; 1 where a latency told is further from the measured than a block."""
-    report = Report("latency", "Latency", "one for network and FFTs, in the worker")
+def run(input: str | None, output: str | None, seconds: float, jumps: int, model: str | None, out: Path) -> int:
+    """Measure and write; 1 if a reported latency differs from the measured one by more than a block."""
+    report = Report("latency", "Latency", "one for the network and FFTs, in the worker")
     right = True
-    if given is not None and taken is not None:
+    if input is not None and output is not None:
         report.name = "latency-devices"
-        report.add(Table(f"What {given} and {taken} take, joined by a cable", _devices(given, taken)))
+        report.add(Table(f"Latency of {input} and {output}, connected by a cable", _devices(input, output)))
     else:
         if (reason := why_not()) is not None:
-            report.problem(f"no clicks: {reason}")
+            report.problem(f"no clicks were measured: {reason}")
         else:
             right = _add_clicks(report, seconds)
         if jumps:
@@ -45,18 +45,18 @@ def run(given: str | None, taken: str | None, seconds: float, jumps: int, model:
     return 0 if right else 1
 
 
-def _devices(given: str, taken: str) -> list[Row]:
+def _devices(input: str, output: str) -> list[Row]:
     rows: list[Row] = []
     with libraries_silenced():
         for block in BLOCKS:
-            found = measure_loopback(find_device(given, "input"), find_device(taken, "output"), block)
+            found = measure_loopback(find_device(input, "input"), find_device(output, "output"), block)
             rows.append(
                 {
                     "block": block,
                     "measured, samples": found.measured,
                     "spread": found.spread,
-                    "by time stamps": found.stamped,
-                    "PortAudio says": found.reported,
+                    "from time stamps": found.stamped,
+                    "reported by PortAudio": found.reported,
                     "streams": "one" if found.duplex else "two",
                 }
             )
@@ -70,18 +70,18 @@ def _add_clicks(report: Report, seconds: float) -> bool:
         for block in BLOCKS:
             row = _click(block, chunk, seconds)
             rows.append(row)
-            off = row["off, samples"]
-            if off is None:
-                report.problem(f"block {block}, K = {chunk}: no click was heard")
-            elif row["late blocks"] == 0 and abs(float(off)) > block:
+            error = row["error, samples"]
+            if error is None:
+                report.problem(f"block {block}, K = {chunk}: no click was captured")
+            elif row["late blocks"] == 0 and abs(float(error)) > block:
                 right = False
-                report.problem(f"block {block}, K = {chunk}: the latency told is {off} samples off, more than a block")
+                report.problem(f"block {block}, K = {chunk}: the error is {error} samples, more than a block")
     note = (
-        "In samples at 44 100 Hz. Told in three parts; measured: the median of the clicks since the last change of the "
-        "margin, in one recording of both ends; off: measured less told. A row with late blocks is no measurement: its "
-        "margin was still growing."
+        "In samples at 44 100 Hz. Reported in three parts; measured: the median of the clicks since the last change of "
+        "the margin, in one recording of both ends; error: measured minus reported. A row with late blocks does not "
+        "count: its margin was still growing."
     )
-    report.add(Table("A click through virtual devices", rows, note))
+    report.add(Table("Clicks through virtual devices", rows, note))
     return right
 
 
@@ -97,10 +97,10 @@ def _click(block: int, chunk: int, seconds: float) -> Row:
             ) as player:
                 player.wait(1 + max(1, round(seconds)))
             entered, left = path.recorded()
-        told = player.reports[-1]
-    parts, measured = told["latency_samples"], delays(entered, left, LEVEL, APART)
-    if np.abs(left).max() > 0.3 and told["late_blocks"] == 0:
-        raise RtsepError(f"block {block}, K = {chunk}: the click was heard dry, and the player does not know")
+        report = player.reports[-1]
+    parts, measured = report["latency_samples"], delays(entered, left, LEVEL, APART)
+    if np.abs(left).max() > 0.3 and report["late_blocks"] == 0:
+        raise RtsepError(f"block {block}, K = {chunk}: the click was dry, and the player did not report it")
     last = measured[-min(len(measured), round(seconds * RATE / APART / 2)) :]
     median = float(np.median(last)) if last else None
     return {
@@ -110,7 +110,7 @@ def _click(block: int, chunk: int, seconds: float) -> Row:
         "total ms": 1000 * parts["total"] / RATE,
         "measured": None if median is None else round(median),
         "spread": max(last) - min(last) if last else None,
-        "off, samples": None if median is None else round(median - parts["total"]),
+        "error, samples": None if median is None else round(median - parts["total"]),
         "clicks": len(measured),
-        "late blocks": told["late_blocks"],
+        "late blocks": report["late_blocks"],
     }

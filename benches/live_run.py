@@ -1,7 +1,7 @@
-"""Live sound in a process of its own, which tells its counters in a line of JSON at a time.
+"""A live player in a process of its own, which prints its counters as lines of JSON.
 
-The player itself, not a copy: `LivePlayer` on real streams, as `rtsep live` has it. Apart, so that what the bench does
-meanwhile costs the player nothing but processor time, and its memory is its own.
+It runs `LivePlayer` on real streams, as `rtsep live` does. In its own process the benchmark disturbs it less, and its
+memory can be measured.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ END_LIMIT_S = 30.0
 
 
 class LiveRun:
-    """A running player; a context manager.
+    """A running player, as a context manager.
 
     Args:
-        environment: of the process: which devices it sees.
+        environment: of the process; determines which devices it sees.
         given, taken: input and output, as `--input` and `--output` name them.
-        interval_s: between two reports.
+        interval_s: time between two reports.
         options: `block`, and what `LivePlayer` takes: model, chunk.
         muted: a stem to mute.
 
     Attributes:
-        reports: what `rtsep live --json` tells, and `monotonic_s`, `hop_times_us`, `player_mib`, `worker_mib`; and
-            `news`, the lines that a user would have been told since the report before.
+        reports: the fields of `rtsep live --json`, and `monotonic_s`, `hop_times_us`, `player_mib`, `worker_mib`; and
+            `news`, the messages that a user would have seen since the report before.
     """
 
     def __init__(
@@ -83,13 +83,13 @@ class LiveRun:
         with self._heard:
             while len(self.reports) < count:
                 if self._error is not None or self._over:
-                    raise RtsepError(self._error or "the player has ended before its time")
+                    raise RtsepError(self._error or "the player ended too early")
                 if not self._heard.wait(deadline - time.monotonic()):
-                    raise RtsepError(f"the player tells nothing for {limit_s:.0f} s")
+                    raise RtsepError(f"the player did not report for {limit_s:.0f} s")
             return self.reports[-1]
 
     def close(self) -> None:
-        """End the player, orderly if it can. May be called twice."""
+        """End the player; kill it if it does not end by itself. May be called twice."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:
@@ -116,7 +116,7 @@ class LiveRun:
 
 
 def constant_model(folder: Path) -> str:
-    """A model of constant masks: with a stem muted all that is separated is half as loud, and nothing else is."""
+    """A model with constant masks: with one stem muted, separated sound has half the level, and dry sound has not."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "recipe.toml").write_text(
         'name = "halves"\nnetwork = "rtsep.nn.constant:ConstantMask"\nstems = ["vocals", "instrumental"]\n'

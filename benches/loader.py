@@ -1,7 +1,7 @@
-"""How many crops a second the loader draws, by its number of threads: `python -m benches.loader [RECIPE] [--crops N]`.
+"""Crops per second of the loader by its number of threads: `python -m benches.loader [RECIPE] [--crops N]`.
 
-Songs of noise are decoded into a cache and drawn with the recipe's crops and augmentations; nothing is trained, so that
-all processors are the loader's. What a device needs is batch / step time.
+Songs of noise are decoded into a cache and drawn with the recipe's crops and augmentations. Nothing is trained, so the
+loader has all processors. A device needs batch size / step time crops per second.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def main() -> None:
                 next(batches)
                 began = time.perf_counter()
                 drawn = sum(len(batch.stems) for batch in islice(batches, steps))
-                print(f"{threads} threads: {drawn / (time.perf_counter() - began):.1f} crops a second", flush=True)
+                print(f"{threads} threads: {drawn / (time.perf_counter() - began):.1f} crops per second", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""What is asked of a model that ships beside its scores: does it keep up, and does it behave?
+"""Checks of a model besides its scores, on the held-out songs, with the in-process separator on one CPU thread.
 
-On the held-out songs, through the in-process separator on one thread of the CPU: how fast it is; that it separates a
-song the same at any level; that silence gives silence; that it does after half an hour what it does after a fresh
-start; and how quiet the first stem (the vocals) is where it pauses, in figures and as spectrograms beside the card.
+How fast it is; whether it separates a song the same at any level; whether silence stays silent; whether it behaves the
+same after half an hour as after a fresh start; and how quiet the first stem (the vocals) is in its pauses, as figures
+and as spectrograms beside the card.
 """
 
 from __future__ import annotations
@@ -32,36 +32,40 @@ Float32 = NDArray[np.float32]
 SPEED_S = 20
 LEVELS_DB = (-20, 0, 20)
 LEVELS_S = 20
-BEFORE_S = 30  # of sound before what is judged: more than all that the network's layers together look back on
+BEFORE_S = 30  # of audio before the measured part: more than the total context of the network
 JUDGED_S = 60
 CLIP_S = 10
 PAUSE_S = range(2, 7)  # of the clip
-HIGH_HZ = 6000  # from there on: hi-hats, and what is left of a voice is breath
+HIGH_HZ = 6000  # above it: hi-hats, and of a voice only breath
 MOST_PICTURES = 3
 
 
 def run(model: str, data: Sequence[Path], minutes: float, cache: Path, out: Path) -> int:
-    """Measure, write, and draw into the model's folder `pictures`."""
+    """Measure and write; spectrograms go to `pictures` in the model's folder."""
     bundle = find_bundle(model)
     with ProgressLine() as line:
         songs, _ = songs_to_judge(bundle.recipe, data, cache, partial(line.show, "decoding songs"))
     songs = [song for song in songs if song.source.bandwidth_hz is None]
     if not songs:
-        raise RtsepError(f"nothing to check {bundle.name} by: no held-out song of full bandwidth in {data}")
+        raise RtsepError(
+            f"cannot check {bundle.name}: no held-out song of full bandwidth in {', '.join(map(str, data))}"
+        )
     song = next((song for song in songs if not is_silent(song.segment(0, song.samples)[0])), songs[0])
-    report = Report(f"model-{bundle.name}", f"{bundle.name}, checked", "one")
-    report.add(Table("Speed", _speed(bundle, song), "Seconds of computing for a second of sound: of each second."))
-    note = f"The {LEVELS_S} s of {song.name} in which {bundle.recipe.stems[0]} are loudest, K = 1."
+    report = Report(f"model-{bundle.name}", f"Checks of {bundle.name}", "one")
+    report.add(
+        Table("Speed", _speed(bundle, song), "Compute time in seconds per second of audio, over single seconds.")
+    )
+    note = f"The {LEVELS_S} s of {song.name} with the loudest {bundle.recipe.stems[0]}, K = 1."
     report.add(Table("Input level", _levels(bundle, song), note))
-    report.add(Table("Digital silence", _silence(bundle, song), "K = 1; the largest sample of any stem."))
+    report.add(Table("Digital silence", _silence(bundle, song), "K = 1; largest sample of all stems."))
     note = (
-        f"Held-out songs in a loop at K = 1; the last {JUDGED_S} s against the same from a separator that was started "
+        f"Held-out songs in a loop at K = 1; the last {JUDGED_S} s compared with those of a separator started "
         f"{BEFORE_S} s before them: signal to difference."
     )
     report.add(Table(f"After {minutes:g} minutes", _drift(bundle, songs, minutes), note))
     note = (
-        f"{CLIP_S} s of each song at K = 1: level of the {bundle.recipe.stems[0]} against the mixture, in the seconds "
-        f"without any; from {HIGH_HZ} Hz up, bleeding hi-hats."
+        f"{CLIP_S} s of each song at K = 1: level of the {bundle.recipe.stems[0]} relative to the mixture, in the "
+        f"seconds without any; above {HIGH_HZ} Hz: bleed of hi-hats."
     )
     report.add(Table("Pauses", _pauses(bundle, songs, report), note))
     report.write(out)
@@ -69,7 +73,7 @@ def run(model: str, data: Sequence[Path], minutes: float, cache: Path, out: Path
 
 
 def _separated(bundle: Bundle, mixture: Float32, chunk: int = 1) -> Float32:
-    """(S, C, N), from a fresh start."""
+    """Stems (S, C, N) of a new separator."""
     separator = rtsep.load(bundle.path, chunk=chunk, device="cpu")
     first, rest = separator.feed(mixture), separator.flush()
     return np.stack([np.concatenate([first[stem], rest[stem]], axis=1) for stem in bundle.recipe.stems])
@@ -106,7 +110,7 @@ def _levels(bundle: Bundle, song: Song) -> list[Row]:
         for name, stem, estimate in zip(bundle.recipe.stems, stems, found, strict=True):
             row[f"{name}, SDR dB"] = None if is_silent(stem) else sdr_db(stem, estimate)
         difference_db = sdr_db(plain, found)
-        rows.append(row | {"against 0 dB, dB": difference_db if np.isfinite(difference_db) else None})
+        rows.append(row | {"compared with 0 dB, dB": difference_db if np.isfinite(difference_db) else None})
     return rows
 
 
@@ -223,7 +227,7 @@ def _picture(bundle: Bundle, song: Song, sounds: dict[str, Float32], report: Rep
     path = bundle.path / "pictures" / f"{song.name}.png"
     path.parent.mkdir(exist_ok=True)
     if not draw(path, panels):
-        report.problem("no pictures without matplotlib: pip install matplotlib")
+        report.problem("no spectrograms: matplotlib is not installed (pip install matplotlib)")
         return
     from PIL import Image  # matplotlib's own
 

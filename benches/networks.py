@@ -1,6 +1,6 @@
-"""What every network costs here: how fast it goes through files, and what playing it takes.
+"""The cost of every network: speed on files, and load and latency of playing live.
 
-Weights are random: the time does not depend on them. What Spleeter's window costs in SDR takes trained ones.
+Weights are random, as speed does not depend on them. Only the SDR by window size of Spleeter needs trained weights.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ from rtsep.train.evaluation.validation import loudest
 
 HOP_S = HOP / SAMPLE_RATE
 SLOW_S = 2.0
-"""What takes longer is measured once; all else three times, and the best counts."""
+"""What takes longer is measured once; everything else three times, and the best counts."""
 SPLEETER_WINDOWS = (64, 128, 256, 512)
 STEMS = ("vocals", "instrumental")
 EXCERPT_S = 30.0
 
 
 def run(names: Sequence[str], weights: str | None, data: Path | None, out: Path) -> int:
-    """Measure all models, or the named ones, and write. With trained `weights` of Spleeter's two stems and songs that
-    their recipe holds out in `data`, also the SDR by window."""
-    report = Report("networks", "Networks", "as the columns say")
+    """Measure all models, or the named ones, and write. With trained `weights` of a two-stem Spleeter and the held-out
+    songs of its recipe in `data`, also the SDR by window size."""
+    report = Report("networks", "Networks", "see the columns")
     bundles = [find_bundle(name) for name in names] if names else list_bundles()
     rows = []
     for recipe in (bundle.recipe for bundle in bundles):
@@ -54,15 +54,15 @@ def run(names: Sequence[str], weights: str | None, data: Path | None, out: Path)
         except MissingPackage as error:
             report.problem(f"{recipe.name}: {error}")
     files_note = (
-        "Real-time factor (RTF): seconds of computing for a second of sound, the network alone, in its author's "
-        "segmentation (ours: 32 frames a step)."
+        "Real-time factor (RTF): compute time per second of audio, network only, with its author's segmentation "
+        "(ours: 32 frames per step)."
     )
     report.add(Table("Files", rows, files_note))
     live_note = (
-        "At one frame a step on one core, with each recipe's live settings; what is not here is played ahead. Latency "
-        "is that of frame, stride and lookahead; the longest step comes on top. Played: what `rtsep doctor --model` "
-        f"recommends: live up to a real-time factor of {MAX_LOAD} and steps of {1000 * MAX_MARGIN_S:.0f} ms, "
-        "play (from files, as it is heard) with longer steps, else ahead."
+        "One frame per step on one core, with the live settings of each recipe; networks not listed need --ahead. "
+        "Latency: frame, stride and lookahead, without the longest step. Mode: the recommendation of "
+        f"`rtsep doctor --model`: live up to a real-time factor of {MAX_LOAD} and steps of {1000 * MAX_MARGIN_S:.0f} "
+        "ms, play (files, separated while they play) with longer steps, otherwise ahead."
     )
     framed = [bundle for bundle in bundles if bundle.recipe.segments is None]
     played = [(bundle, build_network(bundle.recipe, live=True)) for bundle in framed]
@@ -79,20 +79,20 @@ def run(names: Sequence[str], weights: str | None, data: Path | None, out: Path)
 
 
 def _by_window(report: Report, weights: str | None, data: Path | None) -> None:
-    """Spleeter of two stems in windows of several lengths."""
+    """Two-stem Spleeter with windows of several sizes."""
     network, songs = Spleeter(STEMS).eval(), list[NDArray[np.float32]]()
     note = "Stride and lookahead are a quarter of the window, the cross-fade is 8 frames; the last row is for files. "
     if weights is not None and data is not None:
         bundle = find_bundle(weights)
         trained = bundle.load_network()
         if not (isinstance(trained, Windowed) and isinstance(trained.network, Spleeter) and trained.stems == STEMS):
-            raise RtsepError(f"{weights} holds no Spleeter of {' and '.join(STEMS)}")
+            raise RtsepError(f"{weights} is not a Spleeter model with the stems {' and '.join(STEMS)}")
         network = trained.network
         found, _ = songs_to_judge(bundle.recipe, [data], Path("runs/cache"), lambda done, total: None)
         songs = [_loudest_vocals(song) for song in found]
         note += (
-            f"SDR over the best constant gain: vocals, {EXCERPT_S:.0f} s where they are loudest of each of "
-            f"{len(songs)} held-out songs, weights {bundle.name}."
+            f"SDR over the best constant gain: vocals, the loudest {EXCERPT_S:.0f} s of each of {len(songs)} held-out "
+            f"songs, weights {bundle.name}."
         )
     windows = [Windowed(network, t, t // 4, t // 4, 8) for t in SPLEETER_WINDOWS]
     rows = []
@@ -101,7 +101,7 @@ def _by_window(report: Report, weights: str | None, data: Path | None) -> None:
         if songs:
             row["SDR over gain dB"] = float(np.mean([_over_gain_db(window, stems) for stems in songs]))
         rows.append(row)
-    report.add(Table("Spleeter of two stems by window", rows, note))
+    report.add(Table("Two-stem Spleeter by window size", rows, note))
 
 
 def _loudest_vocals(song: Song) -> NDArray[np.float32]:
@@ -187,7 +187,7 @@ def _live(name: str, network: StreamingNetwork, stepper: FrameStepper, n_fft: in
         "latency ms": 1000 * (n_fft / SAMPLE_RATE + network.lookahead_frames * HOP_S),
         "longest step ms": longest_ms,
         "RTF": factor,
-        "played": suitable_mode(factor, longest_ms) if _can_be_played(network) else "ahead",
+        "mode": suitable_mode(factor, longest_ms) if _can_be_played(network) else "ahead",
     }
 
 

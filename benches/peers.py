@@ -1,6 +1,6 @@
-"""Other separators on the same sound in the same run, each in an environment of its own, on one thread.
+"""Other separators on the same audio in the same run, each in its own environment, with one thread.
 
-Times only: HS-TasNet and HT Demucs compute with random weights, which takes as long.
+Only speed is measured: HS-TasNet and HT Demucs run with random weights, which take the same time.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ CHUNKS = (1, 32)
 
 
 def run(install: tuple[str, ...], seconds: float, model: str | None, out: Path) -> int:
-    """Measure rtsep and all peers that are there, and write."""
+    """Measure rtsep and all installed peers, and write."""
     for name in install:
         if name not in PEERS:
             raise UsageError(f"--install {name}: expected {', '.join(PEERS)}")
         environments.install(name, [name], out)
-    report = Report("peers", "Peers", "one for each separator")
+    report = Report("peers", "Peers", "one per separator")
     sound = soundfile.read(SONG, dtype="float32", frames=round(seconds * SAMPLE_RATE))[0].T
     rows = [_rtsep(model, chunk, sound) for chunk in CHUNKS]
     with tempfile.TemporaryDirectory() as folder:
@@ -36,9 +36,9 @@ def run(install: tuple[str, ...], seconds: float, model: str | None, out: Path) 
         for name in PEERS:
             rows += _peer(name, wav, out, report)
     note = (
-        f"The first {sound.shape[1] / SAMPLE_RATE:.1f} s of the bundled song. A step is what is computed at once; its "
-        "times are those of a step, without reading or writing files. Times realtime: the sound's duration by the sum "
-        "of all steps. Weights do not matter to the time; those of HS-TasNet and HT Demucs are random."
+        f"The first {sound.shape[1] / SAMPLE_RATE:.1f} s of the bundled song. Times are per step, the amount of audio "
+        "processed at a time, without file I/O. x realtime: duration of the audio divided by the sum of all steps. "
+        "Speed does not depend on the weights; those of HS-TasNet and HT Demucs are random."
     )
     report.add(Table("Steps", rows, note))
     report.write(out)
@@ -73,7 +73,7 @@ def _peer(name: str, wav: Path, out: Path, report: Report) -> list[Row]:
     try:
         told = environments.answer(name, [str(wav)], out)
     except RtsepError as error:
-        hint = f"; rtsep bench peers --install {name} does it" if "not installed" in str(error) else ""
+        hint = f": run rtsep bench peers --install {name}" if "not installed" in str(error) else ""
         report.problem(f"{error}{hint}")
         return []
     report.versions[name] = told["version"]

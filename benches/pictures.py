@@ -1,4 +1,4 @@
-"""The two kinds of pictures: how times are distributed against the hop, and what happened when."""
+"""The two kinds of plots: distributions of times per hop, and timelines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HOP_MS = 1000 * HOP / SAMPLE_RATE
 
 
 def histogram(report: Report, folder: Path, name: str, shows: str, series: Mapping[str, ArrayLike]) -> None:
-    """Draw milliseconds a hop, on two logarithmic scales so that single outliers are seen; the hop is a line."""
+    """Draw times per hop in ms on two logarithmic scales, which show single outliers; a line marks the hop."""
     times = {label: np.asarray(values, float) for label, values in series.items()}
     least, most = min(values.min() for values in times.values()), max(values.max() for values in times.values())
     edges = np.geomspace(max(least, 1e-3) / 1.1, max(most, HOP_MS) * 1.1, 120)
@@ -24,8 +24,8 @@ def histogram(report: Report, folder: Path, name: str, shows: str, series: Mappi
         axes = figure.add_subplot()
         for label, values in times.items():
             axes.hist(values, edges, histtype="step", label=f"{label} ({len(values)})")
-        axes.axvline(HOP_MS, color="black", linestyle="--", label=f"a hop: {HOP_MS:.1f} ms")
-        axes.set(xscale="log", yscale="log", xlabel="ms a hop", ylabel="hops", title=shows)
+        axes.axvline(HOP_MS, color="black", linestyle="--", label=f"hop: {HOP_MS:.1f} ms")
+        axes.set(xscale="log", yscale="log", xlabel="ms per hop", ylabel="hops", title=shows)
         axes.legend()
 
     _picture(report, folder, name, shows, (9, 4.5), draw)
@@ -39,7 +39,7 @@ def timeline(
     times_s: Sequence[float],
     lanes: Mapping[str, Mapping[str, Sequence[float]]],
 ) -> None:
-    """Draw lanes under each other, each with its curves by label, over minutes."""
+    """Draw lanes below each other over minutes, each with its labelled curves."""
 
     def draw(figure) -> None:
         minutes = np.asarray(times_s) / 60

@@ -1,6 +1,6 @@
-"""What every measurement leaves behind: tables on the screen, and JSON, Markdown and pictures in a folder.
+"""The output of every benchmark: tables on the screen, and JSON, Markdown and plots in a folder.
 
-The JSON holds all that the Markdown says; `docs/benchmarks.md` is made of it (see benches/document.py).
+The JSON contains everything in the Markdown; `docs/benchmarks.md` is generated from it (see benches/document.py).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Row = Mapping[str, str | int | float | None]
 
 @dataclass(frozen=True)
 class Table:
-    """Rows share their keys, which are the columns' heads and carry the units. None is a dash."""
+    """A titled table. All rows have the same keys, the column headings with units. None is shown as a dash."""
 
     title: str
     rows: Sequence[Row]
@@ -40,13 +40,13 @@ class Table:
 
 @dataclass
 class Report:
-    """One run of one bench.
+    """One run of one benchmark.
 
     Attributes:
-        name: of the files.
-        threads: who computes with how many.
-        problems: what could not be measured or went wrong, a line each.
-        pictures: file names, beside the JSON, with what they show.
+        name: base name of the files.
+        threads: number of threads, in words.
+        problems: what could not be measured or went wrong, one line each.
+        pictures: file name, beside the JSON -> caption.
     """
 
     name: str
@@ -69,12 +69,12 @@ class Report:
         print(f"{self.title}\n\n{self.head()}\n", flush=True)
 
     def add(self, table: Table) -> None:
-        """Keep a table and print it."""
+        """Add a table and print it."""
         self.tables.append(table)
         print(markdown(table), flush=True)
 
     def problem(self, line: str) -> None:
-        """Keep what went wrong and say it."""
+        """Add a problem and print it on stderr."""
         self.problems.append(line)
         print(f"rtsep: {line}", file=sys.stderr, flush=True)
 
@@ -83,7 +83,7 @@ class Report:
         return head(asdict(self))
 
     def write(self, folder: Path) -> None:
-        """Write NAME.json and NAME.md; pictures are there already."""
+        """Write NAME.json and NAME.md; the plots are written before."""
         self.seconds, self.load_after = round(time.perf_counter() - self._began_s, 1), load()
         folder.mkdir(parents=True, exist_ok=True)
         plain = asdict(self)
@@ -93,7 +93,7 @@ class Report:
 
 
 def head(report: Mapping[str, Any]) -> str:
-    """See `Report.head`; of a report as its JSON has it."""
+    """`Report.head` of a report in its JSON form."""
     machine, loads = report["machine"], [report["load_before"], report["load_after"]]
     load_text = " to ".join(
         "?" if value is None else f"{value:.1f}" for value in loads[: 2 if report["seconds"] else 1]
@@ -111,7 +111,7 @@ def head(report: Mapping[str, Any]) -> str:
 
 
 def section(report: Mapping[str, Any], pictures_at: str = "") -> str:
-    """A report, as its JSON has it, in Markdown. `pictures_at`: folder of the pictures, seen from the document."""
+    """Markdown of a report in its JSON form. `pictures_at`: folder of the plots, relative to the document."""
     parts = [f"## {report['title']}\n", head(report) + "\n"]
     parts += [markdown(Table(**table)) for table in report["tables"]]
     parts += ["\n".join(f"* {line}" for line in report["problems"]) + "\n"] if report["problems"] else []
@@ -120,7 +120,7 @@ def section(report: Mapping[str, Any], pictures_at: str = "") -> str:
 
 
 def markdown(table: Table) -> str:
-    """The table with its title and note."""
+    """Markdown of a table with its title and note."""
     lines = [f"### {table.title}\n"]
     if table.rows:
         columns = list(table.rows[0])
@@ -145,7 +145,7 @@ def _text(value: str | int | float | None) -> str:
 
 
 def tail(values: ArrayLike, unit: str = "ms") -> dict[str, float]:
-    """Columns p50 to max of some values; tails, not means."""
+    """Columns p50 to max of `values`: tails, not means."""
     found = np.percentile(np.asarray(values, float), list(TAIL.values()))
     return {f"{name} {unit}": round(float(value), 4) for name, value in zip(TAIL, found, strict=True)}
 
@@ -168,7 +168,7 @@ def machine() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Of rtsep, with its commit, of Python and of the packages that compute."""
+    """Versions of rtsep (with its commit), Python and the main packages."""
     found = {"rtsep": importlib.metadata.version("rtsep")}
     try:
         git = ["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty", "--exclude=*"]
@@ -179,5 +179,5 @@ def versions() -> dict[str, str]:
 
 
 def load() -> float | None:
-    """Processes that want to run, as of the last minute; None where the system does not tell."""
+    """Load average of the last minute; None if the system does not report it."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None

@@ -1,8 +1,8 @@
-"""How long a jump takes: from the key to the first separated sample that leaves the callback, decoder included.
+"""Duration of a seek: from the key press to the first separated sample that leaves the callback.
 
-Plays the bundled song, four times over, as WAV, FLAC, MP3, Ogg Vorbis, Opus and M4A, through decoder, worker process
-and compiled callback; a clock asks for blocks of 256 samples at the pace of a device. A device adds its own latency,
-which is not in these numbers.
+Plays the bundled song, four times in a row, as WAV, FLAC, MP3, Ogg Vorbis, Opus and M4A, through decoder, worker
+process and compiled callback; a clock requests blocks of 256 samples at the rate of a device. The latency of a device
+is not included.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.player.fake_stream import PacedStream
 RATE = 44100
 BLOCK = 256
 SETTLE_S = 1.0
-"""Between two jumps: nobody presses a key while the last jump is still under way."""
+"""Pause between two seeks, so that the last one has finished."""
 FORMATS = ("wav", "flac", "mp3", "ogg", "opus", "m4a")
 
 
@@ -36,7 +36,7 @@ class Clock(PacedStream):
         self._wet: dict[int, float] = {}
 
     def first_wet(self, epoch: int, limit_s: float = 5.0) -> float:
-        """Its time; infinity where none comes."""
+        """Time of that block in seconds; infinity if there is none."""
         deadline = time.perf_counter() + limit_s
         while epoch not in self._wet and time.perf_counter() < deadline:
             time.sleep(0.01)
@@ -50,7 +50,7 @@ class Clock(PacedStream):
 
 
 def write(path: Path, samples: np.ndarray) -> None:
-    """`samples` (n, 2) in the format of the path's ending."""
+    """Write `samples` (n, 2) in the format of the path's extension."""
     if path.suffix == ".m4a":
         import av
 
@@ -72,7 +72,7 @@ def write(path: Path, samples: np.ndarray) -> None:
 
 
 def measure(path: Path, model: str | None, jumps: int) -> tuple[np.ndarray, np.ndarray]:
-    """Milliseconds of `jumps` jumps to anywhere, and of as many to a cue."""
+    """Durations in ms of `jumps` seeks to random positions, and of as many to a cue."""
     clocks: list[Clock] = []
 
     def open_stream(shared: SharedState) -> Clock:
@@ -103,7 +103,7 @@ def measure(path: Path, model: str | None, jumps: int) -> tuple[np.ndarray, np.n
 
 
 def table(model: str | None, jumps: int) -> Table:
-    """Every format, jumps to anywhere and to a cue."""
+    """Seeks to random positions and to a cue, in every format."""
     song = np.concatenate([soundfile.read(SONG, dtype="float32")[0]] * 4)
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -113,10 +113,10 @@ def table(model: str | None, jumps: int) -> Table:
                 write(path, song)
             except ImportError:
                 continue  # M4A without the extra aac
-            for kind, times_ms in zip(("anywhere", "to the cue"), measure(path, model, jumps), strict=True):
-                rows.append({"format": name, "jump": kind, "jumps": jumps} | tail(times_ms))
+            for kind, times_ms in zip(("random", "cue"), measure(path, model, jumps), strict=True):
+                rows.append({"format": name, "target": kind, "seeks": jumps} | tail(times_ms))
     return Table(
-        "Jumps, from the key to the first separated sample",
+        "Seeks, from the key press to the first separated sample",
         rows,
-        f"Out of the callback, in blocks of {BLOCK} samples; the device's own latency comes on top.",
+        f"At the output of the callback, in blocks of {BLOCK} samples; the latency of the device is not included.",
     )

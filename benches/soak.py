@@ -1,4 +1,4 @@
-"""Live for a long time, every sample judged: late hops, underruns, memory, and what happened when."""
+"""A long live run with every sample checked: late hops, underruns, memory, and when they happened."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ from rtsep.system.priority import audio_priority
 
 BLOCK = 256
 SETTLE_S = 10.0
-"""After the player's first report, before anything counts: a corrector takes that long to find its ratio."""
+"""Wait after the player's first report before counting: the clock corrector takes that long to settle."""
 POINTS = 360
 RECENT = 32
 AFTER_S = (-0.05, 1.0)
-"""A fault heard so long after the machine stood still is put down to it: a monitor hears a sound before it is played,
-and a play head waits before it is put back."""
+"""A fault this long after a machine stall is attributed to it: a monitor captures a sound before it is played, and the
+play head waits before it is corrected."""
 
 
 def endless_sound(position: int, samples: int) -> NDArray[np.float32]:
-    """Left the bundled song, over and over, for the network to work on; right the counter."""
+    """The bundled song, repeated, on the left for the network; the counter on the right."""
     at = np.arange(position, position + samples)
     return np.stack([_material()[0][at % len(_material()[0])], _material()[1][at % PERIOD]])
 
@@ -55,12 +55,12 @@ def _material() -> list[NDArray[np.float32]]:
 
 
 def run(minutes: float, busy: bool, jack: bool, model: str | None, out: Path) -> int:
-    """Soak, and write what came of it; 1 if a sample was lost, 130 if control-C ended it early."""
+    """Run and write the results; 1 if a sample was wrong, 130 if Ctrl-C ended the run early."""
     name = "-".join(["soak", *(["jack"] if jack else []), *(["busy"] if busy else [])])
     where = "on JACK's dummy clock" if jack else "through virtual devices"
-    also = ", the other core busy" if busy else ""
-    threads = f"one for network and FFTs, in the worker ({worker_priority()}); of the audio {audio_priority()}"
-    report = Report(name, f"Soak {where}{also}", threads)
+    also = ", other core busy" if busy else ""
+    threads = f"one for the network and FFTs, in the worker ({worker_priority()}); audio: {audio_priority()}"
+    report = Report(name, f"Soak test {where}{also}", threads)
     judge, interrupted = Judge(), False
     interval_s = max(1.0, 60 * minutes / POINTS)
     reports: list[dict[str, Any]] = []
@@ -88,7 +88,7 @@ def run(minutes: float, busy: bool, jack: bool, model: str | None, out: Path) ->
             player.wait(first + 2)
         except KeyboardInterrupt:
             interrupted = True
-            report.problem("ended early by control-C; these are the figures until then")
+            report.problem("ended early by Ctrl-C; the figures cover the time until then")
         if first:
             listening.stop()
             reports = player.reports[first - 1 :]
@@ -96,7 +96,7 @@ def run(minutes: float, busy: bool, jack: bool, model: str | None, out: Path) ->
     if len(reports) < 2:
         if interrupted:
             raise KeyboardInterrupt  # before anything was measured
-        raise RtsepError("nothing was heard of the player; there is nothing to judge")
+        raise RtsepError("the player did not report: nothing was measured")
     faults_s = [listening.times_s[fault] for fault in judge.faults]
     _tell(report, reports, judge, jack, underruns, stalls.seen, faults_s)
     _draw(report, out, name, reports, stalls.seen or [])
@@ -108,7 +108,7 @@ def run(minutes: float, busy: bool, jack: bool, model: str | None, out: Path) ->
 
 
 def _let_time_go_by(minutes: float, listening: _Listening, player: LiveRun) -> None:
-    print(f"rtsep: measuring for {minutes:g} minutes; control-C ends it early", file=sys.stderr, flush=True)
+    print(f"rtsep: measuring for {minutes:g} minutes; Ctrl-C ends the run early", file=sys.stderr, flush=True)
     began = time.monotonic()
     while (gone_s := time.monotonic() - began) < 60 * minutes:
         listening.check()
@@ -119,7 +119,7 @@ def _let_time_go_by(minutes: float, listening: _Listening, player: LiveRun) -> N
 
 
 class _Listening(threading.Thread):
-    """Judges what is heard, as it comes."""
+    """Checks the capture as it arrives."""
 
     def __init__(self, path: PulsePath | JackPath, judge: Judge) -> None:
         super().__init__(daemon=True)
@@ -129,7 +129,7 @@ class _Listening(threading.Thread):
         self._received = 0
         self._begins_s: deque[float] = deque(maxlen=RECENT)
         self.times_s: dict[int, float] = {}
-        """When each fault (its sample) was heard, as `time.monotonic` tells the time."""
+        """Sample of a fault -> its time in seconds of `time.monotonic`."""
 
     def run(self) -> None:
         try:
@@ -181,56 +181,60 @@ def _tell(
 
     facts: list[dict[str, str | int | float | None]] = [
         {"what": "minutes measured", "value": round(grown("monotonic_s") / 60, 2)},
-        {"what": "samples judged by the capture", "value": judge.judged},
-        {"what": "of them not what entered", "value": judge.wrong},
-        {"what": "faults heard (runs of such samples)", "value": len(judge.faults)},
-        {"what": "samples not judged, nothing had entered", "value": judge.silent},
+        {"what": "samples checked", "value": judge.judged},
+        {"what": "samples that differ from the input", "value": judge.wrong},
+        {"what": "faults (runs of such samples)", "value": len(judge.faults)},
+        {"what": "samples not checked (no input yet)", "value": judge.silent},
         {"what": "hops separated", "value": grown("engine", "hops")},
         {"what": "late hops", "value": grown("engine", "late_hops")},
         {"what": "skipped hops", "value": grown("engine", "skipped_hops")},
         {"what": "late blocks (dry for a moment)", "value": grown("late_blocks")},
         {"what": "seconds dry", "value": round(grown("dry_s"), 3)},
-        {"what": "input overflows told by the device", "value": grown("live", "overflows")},
+        {"what": "input overflows reported by the device", "value": grown("live", "overflows")},
         {"what": "underruns counted by the sound server", "value": underruns},
-        {"what": "times the play head was put back", "value": grown("live", "rejumps")},
-        {"what": "restarts of the worker", "value": grown("engine", "restarts")},
-        {"what": "latency reported, samples", "value": last["latency_samples"]["total"]},
-        {"what": "latency measured, samples, least", "value": round(float(judge.delays[0]), 1)},
-        {"what": "latency measured, samples, greatest", "value": round(float(judge.delays[1]), 1)},
+        {"what": "play head corrections", "value": grown("live", "rejumps")},
+        {"what": "worker restarts", "value": grown("engine", "restarts")},
+        {"what": "reported latency, samples", "value": last["latency_samples"]["total"]},
+        {"what": "measured latency, minimum, samples", "value": round(float(judge.delays[0]), 1)},
+        {"what": "measured latency, maximum, samples", "value": round(float(judge.delays[1]), 1)},
         *_standstills(stalls, faults_s),
         *(
-            {"what": f"resident memory of the {who} at the {when}, MiB", "value": told[f"{who}_mib"]}
+            {"what": f"{who} memory at the {when}, MiB", "value": told[f"{who}_mib"]}
             for who in ("player", "worker")
-            for when, told in (("begin", first), ("end", last))
+            for when, told in (("start", first), ("end", last))
         ),
     ]
     told = [f"at {fault / RATE:.1f} s" for fault in judge.faults[:5]]
-    note = "The latency measured is the delay of the capture"
-    note += ", between two clients: without the ports' own, which is part of that reported. " if jack else ". "
-    note += f"The first faults: {', '.join(told)}." if told else "No sample was lost, doubled or changed."
-    note += " The machine itself: what a process at SCHED_FIFO 90 on each processor waited beyond its time."
+    note = "Measured latency: the delay of the capture"
+    note += (
+        " between two clients, without the latency of the ports, which is part of the reported latency. "
+        if jack
+        else ". "
+    )
+    note += f"First faults: {', '.join(told)}." if told else "No sample was lost, repeated or changed."
+    note += " Machine stalls: how much too late a process at SCHED_FIFO 90 on each processor woke up."
     report.add(Table(f"Live at K = 1, block {BLOCK}, {last['model']} on {last['compute']}", facts, note))
-    for line in said(reports):
-        report.problem(f"the player said: {line}")
+    for line in messages(reports):
+        report.problem(f"message: {line}")
     times_ms = _hop_times(reports)
     if times_ms:
-        report.add(Table("Computing a hop of 23.2 ms", [{"hops": len(times_ms)} | tail(times_ms)]))
+        report.add(Table("Compute time per hop of 23.2 ms", [{"hops": len(times_ms)} | tail(times_ms)]))
 
 
-def said(reports: list[dict[str, Any]]) -> list[str]:
-    """What a user was told after the first report, and whatever had failed for good before."""
+def messages(reports: list[dict[str, Any]]) -> list[str]:
+    """The messages that a user saw after the first report, and permanent failures before it."""
     return [*reports[0]["messages"], *(line for told in reports[1:] for line in told["news"])]
 
 
 def _standstills(stalls: list[tuple[float, float]] | None, faults_s: list[float]) -> list[dict[str, Any]]:
     if stalls is None:
-        return [{"what": "times that the machine itself stood still", "value": None}]
+        return [{"what": "machine stalls", "value": None}]
     begins_s = [at_s - late_ms / 1000 for at_s, late_ms in stalls]
     after = [any(AFTER_S[0] <= fault_s - begin_s < AFTER_S[1] for begin_s in begins_s) for fault_s in faults_s]
     return [
-        {"what": "times that the machine itself stood still, 5 ms or more", "value": len(stalls)},
-        {"what": "the longest of them, ms", "value": max((late_ms for _, late_ms in stalls), default=0.0)},
-        {"what": "faults heard within a second of one", "value": sum(after)},
+        {"what": "machine stalls of 5 ms or more", "value": len(stalls)},
+        {"what": "longest stall, ms", "value": max((late_ms for _, late_ms in stalls), default=0.0)},
+        {"what": "faults within 1 s of a stall", "value": sum(after)},
     ]
 
 
@@ -264,11 +268,11 @@ def _draw(
         **{f"{who}_mib": values for who, values in memory.items()},
     }
     lanes = {
-        "ms a hop": {"slowest": slowest, "median": median},
-        "ms": {"the machine stood still": still},
+        "ms per hop": {"slowest": slowest, "median": median},
+        "ms": {"machine stalls": still},
         "count": late,
         "MiB": memory,
     }
     timeline(report, out, f"{name}-timeline.png", report.title, times_s, lanes)
     if times_ms := _hop_times(reports):
-        histogram(report, out, f"{name}-hops.png", f"{report.title}: computing a hop", {"worker": times_ms})
+        histogram(report, out, f"{name}-hops.png", f"{report.title}: compute time per hop", {"worker": times_ms})

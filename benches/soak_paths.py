@@ -1,7 +1,7 @@
-"""Two ways to feed a player and to hear it at once, on one timeline, endlessly: PulseAudio, and JACK's strict clock.
+"""Two ways to feed and capture a player on one timeline without end: PulseAudio, and JACK with its strict clock.
 
-Each is a context manager with `environment`, `given` and `taken` for the player, `connect`, and `chunks`, which yields
-what entered the player and what left it, (2, n) each, of the same time.
+Each is a context manager with `environment`, `given` (input) and `taken` (output) for the player, `connect`, and
+`chunks`, which yields the input and the output of the player, (2, n) each, for the same time.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ class _Path:
         self._stack.close()
 
     def connect(self) -> None:
-        """Join the player, which runs by now, with both ends, where that is not done by devices' names."""
+        """Connect the running player with both ends, unless the names of devices do that."""
 
     def underruns(self) -> int | None:
-        """What the sound server counts itself; None where it hides them."""
+        """Underruns counted by the sound server; None if it hides them."""
         return None
 
 
@@ -101,13 +101,13 @@ class PulsePath(_Path):
 
 
 class JackPath(_Path):
-    """A JACK server whose clock is a timer, and a second client of it that plays and hears, in one callback."""
+    """A JACK server whose clock is a timer, and a second client that plays and captures in one callback."""
 
     given = taken = "system"
 
     def __enter__(self) -> JackPath:
         if shutil.which("jackd") is None:
-            raise RtsepError("--jack needs jackd and its tools: apt-get install jackd2")
+            raise RtsepError("--jack needs jackd and its tools, which are not installed: apt-get install jackd2")
         name = f"rtsep-bench-{os.getpid()}"
         nothing = Path(self._stack.enter_context(_folder())) / "no-other-devices.conf"
         nothing.write_text("pcm.none { type empty }\n")
@@ -161,7 +161,7 @@ class JackPath(_Path):
             self._run(["jack_connect", f"{player}:out_{channel}", f"{own}:in_{channel}"])
 
     def chunks(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-        """Until the end. Captured in the callback that played: position there is position here."""
+        """Until the end. Captured in the callback that plays, so positions are the same on both sides."""
         position = self._shared.mixture.end
         offset: int | None = None
         while not self._ending.is_set():
@@ -170,7 +170,7 @@ class JackPath(_Path):
                 continue
             heard = np.empty((2, PIECE), np.float32)
             if not self._shared.mixture.read(position, heard, 1):
-                raise RtsepError("the judge was too slow for the sound; nothing can be said of it")
+                raise RtsepError("the capture was read too slowly: samples were lost, and the run cannot be checked")
             if offset is None:  # constant: one callback moves both heads by the same block
                 head = self._shared.callback.read()
                 offset = head.position - head.frames

@@ -1,7 +1,7 @@
-"""Is our Spleeter Spleeter? The same random weights and the same sound through both, and the time each takes.
+"""Equality with Spleeter: the same random weights and the same audio through both, and the time each takes.
 
-The real one makes its graphs, fills them with random numbers, saves them as its checkpoints and separates; ours reads
-the checkpoints, and must come to the same masks and waveforms.
+Spleeter builds its graphs with random weights, saves checkpoints and separates; rtsep reads the checkpoints and must
+produce the same masks and waveforms.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ NAME, PROGRAM = "spleeter", "spleeter-equality"
 THREADS = 2
 MASK_LIMIT, WAVE_LIMIT = 1e-3, 1e-5
 AUDIBLE = 1e-3
-"""Magnitude below which a mask means nothing."""
+"""Magnitude below which a mask is meaningless."""
 
 Float32 = NDArray[np.float32]
 
 
 def run(install: bool, seconds: float, out: Path) -> int:
-    """Compare, measure and write; 1 if anything differs by more than it may."""
+    """Compare, measure and write; 1 if a difference is above its limit."""
     if install:
         environments.install(NAME, [NAME], out)
-    report = Report("spleeter", "Spleeter itself", f"Spleeter {THREADS}, rtsep as many as there are cores")
+    report = Report("spleeter", "Spleeter", f"Spleeter {THREADS}, rtsep all cores")
     sound = soundfile.read(SONG, dtype="float32", frames=round(seconds * SAMPLE_RATE))[0]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -46,15 +46,15 @@ def run(install: bool, seconds: float, out: Path) -> int:
         try:
             told = environments.answer(NAME, arguments, out, program=PROGRAM)
         except RtsepError as error:
-            hint = "; rtsep bench spleeter --install does it" if "not installed" in str(error) else ""
+            hint = ": run rtsep bench spleeter --install" if "not installed" in str(error) else ""
             raise RtsepError(f"{error}{hint}") from None
         report.versions.update(told["versions"])
         rows = [_compare(system, folder / system["name"], sound.T) for system in told["systems"]]
     note = (
-        f"The first {len(sound) / SAMPLE_RATE:.1f} s of the bundled song, random weights. Largest differences: of "
-        f"masks (at most {MASK_LIMIT:g} where the magnitude is more than {AUDIBLE:g}), of waveforms without and with "
-        f"the multichannel Wiener filter (at most {WAVE_LIMIT:g}). Seconds of separation without the filter, files "
-        "apart, the best of three."
+        f"The first {len(sound) / SAMPLE_RATE:.1f} s of the bundled song, random weights. Largest differences of masks "
+        f"(limit {MASK_LIMIT:g} where the magnitude is above {AUDIBLE:g}) and of waveforms without and with the "
+        f"multichannel Wiener filter (limit {WAVE_LIMIT:g}). Seconds: separation without the filter and without file "
+        "I/O, best of three."
     )
     report.add(Table("Equality", rows, note))
     for row in rows:
@@ -97,5 +97,5 @@ def _compare(system: dict[str, float], folder: Path, sound: Float32) -> Row:
         stems = np.stack([np.concatenate([fed[stem], flushed[stem]], axis=1) for stem in separator.stems])
         row[key] = float(np.abs(stems - expected[kind]).max())
     ours_s = min(spent_s[:3])
-    row |= {"Spleeter s": system["seconds"], "rtsep s": ours_s, "times as fast": system["seconds"] / ours_s}
+    row |= {"Spleeter s": system["seconds"], "rtsep s": ours_s, "speed-up": system["seconds"] / ours_s}
     return row

@@ -1,8 +1,8 @@
-"""How long the machine itself stands still: what a process of the highest rank, which nothing can push aside, waits.
+"""Stalls of the machine: how late a process with the highest priority wakes up.
 
-Run as a program, it sleeps for `PERIOD_S` over and over at SCHED_FIFO 90 on one processor, until its stdin ends, then
-prints as JSON when and how much too late it woke up. On a virtual machine that is mostly the host, which gives the
-processor to somebody else; no player can do anything about it.
+Run as a program, it sleeps for `PERIOD_S` repeatedly at SCHED_FIFO 90 on one processor until its stdin ends, then
+prints as JSON when it woke up too late and by how much. On a virtual machine the cause is mostly the host, and no
+player can prevent it.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from types import TracebackType
 
 PERIOD_S = 0.002
 STALL_S = 0.005
-"""Waking up so much too late counts: a block of 256 samples lasts 5.8 ms."""
+"""Waking up later than this counts as a stall; a block of 256 samples lasts 5.8 ms."""
 PRIORITY = 90
 
 
 class Stalls:
-    """Watches every usable processor meanwhile. A context manager; nothing is watched where the rank is refused.
+    """A context manager that watches every usable processor, if the system permits the priority.
 
     Attributes:
-        seen: time (as of `time.monotonic`) and milliseconds of each, of all processors together, once it has ended;
-            None where nothing could be watched.
+        seen: time (`time.monotonic`) and duration in ms of each stall on any processor, after the end; None if nothing
+            could be watched.
     """
 
     seen: list[tuple[float, float]] | None = None
@@ -55,7 +55,7 @@ class Stalls:
 
 
 def main() -> None:
-    """Watch the processor that is named on the command line."""
+    """Watch the processor given on the command line."""
     os.sched_setaffinity(0, {int(sys.argv[1])})
     os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
     ending = threading.Event()

@@ -1,4 +1,4 @@
-"""D3Net in its authors' code with random weights: the parameter files it saves, and what it makes of magnitudes.
+"""D3Net in its authors' code with random weights: its parameter files, and its outputs for given magnitudes.
 
 Runs in the peer's own environment: `python d3net_equality.py CODE FOLDER`; CODE is d3net/music-source-separation of a
 checkout. Writes FOLDER/TARGET.h5 and FOLDER/outputs.npz.
@@ -18,7 +18,7 @@ FRAMES = 32
 
 
 def random_value(name: str, shape: tuple[int, ...], random: np.random.Generator) -> np.ndarray:
-    """For a parameter of that name: everything in sight is used, nothing is zero or one."""
+    """A value for the parameter of that name, such that every one matters: none is zero or one."""
     leaf = name.rpartition("/")[2]
     if leaf == "W":
         return random.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))

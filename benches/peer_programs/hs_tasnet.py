@@ -9,7 +9,7 @@ from unittest.mock import MagicMock
 import soundfile
 import torch
 
-# Its ways to files and data sets, which are not measured and do not load everywhere.
+# Its file and data set readers, which are not measured and cannot be imported everywhere.
 for name in ("torchaudio", "torchaudio.transforms", "torchaudio.functional", "torchcodec.encoders", "musdb"):
     sys.modules[name] = MagicMock()
 

@@ -1,4 +1,4 @@
-"""A network's step in several runtimes, in turns (benches.runtimes): `python runtimes.py BUNDLE SONG FRAMES CHUNK...`
+"""The network's step in several runtimes (see benches.runtimes): `python runtimes.py BUNDLE SONG FRAMES CHUNK...`
 
 Runs in an environment of its own, with rtsep on its path.
 """
@@ -223,7 +223,7 @@ def measured(
                 error = np.abs(masks[name] * mixture - truth[..., first : first + chunk])
                 errors[name] += np.sum(np.square(error, dtype=np.float64), axis=(1, 2, 3))
         order.append(order.pop(0))
-    problems += [f"{name}, K = {chunk}: its masks are not numbers" for name in steps if not np.isfinite(off[name])]
+    problems += [f"{name}, K = {chunk}: its masks are NaN" for name in steps if not np.isfinite(off[name])]
     return [
         {
             "chunk": chunk,

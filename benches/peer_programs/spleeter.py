@@ -1,4 +1,4 @@
-"""Spleeter 2 stems; fetches its weights at first. Runs in the peer's own environment: `python spleeter.py WAV`."""
+"""Spleeter with 2 stems; downloads its weights first. Runs in the peer's own environment: `python spleeter.py WAV`."""
 
 import importlib.metadata
 import json

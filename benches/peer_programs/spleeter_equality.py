@@ -1,4 +1,4 @@
-"""Spleeter's own graphs with random weights: the checkpoints they save, and what they make of a sound.
+"""Spleeter's own graphs with random weights: their checkpoints, and their outputs for an audio file.
 
 Runs in the peer's own environment: `python spleeter_equality.py WAV FOLDER THREADS`. Writes FOLDER/spleeter-Nstems with
 TensorFlow's files and `outputs.npz`.
@@ -22,7 +22,7 @@ FIRST_GAIN = 0.02
 
 
 def random_value(name: str, shape: list[int], random: np.random.Generator) -> np.ndarray:
-    """For a variable of that name: everything in sight is used, nothing is zero or one."""
+    """A value for the variable of that name, such that every variable matters: none is zero or one."""
     layer, _, kind = name.rpartition("/")
     if kind == "kernel":
         into = shape[3] / 4 if "transpose" in layer else shape[2]

@@ -67,5 +67,5 @@ def test_peers_that_are_not_there_are_skipped_with_a_line_each(
 @pytest.mark.usefixtures("default_bundle")
 def test_runtimes_that_are_not_there_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "runtimes", "--out", str(tmp_path)]) == 1
-    assert capsys.readouterr().err == ("rtsep: runtimes is not installed; rtsep bench runtimes --install does it\n")
+    assert capsys.readouterr().err == ("rtsep: runtimes is not installed: run rtsep bench runtimes --install\n")
     assert not list(tmp_path.iterdir())
