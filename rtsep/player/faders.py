@@ -15,6 +15,11 @@ class Fader:
     muted: bool = False
     solo: bool = False
 
+    @property
+    def silent(self) -> bool:
+        """Whether it is muted or at the bottom."""
+        return self.muted or self.gain_db == float("-inf")
+
 
 def db_to_linear(gain_db: float) -> float:
     """20 dB are a factor of ten; minus infinity is 0."""

@@ -14,6 +14,7 @@ from rtsep.engine.live_engine import Engine
 from rtsep.player.ahead.engine import AheadEngine, Waiting
 from rtsep.player.mixer import Mixer
 from rtsep.player.queue.navigation import Navigator
+from rtsep.player.queue.song import Song, open_songs
 from rtsep.player.queue.source import FileSource
 from rtsep.player.queue.timeline import Place
 from rtsep.player.snapshot import PlayerStatus
@@ -33,14 +34,17 @@ class FilePlayer(Mixer, Navigator):
     `close` ends stream, source and worker, in this order.
 
     Args:
-        paths: the audio files.
+        paths: the audio files; those that cannot be read are left out.
         model, chunk, compute: see `rtsep.engine.live_engine.Engine`.
         open_stream: opens the device for a shared state, e.g. ``lambda shared: OutputStream(shared, device_index)``.
             None: nothing is heard and nobody moves the play head.
         start_s: where to begin, in the first one.
         ahead: separate songs before they are played; networks of whole segments always do.
 
-    Raises RtsepError for a file, model or device that is not there.
+    Attributes:
+        left_out: a line for each file that cannot be read.
+
+    Raises RtsepError if no file can be read, and for a model or device that is not there.
     """
 
     def __init__(
@@ -56,13 +60,14 @@ class FilePlayer(Mixer, Navigator):
         self._open_stream = open_stream
         self._stream: PlaybackStream | None = None
         self._closing = ExitStack()
+        songs, self.left_out = open_songs(paths)
         try:
             if ahead or find_playable(model).recipe.segments is not None:
-                engine = AheadEngine(paths, model, compute)
+                engine = AheadEngine([song.path for song in songs], model, compute)
             else:
                 engine = Engine(model, chunk=chunk, compute=compute)
             self._closing.callback(engine.close)
-            source = FileSource(paths, engine.shared)
+            source = FileSource(songs, engine.shared)
             self._closing.callback(source.close)
             if isinstance(engine, AheadEngine):
                 engine.follow(source)
@@ -96,14 +101,12 @@ class FilePlayer(Mixer, Navigator):
     def open(self, limit_s: float = 120.0, tell_waiting: Callable[[Waiting], None] = lambda waiting: None) -> None:
         """Wait for the worker and the first separated sound, then open the device. RtsepError if either fails.
 
-        `tell_waiting` is called while a song that is separated ahead is waited for.
+        `tell_waiting` is called while a song that is separated ahead is waited for. Another thread may jump meanwhile.
         """
         self.engine.wait_ready(limit_s)
-        first = self.place
-        length = self.source.songs[first.track].length
         if isinstance(self.engine, AheadEngine):
-            self.engine.wait_enough(first, length, tell_waiting)
-        enough = first.sample + round(FIRST_LEAD_S * SAMPLE_RATE)
+            self.engine.wait_enough(lambda: (self.place, self.song.length), tell_waiting)
+        length, enough = self.song.length, self.position + round(FIRST_LEAD_S * SAMPLE_RATE)
         deadline = time.monotonic() + FIRST_PATIENCE_S
         while time.monotonic() < deadline:  # a machine too slow for it begins with the dry sound
             stem = self.shared.stem.header()
@@ -119,6 +122,11 @@ class FilePlayer(Mixer, Navigator):
     def delay(self) -> int:
         """Samples between the callback and the ear, on the device of now."""
         return 0 if self._stream is None else round(self._stream.latency_s * SAMPLE_RATE)
+
+    @property
+    def song(self) -> Song:
+        """The song of `place`."""
+        return self.source.songs[self.place.track]
 
     def play(self) -> None:
         """Go on."""

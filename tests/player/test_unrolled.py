@@ -11,7 +11,7 @@ import soundfile
 
 from rtsep.audio.files.reader import open_audio
 from rtsep.audio.files.resample import EngineReader
-from rtsep.errors import RtsepError
+from rtsep.player.queue.song import open_songs
 from rtsep.player.queue.source import FileSource
 from rtsep.player.queue.timeline import Loop, Place
 from rtsep.shared.state import SharedState
@@ -29,7 +29,7 @@ def source(shared: SharedState) -> Iterator[Callable[[Sequence[Path]], FileSourc
     made: list[FileSource] = []
 
     def make(paths: Sequence[Path]) -> FileSource:
-        made.append(FileSource(paths, shared))
+        made.append(FileSource(open_songs(paths)[0], shared))
         return made[-1]
 
     yield make
@@ -149,8 +149,11 @@ def test_a_song_that_is_gone_is_told_and_the_next_one_follows(
     assert queue.place(1, RATE) == Place(2, 0)
 
 
-def test_a_queue_with_something_else_in_it_is_refused_at_once(tmp_path: Path, shared: SharedState) -> None:
-    noise(tmp_path / "song.wav", RATE, 1)
-    (tmp_path / "cover.txt").write_text("nothing to hear")
-    with pytest.raises(RtsepError, match="cover.txt"):
-        FileSource([tmp_path / "song.wav", tmp_path / "cover.txt"], shared)
+def test_what_is_not_a_song_is_left_out_of_the_queue(tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in ("cover.jpg", "song.wav", "missing.wav", "again.wav")]
+    paths[0].write_text("nothing to hear")
+    noise(paths[1], RATE, 1)
+    noise(paths[3], RATE, 2)
+    songs, left_out = open_songs([*paths, tmp_path])
+    assert [song.path for song in songs] == [paths[1], paths[3]]
+    assert [line.partition(" ")[0] for line in left_out] == [str(path) for path in (paths[0], paths[2], tmp_path)]

@@ -112,12 +112,14 @@ class AheadEngine:
                 raise RtsepError(f"the process that separates ahead was not ready after {limit_s:.0f} s")
         self.poll()
 
-    def wait_enough(self, place: Place, length: int | None, tell_waiting: Callable[[Waiting], None]) -> None:
-        """Wait until what lies behind `place` will be ready in time, `tell_waiting` meanwhile. RtsepError as `poll`.
+    def wait_enough(
+        self, where: Callable[[], tuple[Place, int | None]], tell_waiting: Callable[[Waiting], None]
+    ) -> None:
+        """Wait until the rest of a song will be ready in time, `tell_waiting` meanwhile. RtsepError as `poll`.
 
-        `length`: samples of the song, as far as they are known.
+        `where`: the place to start at, and the samples of its song, None while they are unknown.
         """
-        while (waiting := self.waiting(place, length)) is not None:
+        while (waiting := self.waiting(*where())) is not None:
             tell_waiting(waiting)
             self.poll()
             time.sleep(LOOK_S)

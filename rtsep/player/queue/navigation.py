@@ -22,6 +22,8 @@ PATIENCE_S = 0.35
 LEAST_KEPT_HOPS = 8
 """Fewer are not worth keeping: the sound after them would come too late."""
 SHORTEST_LOOP_S = 0.1
+END_S = 1.0
+"""Before the end of a song: as far as `nudge` goes, so that a large step near the end does not skip the song."""
 RESTART_S = 3.0
 """Later than this into a song, `previous` leads to its beginning."""
 
@@ -102,9 +104,13 @@ class Navigator:
         self._go(self.place.track, round(position_s * SAMPLE_RATE))
 
     def nudge(self, seconds: float) -> None:
-        """Jump by a time, from where the last jump goes if that is still under way."""
+        """Jump by a time, from where the last jump goes if that is still under way; never beyond the last second."""
         track, sample = self.place
-        self._go(track, sample + round(seconds * SAMPLE_RATE))
+        target, length = sample + round(seconds * SAMPLE_RATE), self.source.songs[track].length
+        if seconds > 0 and length is not None:
+            target = max(sample, min(target, length - round(END_S * SAMPLE_RATE)))
+        if target != sample:
+            self._go(track, target)
 
     def previous(self) -> None:
         """To the beginning of this song; from there to the song before."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -89,3 +89,26 @@ class Song:
         self.message = (
             str(error) if isinstance(error, RtsepError) else f"{self.path}: cannot be read any further ({error})"
         )
+
+
+def open_songs(paths: Sequence[Path | str]) -> tuple[list[Song], list[str]]:
+    """Open the songs of a queue, and leave out what cannot be read.
+
+    Returns the songs, all but the first closed (a long queue must not hold a hundred files open), and a line for each
+    file that was left out. Raises RtsepError if there is no song.
+    """
+    songs: list[Song] = []
+    left_out: list[str] = []
+    for path in paths:
+        try:
+            song = Song(path)
+        except RtsepError as error:
+            left_out.append(str(error))
+            continue
+        if songs:
+            song.close()
+        songs.append(song)
+    if not songs:
+        several = f"none of {len(left_out)} files can be played: " if len(left_out) > 1 else ""
+        raise RtsepError(several + left_out[0] if left_out else "no song to play")
+    return songs, left_out

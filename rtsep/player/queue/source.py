@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -46,15 +45,15 @@ class FileSource:
     then says so in one line, and the next one follows.
 
     Args:
-        paths: files that `rtsep.audio.files.reader.open_audio` reads. RtsepError for the first that it does not.
+        songs: what is played, in this order; see `rtsep.player.queue.song.open_songs`.
         shared: whose mixture ring this object writes, alone.
 
     Attributes:
         songs: what is known about each file; none but this object's thread may call their methods.
     """
 
-    def __init__(self, paths: Sequence[Path | str], shared: SharedState) -> None:
-        self.songs = [_looked_at(path) for path in paths]
+    def __init__(self, songs: Sequence[Song], shared: SharedState) -> None:
+        self.songs = list(songs)
         self._shared = shared
         self._ring = shared.mixture
         self._silence = np.zeros((shared.layout.channels, BLOCK), np.float32)
@@ -210,10 +209,3 @@ class FileSource:
         samples = np.concatenate(blocks, axis=1) if blocks else self._silence[:, :0]
         if samples.shape[1] == end - begin:
             self._ring.prepend(samples)
-
-
-def _looked_at(path: Path | str) -> Song:
-    """A song that can be opened, closed: a long queue shall not hold a hundred files open."""
-    song = Song(path)
-    song.close()
-    return song

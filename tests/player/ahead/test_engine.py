@@ -145,7 +145,7 @@ def test_a_process_that_dies_is_told_and_none_is_left(tmp_path: Path, songs: lis
     dying, closed = engines
     os.kill(dying._process.pid, signal.SIGKILL)
     with pytest.raises(RtsepError, match="died"):
-        dying.wait_enough(Place(0, 0), LENGTHS[0], lambda waiting: None)
+        dying.wait_enough(lambda: (Place(0, 0), LENGTHS[0]), lambda waiting: None)
     began = time.monotonic()
     for engine in engines:
         engine.close()

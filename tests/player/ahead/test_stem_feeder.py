@@ -10,6 +10,7 @@ import pytest
 
 from rtsep.player.ahead.stem_feeder import AHEAD_LIMIT, BLOCK, RESTART_LEAD, StemFeeder
 from rtsep.player.ahead.stem_store import StemStore
+from rtsep.player.queue.song import Song
 from rtsep.player.queue.source import FileSource
 from rtsep.player.queue.timeline import Loop, Place
 from rtsep.shared.state import SharedState
@@ -26,7 +27,7 @@ def feeding(tmp_path: Path, shared: SharedState) -> Iterator[Callable[[Sequence[
 
     def make(lengths: Sequence[int], stored: Sequence[int]) -> Made:
         songs = [noise(tmp_path / f"{n}.wav", length, n) for n, length in enumerate(lengths)]
-        source = FileSource([tmp_path / f"{n}.wav" for n in range(len(songs))], shared)
+        source = FileSource([Song(tmp_path / f"{n}.wav") for n in range(len(songs))], shared)
         store = StemStore(2, len(songs))
         for number, (song, count) in enumerate(zip(songs, stored, strict=True)):
             store.append(number, song[:, :count].T / 2)

@@ -152,3 +152,17 @@ def test_a_key_means_what_was_heard_then(playing: Callable[..., tuple[FilePlayer
     wait_until(lambda: player.shared.callback.read().kind == Kind.SILENT)
     player.set_cue()
     assert player.cue_s == pytest.approx(player.position / RATE - 0.1)
+
+
+def test_a_large_step_near_the_end_does_not_skip_the_song(
+    playing: Callable[..., tuple[FilePlayer, FakeStream]],
+) -> None:
+    player, _ = playing(start_s=LENGTHS[0] / RATE - 3)
+    player.pause()
+    for _ in range(3):
+        player.nudge(60.0)
+    last_second = LENGTHS[0] - RATE
+    assert player.place == (0, last_second)
+    player.seek(LENGTHS[0] / RATE - 0.5)  # within the last second it stays where it is
+    player.nudge(5.0)
+    assert player.place == (0, LENGTHS[0] - RATE // 2)

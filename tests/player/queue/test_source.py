@@ -11,6 +11,7 @@ import pytest
 import soundfile
 
 from rtsep.errors import RtsepError
+from rtsep.player.queue.song import Song, open_songs
 from rtsep.player.queue.source import NEAR, PADDING, PAST, PREROLL, FileSource
 from rtsep.player.queue.timeline import Place
 from rtsep.shared import status as words_of
@@ -34,7 +35,7 @@ def counter(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def source(counter: Path, shared: SharedState) -> Iterator[FileSource]:
-    made = FileSource([counter], shared)
+    made = FileSource([Song(counter)], shared)
     yield made
     made.close()
 
@@ -106,7 +107,7 @@ def test_of_many_seeks_the_last_one_counts(source: FileSource, shared: SharedSta
 def test_other_rates_arrive_at_44100(tmp_path: Path, shared: SharedState) -> None:
     path = tmp_path / "tone.wav"
     soundfile.write(path, np.sin(2 * np.pi * 1000 * np.arange(3 * 48000) / 48000), 48000, subtype="FLOAT")
-    source = FileSource([path], shared)
+    source = FileSource([Song(path)], shared)
     source.start(1, Place(0, 2 * RATE))
     wait_until(lambda: filled(shared, 1))
     out = np.zeros((2, 4000), np.float32)
@@ -122,7 +123,7 @@ def test_bad_samples_end_the_song_with_one_line(tmp_path: Path, shared: SharedSt
     values = np.full((3 * RATE, 2), 0.25, np.float32)
     values[2 * RATE, 1] = np.nan
     soundfile.write(path, values, RATE, subtype="FLOAT")
-    source = FileSource([path], shared)
+    source = FileSource([Song(path)], shared)
     source.start(1, Place(0, 0))
     wait_until(lambda: source.messages != [])
     assert "not a number" in source.messages[0]
@@ -138,14 +139,15 @@ def test_bad_samples_end_the_song_with_one_line(tmp_path: Path, shared: SharedSt
 def test_an_empty_song_ends_at_once(tmp_path: Path, shared: SharedState) -> None:
     path = tmp_path / "nothing.wav"
     soundfile.write(path, np.zeros((0, 2), np.float32), RATE, subtype="FLOAT")
-    source = FileSource([path], shared)
+    source = FileSource([Song(path)], shared)
     source.start(1, Place(0, 0))
     wait_until(lambda: shared.mixture.header().eof == 0)
     source.close()
     source.close()
 
 
-def test_what_is_no_song_is_refused_at_once(tmp_path: Path, shared: SharedState) -> None:
-    with pytest.raises(RtsepError, match="does not exist"):
-        FileSource([tmp_path / "missing.wav"], shared)
-    assert shared.mixture.epoch == -1
+def test_a_queue_without_any_song_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(RtsepError, match=r"missing.wav does not exist"):
+        open_songs([tmp_path / "missing.wav"])
+    with pytest.raises(RtsepError, match=r"none of 2 files can be played: .*a.wav does not exist"):
+        open_songs([tmp_path / "a.wav", tmp_path / "b.wav"])
