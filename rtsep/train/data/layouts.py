@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from rtsep.audio.files.suffixes import AUDIO_SUFFIXES
 from rtsep.train.data.data_report import Skipped
 from rtsep.train.data.decode import Part
 from rtsep.train.data.npz_crops import crop_parts
 from rtsep.train.data.stem_plan import ALIASES, Unusable, part_name
 from rtsep.train_settings import DataSource, Layout
 
-SUFFIXES = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".caf", ".w64", ".m4a", ".aac", ".wma"}
 STEM_MP4 = ".stem.mp4"
 STEM_MP4_STREAMS = ("mixture", "drums", "bass", "other", "vocals")  # MUSDB18's order
 PAIR_PARTS = sorted({"vocals", "mixture", "instrumental", *ALIASES}, key=len, reverse=True)
@@ -49,9 +49,8 @@ def find(folder: Path, source: DataSource) -> Iterator[Found | Skipped]:
 def _sounds(folder: Path, everywhere: bool = False) -> list[Path]:
     """Audio files by their suffix, but for hidden ones."""
     paths = folder.rglob("*") if everywhere else folder.iterdir()
-    return sorted(
-        path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
-    )
+    visible = (path for path in paths if path.is_file() and not path.name.startswith("."))
+    return sorted(path for path in visible if path.suffix.lower() in AUDIO_SUFFIXES)
 
 
 def _stems(folder: Path) -> Iterator[Found | Skipped]:
