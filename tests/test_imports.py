@@ -82,14 +82,15 @@ TORCH_AT_HOME = (
 # What may import it, or one of those, only inside a function, which the playing process never calls.
 TORCH_ON_CALL = ("rtsep.bundle", "rtsep.separation.backends.choose", "rtsep.separation.load", "rtsep.cli")
 
-LIGHT = ("rtsep", "rtsep.cli.main", "rtsep.ui.keys", "rtsep.ui.terminal")
+LIGHT = ("rtsep", "rtsep.cli.main", "rtsep.ui.keys", "rtsep.ui.keyboard", "rtsep.cli.session.session")
 PLAYING = (
     "rtsep.audio",
     "rtsep.dsp",
     "rtsep.player",
     "rtsep.ui",
     "rtsep.engine.live_engine",
-    "rtsep.cli.session.session",
+    "rtsep.cli.session.play_session",
+    "rtsep.cli.session.live_session",
 )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rtsep.ui.keys import help_markdown
+from rtsep.ui.keys import PLAY_KEYS
 from tests.convert.published_files import ARCHIVE, spleeter_archive, spleeter_folder
 from tests.convert.web import serve
 
@@ -122,7 +122,7 @@ def test_python_example_runs(folder_with_song: Path) -> None:
 
 
 def test_keys_are_those_of_the_player() -> None:
-    assert f"\n\n{help_markdown()}\n\n" in README
+    assert f"\n\n{PLAY_KEYS.markdown()}\n\n" in README
 
 
 def test_links_and_paths_lead_somewhere() -> None:

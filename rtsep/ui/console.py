@@ -57,7 +57,10 @@ def put(text: object) -> None:
 
 def has_status() -> bool:
     """Whether there is a status line: stderr is a terminal."""
-    return sys.stderr.isatty()
+    try:
+        return sys.stderr.isatty()
+    except ValueError:  # closed
+        return False
 
 
 def show_status(line: str) -> None:
@@ -82,7 +85,7 @@ def columns() -> int:
 
 def _write(text: str, *, status_is_up: bool) -> None:
     global _status_is_up
-    with _lock, suppress(OSError):
+    with _lock, suppress(OSError, ValueError):  # refused, or closed meanwhile
         if _status_is_up and not status_is_up:
             text = f"\r\x1b[K{text}"
         _status_is_up = status_is_up

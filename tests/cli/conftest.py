@@ -26,8 +26,8 @@ def tone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def typist(virtual_audio: VirtualAudio) -> Iterator[Callable[..., Typist]]:
     made: list[Typist] = []
 
-    def make(*arguments: object) -> Typist:
-        made.append(Typist(*arguments))
+    def make(*arguments: object, **options: int) -> Typist:
+        made.append(Typist(*arguments, **options))
         return made[-1]
 
     yield make

@@ -19,17 +19,17 @@ def rtsep(*arguments: object, **options: object) -> subprocess.CompletedProcess[
     settings = {"capture_output": True, "text": True, "timeout": 120, "cwd": REPOSITORY} | options
     done = subprocess.run(command, **settings)  # type: ignore[call-overload]
     # How long a start takes is not under test.
-    noise = "rtsep: getting ready"
+    noise = ("rtsep: starting", "rtsep: still starting")
     done.stderr = "".join(line for line in done.stderr.splitlines(True) if not line.startswith(noise))
     return done
 
 
 class Typist:
-    """`rtsep play` in a pseudo-terminal of 200 columns; `screen` is everything it has written so far."""
+    """`rtsep play` in a pseudo-terminal; `screen` is everything it has written so far."""
 
-    def __init__(self, *arguments: object) -> None:
+    def __init__(self, *arguments: object, columns: int = 200) -> None:
         ours, theirs = pty.openpty()
-        termios.tcsetwinsize(theirs, (24, 200))
+        termios.tcsetwinsize(theirs, (24, columns))
         self.user = ours
         self.screen = ""
         self.process = subprocess.Popen(

@@ -15,6 +15,7 @@ from rtsep.audio.files.resample import EngineReader
 from rtsep.audio.files.wav import AtomicWav
 from rtsep.cli.batch.run import Progress, Written, run_tasks
 from rtsep.cli.batch.tasks import Task, track_names
+from rtsep.cli.session.options import PlayOptions
 from rtsep.dsp.spectrogram import BandEnergies, draw
 from rtsep.errors import RtsepError, UsageError
 from rtsep.separation.backends.stepper import MAX_CHUNK
@@ -28,35 +29,27 @@ PICTURE = "before-after.png"
 BLOCK = 1 << 16
 
 
-def render(
-    files: Sequence[Path],
-    *,
-    model: str | None,
-    gains: Sequence[tuple[str, float]],
-    chunk: int | None,
-    compute: str,
-    start_s: float,
-    seconds: float | None,
-    json: bool,
-) -> int:
-    """Write out/TRACK/STEM.wav and before-after.png for each file: the song, and the mix of its stems at `gains` (dB).
+def render(files: Sequence[Path], options: PlayOptions) -> int:
+    """Write out/TRACK/STEM.wav and before-after.png for each file: the song, and the mix of its stems at their gains.
 
-    `start_s` is for the first file, `seconds` for each. Returns the exit code. Raises RtsepError for a model that
-    cannot be loaded, UsageError for an unknown stem.
+    `options.start` is for the first file, `options.seconds` for each. Returns the exit code. Raises RtsepError for a
+    model that cannot be loaded, UsageError for an unknown stem.
     """
     tasks = [Task(file, OUT / track) for file, track in zip(files, track_names(files), strict=True)]
 
     def load_separator() -> Separator:
-        separator = load(model, chunk=MAX_CHUNK if chunk is None else chunk, device=compute)
-        for stem, _ in gains:
+        chunk = MAX_CHUNK if options.chunk is None else options.chunk
+        separator = load(options.model, chunk=chunk, device=options.compute)
+        for stem, _ in options.gain:
             if stem not in separator.stems:
                 raise UsageError(f'unknown stem "{stem}"; this model has {", ".join(separator.stems)}')
         return separator
 
     def write(separator: Separator, task: Task, progress: Progress) -> Written:
-        return _write(separator, task, gains, start_s if task is tasks[0] else 0.0, seconds, progress)
+        start_s = options.start if task is tasks[0] else 0.0
+        return _write(separator, task, options.gain, start_s, options.seconds, progress)
 
-    return run_tasks(tasks, load_separator, write, json=json)
+    return run_tasks(tasks, load_separator, write, json=options.json)
 
 
 def _write(

@@ -1,33 +1,27 @@
-"""A line on stderr about something that takes long."""
+"""The progress of something that takes long, on stderr."""
 
 from __future__ import annotations
 
-import sys
 import time
-from contextlib import suppress
 from typing import Self
+
+from rtsep.ui import console
+from rtsep.ui.text import cells, printable, shorten
 
 TERMINAL_S = 0.2
 
 
-def write_over(text: str) -> None:
-    """Put the text in place of the last line of stderr, a terminal."""
-    print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
-
-
 class ProgressLine:
-    """Share done and time left; on a terminal written over, a few times a second, and gone at the end of `with`.
-
-    The work goes on where stderr refuses it, as a terminal that is being closed does before its signal comes.
+    """Share done and time left. On a terminal it is the status line, removed at the end of `with`.
 
     Args:
-        before: how much was done before it began, of what goes on; None: what is told first.
-        lines_s: where stderr is no terminal, a line of its own so often; None for nothing.
+        before: how much was done before this run; None: what is shown first.
+        lines_s: where stderr is no terminal, write a line every so many seconds; None: write nothing.
     """
 
     def __init__(self, before: int | None = 0, lines_s: float | None = None) -> None:
         self._before, self._lines_s = before, lines_s
-        self._began = self._last = time.monotonic()
+        self._start_s = self._last_s = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
@@ -35,34 +29,36 @@ class ProgressLine:
     def __exit__(self, *_: object) -> None:
         self.clear()
 
-    def show(self, said: str, done: int, total: int | None) -> None:
-        """Tell it, unless that was done just now. `total`: None while it is not known."""
+    def show(self, label: str, done: int, total: int | None) -> None:
+        """Show it, a few times a second. `total`: None while it is unknown."""
         if self._before is None:
             self._before = done
-        now, terminal = time.monotonic(), sys.stderr.isatty()
-        pause_s = TERMINAL_S if terminal else self._lines_s
-        if pause_s is None or now - self._last < pause_s:
+        now_s, on_terminal = time.monotonic(), console.has_status()
+        pause_s = TERMINAL_S if on_terminal else self._lines_s
+        if pause_s is None or now_s - self._last_s < pause_s:
             return
-        self._last = now
-        text = f"{said}     ?"
+        self._last_s = now_s
+        progress = "     ?"
         if total:
-            left_s = (now - self._began) * (total - done) / max(done - self._before, 1)
-            text = f"{said}  {done / total:4.0%}  {duration(left_s)} left"
-        with suppress(OSError):
-            if terminal:
-                write_over(text)
-            else:
-                print(text, file=sys.stderr, flush=True)
+            left_s = (now_s - self._start_s) * (total - done) / max(done - self._before, 1)
+            progress = f"  {done / total:4.0%}  {duration(left_s)} left"
+        if on_terminal:
+            show_progress(label, progress)
+        else:
+            console.write_lines(printable(label) + progress)
 
     def clear(self) -> None:
-        """Make room for another line."""
-        with suppress(OSError):
-            if sys.stderr.isatty():
-                write_over("")
+        """Remove it."""
+        console.clear_status()
+
+
+def show_progress(label: str, progress: str) -> None:
+    """Show a label, shortened where the terminal is narrow, and the progress behind it as the status line."""
+    console.show_status(shorten(printable(label), console.columns() - 1 - cells(progress)) + progress)
 
 
 def duration(seconds: float) -> str:
-    """``43 s``, ``12 min``, ``3 h 20 min``."""
+    """A time as people say it: ``43 s``, ``12 min``, ``3 h 20 min``."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     hours, minutes = divmod(round(seconds / 60), 60)

@@ -1,45 +1,64 @@
-"""The progress line of a song that is separated before it can begin."""
+"""Why nothing plays yet."""
 
 from __future__ import annotations
 
-import sys
 import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from rtsep.cli.output.progress_line import write_over
-from rtsep.player.ahead.engine import Waiting
-from rtsep.ui.status_line import clock
+from rtsep.cli.output.progress_line import show_progress
+from rtsep.ui import console, status_line
 
-REFRESH_S = 0.2
+if TYPE_CHECKING:
+    from rtsep.player.ahead.engine import Waiting
+
+STARTING = ((1.0, "starting"), (10.0, "still starting: compiling, first run only, about 30 s"))
+"""What is said when starting takes longer than so many seconds. With everything compiled it takes fewer than ten."""
 
 
-class WaitingLine:
-    """On a terminal a line that is written over; elsewhere one line, once it is known how long it takes.
+class WaitLine:
+    """The status line until something plays; where stderr is no terminal, a message for each new reason.
 
     Args:
-        name: of the song.
-        quiet: say nothing at all.
+        quiet: write nothing at all.
+        clock: seconds that never go back.
     """
 
-    def __init__(self, name: str, quiet: bool) -> None:
-        self._name, self._quiet = name, quiet
-        self._shown_s = float("-inf")
-        self._said = False
+    def __init__(self, quiet: bool, clock: Callable[[], float] = time.monotonic) -> None:
+        self._quiet = quiet
+        self._clock = clock
+        self._start_s = clock()
+        self._song: tuple[str, Waiting] | None = None
+        self._said: set[str] = set()
 
-    def show(self, waiting: Waiting) -> None:
-        """Say how far it is, a few times a second."""
-        now_s = time.monotonic()
-        if self._quiet or now_s - self._shown_s < REFRESH_S:
+    def separating(self, name: str, waiting: Waiting) -> None:
+        """Note that a song is being separated before it can start."""
+        self._song = name, waiting
+
+    def show(self) -> None:
+        """Show the reason of now."""
+        if self._quiet:
             return
-        self._shown_s = now_s
-        begins = "" if waiting.left_s is None else f"begins in {clock(waiting.left_s + 1)}"
-        if sys.stderr.isatty():
-            share = "   ?" if waiting.share is None else f"{waiting.share:4.0%}"
-            write_over(f"separating {self._name} ahead  {share}  {begins}")
-        elif begins and not self._said:
-            self._said = True
-            print(f"rtsep: separating {self._name} ahead, {begins}", file=sys.stderr)
+        if self._song is not None:
+            self._show_song(*self._song)
+            return
+        waited_s = self._clock() - self._start_s
+        due = [text for after_s, text in STARTING if waited_s > after_s]
+        if due:
+            self._show(due[-1])
 
-    def clear(self) -> None:
-        """Take the line away."""
-        if not self._quiet and sys.stderr.isatty():
-            write_over("")
+    def _show_song(self, name: str, waiting: Waiting) -> None:
+        starts = "" if waiting.left_s is None else f"starts in {status_line.clock(waiting.left_s + 1)}"
+        if console.has_status():
+            share = "   ?" if waiting.share is None else f"{waiting.share:4.0%}"
+            show_progress(f"separating {name} ahead", f"  {share}  {starts}")
+        elif starts and name not in self._said:
+            self._said.add(name)
+            console.say(f"separating {name} ahead, {starts}")
+
+    def _show(self, text: str) -> None:
+        if console.has_status():
+            console.show_status(text)
+        elif text not in self._said:
+            self._said.add(text)
+            console.say(text)

@@ -1,8 +1,8 @@
-"""What a run of `rtsep play` or `rtsep live` has been, told at its end: in one line, as JSON, as an exit code."""
+"""The report of a run of `rtsep play` or `rtsep live`: one line, JSON, and the exit code."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -14,13 +14,13 @@ from rtsep.timebase import SAMPLE_RATE
 from rtsep.ui.status_line import latency_text, live_latency_text
 
 
-def exit_code(status: PlayerStatus, interrupted: bool) -> int:
-    """Of a run that has ended: 130 after control-C, 1 when something has failed for good, else 0."""
-    return 130 if interrupted else 1 if status.messages else 0
+def exit_code(status: PlayerStatus, interrupted: bool, left_out: Sequence[str] = ()) -> int:
+    """Exit code: 130 after control-C, 1 if something failed for good, 3 if files were left out, else 0."""
+    return 130 if interrupted else 1 if status.messages else 3 if left_out else 0
 
 
 def summary(status: PlayerStatus) -> str:
-    """What has happened, for people, in one line."""
+    """Return what happened, in one line for people."""
     engine, live = status.engine, status.live
     parts = [
         f"played {status.wet_s:.1f} s separated, {status.dry_s:.1f} s dry, {status.bypass_s:.1f} s bypassed",
@@ -29,20 +29,29 @@ def summary(status: PlayerStatus) -> str:
         f"a hop takes {engine.compute_p50_ms:.1f} ms (99 %: {engine.compute_p99_ms:.1f} ms)",
     ]
     if live is not None and live.bad_samples > 0:
-        parts.append(f"{live.bad_samples} samples from the input were not numbers and became silence")
+        parts.append(f"{live.bad_samples} samples from the input were not finite and were muted")
     if live is not None and live.recorded_s > 0:
         parts.append(f"recorded {live.recorded_s:.1f} s with {live.recording_gaps} gaps")
     return "; ".join(parts)
 
 
 def play_report(
-    status: PlayerStatus, engine: StemEngine, device: str, start_s: float, notices: Iterable[str]
+    status: PlayerStatus,
+    engine: StemEngine,
+    device: str,
+    start_s: float,
+    notices: Iterable[str],
+    left_out: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """What `rtsep play` tells programs; units are in the names. `notices`: what was told meanwhile."""
+    """Return the report of `rtsep play` for programs; units are in the names.
+
+    `notices`: what was reported meanwhile. `left_out`: a line for each file that could not be read.
+    """
     return {
         "file": str(status.file),
         "track": status.track + 1,
         "tracks": status.tracks,
+        "left_out": list(left_out),
         "loop_s": status.loop_s,
         "cue_s": status.cue_s,
         "device": device,
@@ -57,13 +66,13 @@ def play_report(
 
 
 def live_report(
-    status: PlayerStatus, engine: StemEngine, given: Device, taken: Device, notices: Iterable[str]
+    status: PlayerStatus, engine: StemEngine, source: Device, sink: Device, notices: Iterable[str]
 ) -> dict[str, Any]:
-    """What `rtsep live` tells programs, likewise."""
+    """Return the report of `rtsep live` for programs, in the same way."""
     assert status.live is not None
     return {
-        "input": given.name,
-        "output": taken.name,
+        "input": source.name,
+        "output": sink.name,
         "latency_samples": _parts(status.latency),
         "latency_ms": _ms(status.latency.total),
         "live": asdict(status.live),

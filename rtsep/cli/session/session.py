@@ -1,252 +1,175 @@
-"""One playback of `rtsep play`, told at its end; and the keys of a session, which `rtsep live` uses too."""
+"""One run of a player in a terminal: its keys, its status line and its messages."""
 
 from __future__ import annotations
 
-import json as json_format
-import sys
+import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from functools import partial
-from pathlib import Path
+from collections.abc import Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING
 
-from rtsep.audio.callback.routing import Routes, check_channels, routes_text
-from rtsep.audio.devices.discovery import Device
-from rtsep.audio.streams.device_stream import OutputStream
+from rtsep.audio.callback.routing import routes_text
 from rtsep.cli.output.notifications import Notifications
-from rtsep.cli.output.wait_line import WaitingLine
-from rtsep.cli.session.playback_report import exit_code, play_report, summary
-from rtsep.errors import RtsepError
-from rtsep.player.device_keeper import OutputKeeper, Side
-from rtsep.player.file_player import FilePlayer
-from rtsep.player.live_player import LivePlayer
+from rtsep.cli.output.wait_line import WaitLine
+from rtsep.cli.session.options import PlaybackOptions
 from rtsep.player.notices import Notices
-from rtsep.player.snapshot import PlayerStatus
-from rtsep.shared.state import SharedState
-from rtsep.system.native_output import libraries_silenced
-from rtsep.timebase import SAMPLE_RATE
-from rtsep.ui.keys import help_text, press
+from rtsep.ui import console
+from rtsep.ui.keyboard import Keyboard
+from rtsep.ui.keys import KeyTable
 from rtsep.ui.status_line import status_line
-from rtsep.ui.terminal import Terminal
+
+if TYPE_CHECKING:
+    from rtsep.player.file_player import FilePlayer
+    from rtsep.player.live_player import LivePlayer
+    from rtsep.player.snapshot import PlayerStatus
 
 REFRESH_S = 0.05
 FADE_OUT_S = 0.1
-PATIENCE = (
-    (1.0, "getting ready"),
-    (10.0, "getting ready still; the first time takes half a minute, since machine code is compiled"),
-)
-"""What is said when getting ready takes longer than so many seconds. A start with everything compiled takes fewer than
-ten."""
-DEVICE_LATENCY_S = 0.1
-"""Asked of the device. A busy machine has that long to call back; the fingers on the faders feel it, but just."""
-
-
-def say(text: str) -> None:
-    """A line for people."""
-    print(f"rtsep: {text}", file=sys.stderr)
-
-
-def play_on(
-    output: Side,
-    files: Sequence[Path],
-    *,
-    model: str | None,
-    gains: Sequence[tuple[str, float]],
-    routes: Routes,
-    chunk: int | None,
-    compute: str,
-    start_s: float,
-    seconds: float | None,
-    ahead: bool,
-    keys: bool,
-    json: bool,
-) -> int:
-    """Play files on a device, to their end or as the user wants; the exit code. RtsepError if it cannot begin."""
-    check_channels(routes, f'"{output.device.name}"', output.device.outputs)
-    notices = Notices()
-
-    def open_on(shared: SharedState, device: Device) -> OutputStream:
-        stream = OutputStream(shared, device.index, latency=DEVICE_LATENCY_S, routes=routes)
-        if stream.samplerate != SAMPLE_RATE:
-            line = f"{device.name} does not run at {SAMPLE_RATE} Hz; it gets the sound at {stream.samplerate} Hz"
-            if line not in notices:  # it may open many times before it plays
-                notices.append(line)
-        return stream
-
-    with ExitStack() as stack:
-        stack.enter_context(libraries_silenced())
-        player = stack.enter_context(
-            FilePlayer(
-                *files,
-                model=model,
-                chunk=chunk,
-                compute=compute,
-                open_stream=lambda shared: OutputKeeper(shared, output, partial(open_on, shared), notices.append),
-                start_s=start_s,
-                ahead=ahead,
-            )
-        )
-        length_s = player.status().length_s
-        if length_s is not None and 0 < length_s <= start_s:
-            raise RtsepError(f"--start {start_s:g}: {files[0]} is only {length_s:.2f} s long")
-        for stem, gain_db in gains:
-            player.set_gain(stem, gain_db)
-        notices.extend(routes_notes(routes, player))
-        for song in player.source.songs:
-            notices.extend(song.notes)
-        waiting = WaitingLine(files[0].name, quiet=json)
-        with patience(quiet=json):
-            player.open(tell_waiting=waiting.show)
-        waiting.clear()
-        player.play()
-        terminal = stack.enter_context(Terminal()) if keys else None
-        session = Session(player, terminal, seconds, notices)
-        session.run()
-        status = player.status()
-        session.tell(status)
-    if json:
-        print(json_format.dumps(play_report(status, player.engine, output.device.name, start_s, session.told)))
-    else:
-        say(summary(status))
-    return exit_code(status, session.interrupted)
-
-
-def routes_notes(routes: Routes, player: FilePlayer | LivePlayer) -> list[str]:
-    """The line that says where stems go, if any is sent anywhere; UsageError for a stem that is not there."""
-    for stem in routes:
-        player.stem_index(stem)
-    return [routes_text(routes)] if routes else []
-
-
-@contextmanager
-def patience(quiet: bool) -> Iterator[None]:
-    """Say a line, unless `quiet`, when what is inside takes long, and another one when it takes very long."""
-    timers = [threading.Timer(after_s, say, [line]) for after_s, line in PATIENCE if not quiet]
-    for timer in timers:
-        timer.daemon = True
-        timer.start()
-    try:
-        yield
-    finally:
-        for timer in timers:
-            timer.cancel()
 
 
 class Session:
-    """The keys of one playback: what `rtsep.ui.keys.Controls` asks for, on a player.
+    """Answers keys, and says what happens, from its `with` on; nothing heavy is imported for it.
+
+    While the player starts, in this thread, another thread does so: starting takes half a minute where machine code has
+    to be compiled, and longer where a song is separated ahead. A quit in that time interrupts this thread, as control-C
+    does, and ends the `with` block without an error.
+
+    Args:
+        keys: those of the player.
+        options: of the command line.
 
     Attributes:
-        interrupted: whether control-C ended it.
+        player: what keys act on; keys pressed before there is one act as soon as there is.
+        wait_line: why it does not play yet.
+        interrupted: whether control-C ended `run`.
     """
 
-    def __init__(
-        self, player: FilePlayer | LivePlayer, terminal: Terminal | None, seconds: float | None, notices: Notices
-    ) -> None:
-        self._player = player
-        self._terminal = terminal
-        self._seconds = seconds
+    player: FilePlayer | LivePlayer
+
+    def __init__(self, keys: KeyTable, options: PlaybackOptions) -> None:
+        self.wait_line = WaitLine(quiet=options.json)
+        self.interrupted = self._over = self._has_interrupted = False
+        self._keys = keys
+        self._early_keys: list[str] = []
+        self._has_player = False
+        self._keyboard = Keyboard(enabled=not options.no_ui)
+        self._options = options
         self._selected = 0
-        self._over = False
-        self._news = Notifications(notices)
-        self.interrupted = False
+        self._notifications = Notifications(Notices())
+        self._playing = threading.Event()
+        self._starter = threading.Thread(target=self._answer_while_starting, name="rtsep-starting", daemon=True)
+
+    def __enter__(self) -> Session:
+        self._keyboard.__enter__()
+        self._starter.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        self.end_starting()
+        self._keyboard.__exit__(kind, error, trace)
+        return self._has_interrupted and kind is KeyboardInterrupt
 
     @property
-    def told(self) -> Iterable[str]:
-        """The last hundred lines that the user was told, but for those of `PlayerStatus.messages`."""
-        return self._news.told
+    def reported(self) -> Iterable[str]:
+        """The last hundred lines that were shown, except those of `PlayerStatus.messages`."""
+        return self._notifications.reported
+
+    def attach(self, player: FilePlayer | LivePlayer, notices: Notices) -> None:
+        """Set the faders of `player` as the options say, let keys act on it, and show what is noted in `notices`.
+
+        Raises UsageError for a stem that it does not have.
+        """
+        for stem, gain_db in self._options.gain:
+            player.set_gain(stem, gain_db)
+        routes = dict(self._options.to)
+        for stem in routes:
+            player.stem_index(stem)
+        if routes:
+            notices.append(routes_text(routes))
+        self._notifications = Notifications(notices)
+        self.player = player
+        self._has_player = True
 
     def run(self) -> None:
-        """Until the song has ended, `seconds` were played, or the user quits or presses control-C.
+        """Play until the song has ended, `seconds` were played, or the user quits or presses control-C.
 
         KeyboardInterrupt when that is pressed once more.
         """
+        self.end_starting()
         try:
-            self._obey()
+            self._answer_while_playing()
         except KeyboardInterrupt:
             self.interrupted = True
-        self._player.pause()
+        self.player.pause()
         time.sleep(FADE_OUT_S)
 
-    def _obey(self) -> None:
-        if self._terminal is not None and self._terminal.takes_keys:
-            self._terminal.message("? for the keys, q to quit")
-        while not self._over:
-            status = self._player.status()
-            self.tell(status)
-            if self._terminal is not None:
-                self._terminal.status(status_line(status, self._selected))
-            if status.ended or (self._seconds is not None and status.played_s >= self._seconds):
-                break
-            if self._terminal is None:
-                time.sleep(REFRESH_S)
-                continue
-            for key in self._terminal.read_keys(REFRESH_S):
-                press(key, self)
+    def end_starting(self) -> None:
+        """From now on this thread answers the keys; `run` begins with it."""
+        self._playing.set()
+        self._starter.join()
+        console.clear_status()
 
-    def tell(self, status: PlayerStatus) -> None:
+    def report(self, status: PlayerStatus) -> None:
         """Say what is new since the last call."""
-        for line in self._news.look(status.messages, self._player.engine.notices, time.monotonic()):
-            self._say(line)
+        for line in self._notifications.look(status.messages, self.player.engine.notices, time.monotonic()):
+            console.say(line)
 
-    def _say(self, line: str) -> None:
-        if self._terminal is not None:
-            self._terminal.clear()
-        say(line)
-
-    def toggle_pause(self) -> None:
-        self._player.toggle_pause()
-
-    def nudge(self, seconds: float) -> None:
-        if isinstance(self._player, FilePlayer):
-            self._player.nudge(seconds)
-
-    def toggle_loop(self) -> None:
-        if isinstance(self._player, FilePlayer):
-            self._player.toggle_loop()
-
-    def set_cue(self) -> None:
-        if isinstance(self._player, FilePlayer):
-            self._player.set_cue()
-
-    def go_to_cue(self) -> None:
-        if isinstance(self._player, FilePlayer):
-            self._player.go_to_cue()
-
-    def previous(self) -> None:
-        if isinstance(self._player, FilePlayer):
-            self._player.previous()
-
-    def next(self) -> None:
-        if isinstance(self._player, FilePlayer):
-            self._player.next()
+    # -- for the keys ----------------------------------------------------------------------------------------
 
     def toggle_mute(self, stem: int) -> None:
-        if stem < len(self._player.stems):
-            self._player.toggle_mute(stem)
+        if stem < len(self.player.stems):
+            self.player.toggle_mute(stem)
 
     def toggle_solo(self, stem: int) -> None:
-        if stem < len(self._player.stems):
-            self._player.toggle_solo(stem)
-
-    def all_on(self) -> None:
-        self._player.all_on()
-
-    def toggle_bypass(self) -> None:
-        self._player.toggle_bypass()
+        if stem < len(self.player.stems):
+            self.player.toggle_solo(stem)
 
     def select_next(self) -> None:
-        self._selected = (self._selected + 1) % len(self._player.stems)
+        self._selected = (self._selected + 1) % len(self.player.stems)
 
     def change_gain(self, step_db: float) -> None:
-        self._player.change_gain(self._selected, step_db)
+        self.player.change_gain(self._selected, step_db)
 
-    def change_volume(self, step_db: float) -> None:
-        self._player.change_volume(step_db)
-
-    def toggle_help(self) -> None:
-        if self._terminal is not None:
-            self._terminal.message(help_text())
+    def show_help(self) -> None:
+        console.write_lines(self._keys.text())
 
     def quit(self) -> None:
         self._over = True
+
+    # -- how -------------------------------------------------------------------------------------------------
+
+    def _answer_while_starting(self) -> None:
+        while not self._playing.is_set() and not self._over:
+            self._answer_keys()
+            self.wait_line.show()
+        if not self._playing.is_set():
+            self._has_interrupted = True
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    def _answer_while_playing(self) -> None:
+        seconds = self._options.seconds
+        if self._keyboard.has_keys:
+            console.write_lines("? for the keys, q to quit")
+        while not self._over:
+            status = self.player.status()
+            self.report(status)
+            if not self._options.no_ui:
+                console.show_status(status_line(status, self._selected, console.columns()))
+            if status.ended or (seconds is not None and status.played_s >= seconds):
+                break
+            self._answer_keys()
+        console.clear_status()
+
+    def _answer_keys(self) -> None:
+        """Wait a moment for keys, and do what they stand for."""
+        keys = [*self._early_keys, *self._keyboard.read_keys(REFRESH_S)]
+        self._early_keys = []
+        for key in keys:
+            binding = self._keys.find(key)
+            if binding is not None and binding.needs_player and not self._has_player:
+                self._early_keys.append(key)
+            elif binding is not None:
+                binding.act(self, key)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from rtsep.cli.session import session
 from tests.cli.running import rtsep
 from tests.virtual_audio import VirtualAudio
 
@@ -92,13 +90,26 @@ def test_wrong_arguments_end_in_one_line(
     assert done.stdout == ""
 
 
-def test_a_long_start_is_announced(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(session, "PATIENCE", ((0.02, "a line"), (0.1, "another")))
-    for quiet, inside_s, said in ((False, 0.4, 2), (True, 0.4, 0), (False, 0.0, 0)):
-        with session.patience(quiet):
-            time.sleep(inside_s)
-        time.sleep(0.2)
-        assert len(capsys.readouterr().err.splitlines()) == said
+def test_an_album_with_a_cover_is_played_and_the_cover_reported(
+    virtual_audio: VirtualAudio, tmp_path: Path, constant_bundle: Callable[..., Path]
+) -> None:
+    album = tmp_path / "album"
+    (album / "CD2").mkdir(parents=True)
+    for place in ("10.wav", "2.wav", "CD2/1.wav", ".hidden.wav"):
+        soundfile.write(album / place, np.full((2000, 2), 0.1), RATE)
+    for name in ("cover.jpg", "album.cue"):
+        (album / name).write_text("no sound")
+    options = ("--device", "rt_out", "--model", constant_bundle(), "--no-ui", "--json")
+    done = rtsep("play", album / "cover.jpg", album, album / "album.cue", *options)
+    assert done.returncode == 3
+    report = json.loads(done.stdout)
+    assert (report["track"], report["tracks"], report["file"]) == (3, 3, str(album / "CD2" / "1.wav"))
+    assert report["seconds_played"] == pytest.approx(3 * 2000 / RATE, abs=0.001)
+    assert [line.partition(" ")[0] for line in report["left_out"]] == [
+        str(album / "cover.jpg"),
+        str(album / "album.cue"),
+    ]
+    assert done.stderr.splitlines() == [f"rtsep: {line}" for line in report["left_out"]]
 
 
 def test_a_song_that_breaks_off_is_told_once_and_is_a_failure(
@@ -119,7 +130,7 @@ def test_a_device_of_another_rate_is_named_and_plays(only_48k, constant_bundle, 
     done = rtsep("play", short_wav, *arguments, env=only_48k)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    assert told["notices"] == ["system does not run at 44100 Hz; it gets the sound at 48000 Hz"]
+    assert told["notices"] == ["system: resampling to 48000 Hz"]
     assert done.stderr == f"rtsep: {told['notices'][0]}\n"
     assert told["ended"]
     assert told["seconds_played"] == pytest.approx(2.0, abs=0.001)

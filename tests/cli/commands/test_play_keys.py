@@ -69,6 +69,34 @@ def test_a_queue_with_its_keys(typist: Callable[..., Typist], tone: Path, consta
     assert 0 < report["cue_s"] < 6
 
 
+def test_names_that_would_control_the_terminal_are_shown_and_leave_the_faders(
+    typist: Callable[..., Typist], tone: Path, constant_bundle: Callable[..., Path], tmp_path: Path
+) -> None:
+    bad = "\x1b]0;title\a\x1b[31m\n\udcff" + "日本語" * 20
+    songs = [tmp_path / f"{bad}.wav", tmp_path / "b.wav"]
+    for song in songs:
+        song.symlink_to(tone)
+    player = typist(*songs, "--device", "rt_out", "--model", constant_bundle(), columns=80)
+    player.wait_for("\r\x1b[?7l▶ 0:01/0:06  [1/2] \\x1b]0")
+    player.wait_for("本語.wav  >1 vocals ")
+    player.wait_for("  2 instrumental ")
+    player.type("q")
+    assert player.wait() == 0
+
+
+def test_a_quit_before_it_plays_ends_it_unechoed(
+    typist: Callable[..., Typist], tone: Path, constant_bundle: Callable[..., Path]
+) -> None:
+    player = typist(tone, "--device", "rt_out", "--model", constant_bundle(), "--ahead", "--json")
+    player.type("2?q")  # before the process is there
+    assert player.wait() == 0
+    assert player.process.stdout is not None
+    assert player.process.stdout.read() == b""
+    assert "SHIFT+1" in player.screen
+    assert "▶" not in player.screen
+    assert "Traceback" not in player.screen
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupted_it_ends_orderly(
     typist: Callable[..., Typist], tone: Path, constant_bundle: Callable[..., Path], number: int, code: int

@@ -11,6 +11,7 @@ import pytest
 import soundfile
 
 from rtsep.cli.commands import play as command
+from rtsep.cli.session.options import PlayOptions
 from rtsep.errors import RtsepError
 from tests.cli.running import rtsep
 from tests.conftest import REPOSITORY
@@ -25,7 +26,7 @@ def test_without_a_device_stems_and_picture_are_written(
     model = constant_bundle(vocals=0.25, instrumental=0.75)
     done = rtsep("play", short_wav, "--gain", "vocals=-inf", "--model", model, cwd=tmp_path, env=environment)
     assert done.returncode == 0
-    assert done.stderr.splitlines()[0].startswith("rtsep: no sound device here")
+    assert done.stderr.splitlines()[0].startswith("rtsep: no sound device found")
     folder = tmp_path / "out" / "short"
     assert done.stdout.split() == [
         f"out/short/{name}" for name in ("vocals.wav", "instrumental.wav", "before-after.png")
@@ -74,8 +75,8 @@ def no_portaudio(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_without_portaudio_stems_are_written_too(
     short_wav: Path, tmp_path: Path, constant_bundle: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert command.play((short_wav,), model=str(constant_bundle())) == 0
-    assert capsys.readouterr().err.startswith("rtsep: the PortAudio library is missing: writing the stems")
+    assert command.play((short_wav,), options=PlayOptions(model=str(constant_bundle()))) == 0
+    assert "rtsep: the PortAudio library is missing; writing the stems" in capsys.readouterr().err
     assert (tmp_path / "out" / "short" / "vocals.wav").exists()
 
 
@@ -90,7 +91,7 @@ def test_songs_of_one_name_are_all_written_and_a_bad_file_does_not_stop_the_rest
             soundfile.write(song, np.zeros((1000 * length, 2)), RATE)
         else:
             song.write_text("no sound")
-    assert command.play(tuple(songs), model=str(constant_bundle()), json=True) == 3
+    assert command.play(tuple(songs), options=PlayOptions(model=str(constant_bundle()), json=True)) == 3
     first, bad, second = map(json.loads, capsys.readouterr().out.splitlines())
     assert (first["file"], bad["file"], second["file"]) == tuple(map(str, songs))
     assert "cover.jpg" in bad["error"]
@@ -107,7 +108,7 @@ def test_a_song_is_never_replaced_by_its_own_stem(
     song = Path("out/vocals/vocals.wav")
     song.parent.mkdir(parents=True)
     song.write_bytes(short_wav.read_bytes())
-    assert command.play((song,), model=str(constant_bundle()), start=start) == 1
+    assert command.play((song,), options=PlayOptions(model=str(constant_bundle()), start=start)) == 1
     assert "choose another folder with rtsep separate --out" in capsys.readouterr().err
     assert song.read_bytes() == short_wav.read_bytes()
 

@@ -14,7 +14,7 @@ def test_what_happens_twice_is_told_twice() -> None:
         if second % 2 == 0:
             notices.append("the device is gone")
         said += news.look((), (), float(second))
-    assert said == list(news.told) == ["the device is gone"] * 3
+    assert said == list(news.reported) == ["the device is gone"] * 3
 
 
 def test_what_happened_before_the_first_look_is_told() -> None:
@@ -34,7 +34,7 @@ def test_failures_are_told_each_and_are_no_notices() -> None:
         "song.wav breaks off"
     ]
     assert news.look(("song.wav breaks off", "song.wav breaks off", "the engine has given up"), (), 2.0) == []
-    assert list(news.told) == []
+    assert list(news.reported) == []
 
 
 def test_a_condition_is_told_when_it_begins_and_not_while_it_flickers() -> None:
@@ -43,7 +43,7 @@ def test_a_condition_is_told_when_it_begins_and_not_while_it_flickers() -> None:
     assert said == ["too slow"]
     assert news.look((), (), 5.0 + GONE_S / 2) == []
     assert news.look((), ("too slow", "not numbers"), 5.0 + GONE_S + 1.0) == ["too slow", "not numbers"]
-    assert list(news.told) == ["too slow", "too slow", "not numbers"]
+    assert list(news.reported) == ["too slow", "too slow", "not numbers"]
 
 
 def test_what_was_told_does_not_grow() -> None:
@@ -52,4 +52,4 @@ def test_what_was_told_does_not_grow() -> None:
     for number in range(NOTICES_KEPT + 13):
         notices.append(str(number))
         assert news.look((), (), 0.0) == [str(number)]
-    assert list(news.told) == [str(number) for number in range(13, NOTICES_KEPT + 13)]
+    assert list(news.reported) == [str(number) for number in range(13, NOTICES_KEPT + 13)]

@@ -29,6 +29,14 @@ def test_exit_codes(interrupted: bool, messages: tuple[str, ...], code: int) -> 
     assert exit_code(status(messages=messages), interrupted) == code
 
 
+def test_files_that_were_left_out_show_in_exit_code_and_report(constant_bundle: Callable[..., Path]) -> None:
+    left_out = ["cover.jpg is not audio"]
+    assert exit_code(status(), False, left_out) == 3
+    assert exit_code(status(messages=("it broke",)), False, left_out) == 1
+    with Engine(constant_bundle()) as engine:
+        assert play_report(status(), engine, "card", 0.0, [], left_out)["left_out"] == left_out
+
+
 def test_the_summary_is_one_line_with_what_there_was() -> None:
     assert summary(status()) == (
         "played 65.9 s separated, 0.0 s dry, 0.0 s bypassed; latency: faders 40 ms (live 93 + 10 + 40 ms); "
@@ -37,9 +45,7 @@ def test_the_summary_is_one_line_with_what_there_was() -> None:
     plain = summary(live_status())
     assert plain.split("; ")[1:3] == ["latency 143 ms (93 + 10 + 40)", "late: 2 hops, 1 skipped, 0 blocks"]
     both = summary(live_status(bad_samples=7, recorded_s=3.25))
-    assert both == plain + (
-        "; 7 samples from the input were not numbers and became silence; recorded 3.2 s with 2 gaps"
-    )
+    assert both == plain + ("; 7 samples from the input were not finite and were muted; recorded 3.2 s with 2 gaps")
 
 
 def test_both_reports_tell_the_same_of_what_they_share(constant_bundle: Callable[..., Path]) -> None:

@@ -1,4 +1,4 @@
-"""The terminal door: single keys in, one status line out, and the terminal as it was whatever happens."""
+"""Single keys from the terminal, which is restored whatever happens."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ import time
 from types import TracebackType
 from typing import TextIO
 
-if sys.platform != "win32":  # Windows: no keys yet, the status line alone
+if sys.platform != "win32":  # no keys on Windows yet
     import termios
     import tty
-
-FALLBACK_COLUMNS = 80
 
 _SEQUENCES = {
     b"\x1b[A": "up",
@@ -30,9 +28,9 @@ _SEQUENCES = {
 
 
 def decode_keys(data: bytes) -> tuple[list[str], bytes]:
-    """Names of the keys in `data`, and the rest that may be the begin of a sequence or of a character.
+    """Return the names of the keys in `data`, and the rest if it may be the start of a sequence or of a character.
 
-    A printable key is its own name; unknown escape sequences are swallowed whole.
+    The name of a printable key is its character. Unknown escape sequences are dropped.
     """
     keys: list[str] = []
     while data:
@@ -59,7 +57,7 @@ def decode_keys(data: bytes) -> tuple[list[str], bytes]:
 
 
 def _escape_length(data: bytes) -> int:
-    """Bytes of the escape sequence that `data` begins with; 0 if it is not complete."""
+    """Return the length in bytes of the escape sequence that `data` starts with; 0 if it is incomplete."""
     if len(data) == 1:
         return 0
     if data[1:2] == b"O":
@@ -72,45 +70,54 @@ def _escape_length(data: bytes) -> int:
     return 0
 
 
-class Terminal:
-    """Context manager: keys arrive one by one and unechoed until it is left; control-C still interrupts.
+class Keyboard:
+    """Keys one by one, without echo; control-C still interrupts. A context manager.
 
-    Without a terminal on `stdin` there are no keys, without one on `screen` no status line.
+    Keys come from stdin or, where that is a pipe, from the terminal that controls the process. Without a terminal there
+    are none.
+
+    Args:
+        stdin: where keys come from if it is a terminal; `sys.stdin` by default.
+        enabled: False: no keys in any case.
     """
 
-    def __init__(self, stdin: TextIO | None = None, screen: TextIO | None = None) -> None:
-        self._screen = screen if screen is not None else sys.stderr
-        stream = stdin if stdin is not None else sys.stdin
-        can_read_keys = sys.platform != "win32" and _is_terminal(stream)
-        self._input: int | None = stream.fileno() if can_read_keys else None
-        self.shows = _is_terminal(self._screen)
+    def __init__(self, stdin: TextIO | None = None, enabled: bool = True) -> None:
+        self._stdin = stdin if stdin is not None else sys.stdin
+        self._enabled = enabled
+        self._input: int | None = None
+        self._controlling: int | None = None
+        """A descriptor of our own, to be closed."""
         self._saved: list | None = None
         self._old_continue: object = None
         self._rest = b""
-        self._line_is_up = False
 
     @property
-    def takes_keys(self) -> bool:
+    def has_keys(self) -> bool:
+        """Whether keys can arrive."""
         return self._input is not None
 
-    def __enter__(self) -> Terminal:
-        if sys.platform != "win32" and self._input is not None:
-            self._saved = termios.tcgetattr(self._input)
-            self._old_continue = signal.signal(signal.SIGCONT, self._continued)
-            tty.setcbreak(self._input)
+    def __enter__(self) -> Keyboard:
+        if sys.platform != "win32" and self._enabled:
+            self._input = self._terminal()
+            if self._input is not None:
+                self._saved = termios.tcgetattr(self._input)
+                self._old_continue = signal.signal(signal.SIGCONT, self._continued)
+                tty.setcbreak(self._input, termios.TCSANOW)  # what was typed already stays
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.clear()
-        if sys.platform != "win32" and self._input is not None and self._saved is not None:
+        if sys.platform != "win32" and self._saved is not None and self._input is not None:
             signal.signal(signal.SIGCONT, self._old_continue)  # type: ignore[arg-type]
             termios.tcsetattr(self._input, termios.TCSADRAIN, self._saved)
             self._saved = None
+        if self._controlling is not None:
+            os.close(self._controlling)
+        self._input = self._controlling = None
 
     def read_keys(self, timeout_s: float) -> list[str]:
-        """Keys pressed since the last call; waits up to `timeout_s` for the first."""
+        """Return the keys pressed since the last call; waits up to `timeout_s` for the first."""
         if self._input is None:
             time.sleep(timeout_s)
             return []
@@ -127,34 +134,19 @@ class Terminal:
         keys, self._rest = decode_keys(self._rest + data)
         return keys
 
-    def status(self, line: str) -> None:
-        """Replace the status line; cut to the screen's width, since a wrapped line could not be replaced."""
-        if self.shows:
-            self._screen.write("\r" + line[: self._columns() - 1] + "\x1b[K")
-            self._screen.flush()
-            self._line_is_up = True
-
-    def message(self, text: str) -> None:
-        """Lines that stay, above the status line."""
-        self.clear()
-        self._screen.write(text + "\n")
-        self._screen.flush()
-
-    def clear(self) -> None:
-        """Take the status line away."""
-        if self._line_is_up:
-            self._screen.write("\r\x1b[K")
-            self._screen.flush()
-            self._line_is_up = False
-
-    def _columns(self) -> int:
-        try:
-            return os.get_terminal_size(self._screen.fileno()).columns or FALLBACK_COLUMNS
-        except (OSError, ValueError):  # not a terminal after all, or without a descriptor
-            return FALLBACK_COLUMNS
+    def _terminal(self) -> int | None:
+        """Return a descriptor of the terminal; None for a background job, which would be stopped for changing it."""
+        if _is_terminal(self._stdin):
+            number = self._stdin.fileno()
+        else:
+            try:
+                number = self._controlling = os.open("/dev/tty", os.O_RDONLY | os.O_CLOEXEC)
+            except OSError:
+                return None
+        return number if _in_foreground(number) else None
 
     def _continued(self, _signal: int, _frame: object) -> None:
-        # Back from control-Z: the shell has put the terminal into its own state meanwhile.
+        # Back from control-Z: the shell has restored its own terminal mode meanwhile.
         if sys.platform != "win32" and self._input is not None and self._saved is not None:
             tty.setcbreak(self._input)
 
@@ -164,3 +156,10 @@ def _is_terminal(stream: TextIO | None) -> bool:
         return stream is not None and stream.isatty()
     except ValueError:  # closed
         return False
+
+
+def _in_foreground(terminal: int) -> bool:
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:  # not the terminal that controls this process
+        return True

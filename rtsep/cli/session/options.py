@@ -1,0 +1,94 @@
+"""The options of a run: what `play` and `live` have in common, and what each adds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from rtsep.cli.arguments import (
+    Block,
+    Chunk,
+    ChunkOrAuto,
+    Compute,
+    Flag,
+    Gains,
+    LatencyMode,
+    Model,
+    NoUi,
+    ReportAsJson,
+    Routes,
+    Seconds,
+    Start,
+)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class PlaybackOptions:
+    """What every run has: the model, its faders and where they go, and how it is shown."""
+
+    model: Model = None
+    gain: Gains = ()
+    to: Routes = ()
+    compute: Compute = "auto"
+    seconds: Seconds = None
+    no_ui: NoUi = False
+    json: ReportAsJson = False
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class PlayOptions(PlaybackOptions):
+    """Options of `rtsep play`."""
+
+    device: Annotated[
+        str | None,
+        Parameter(help="Output device: its number, name or a unique part of the name. Default: the system's."),
+    ] = None
+    chunk: Annotated[
+        ChunkOrAuto,
+        Parameter(help="Frames per network step, 1 to 32. Default: few at first, more as the lead grows."),
+    ] = None
+    start: Annotated[Start, Parameter(help="Position in the first file to start at, in seconds.")] = 0.0
+    ahead: Annotated[
+        Flag,
+        Parameter(
+            help="Separate songs before they play, for models that are too slow for real time here. A song starts as "
+            "soon as the rest of it will be ready in time. Always on for HT Demucs."
+        ),
+    ] = False
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class LiveOptions(PlaybackOptions):
+    """Options of `rtsep live`."""
+
+    input: Annotated[
+        str | None,
+        Parameter(
+            help="Input device: its number, name or a unique part of the name. Default: the system's. To separate what "
+            "the system plays, name a monitor or loopback device. Of more than two channels the first two are used."
+        ),
+    ] = None
+    output: Annotated[str | None, Parameter(help="Output device, named the same way.")] = None
+    latency: Annotated[
+        LatencyMode,
+        Parameter(
+            help="Latency mode of the synthesis: standard, medium or low; 93, 70 or 46 ms. The shorter ones cost some "
+            "quality. Standard also keeps 10 ms in reserve for a brief stall of the machine, the others 2 ms."
+        ),
+    ] = "standard"
+    chunk: Annotated[
+        Chunk, Parameter(help="Frames per network step, 1 to 32. Each beyond the first adds 23 ms of latency.")
+    ] = 1
+    block: Block = 256
+    record: Annotated[Path | None, Parameter(help="Folder to record to: mixture.wav and one file for each stem.")] = (
+        None
+    )
+    allow_feedback: Annotated[
+        Flag, Parameter(help="Play even if the microphone would pick up the speakers of its own device.")
+    ] = False

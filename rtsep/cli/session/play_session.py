@@ -1,0 +1,77 @@
+"""One run of `rtsep play` on a device, from the files to the report."""
+
+from __future__ import annotations
+
+import json as json_format
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+from rtsep.audio.callback.routing import check_channels
+from rtsep.audio.devices.discovery import Device
+from rtsep.audio.streams.device_stream import OutputStream
+from rtsep.cli.session.options import PlayOptions
+from rtsep.cli.session.playback_report import exit_code, play_report, summary
+from rtsep.cli.session.session import Session
+from rtsep.errors import RtsepError
+from rtsep.player.device_keeper import OutputKeeper, Side
+from rtsep.player.file_player import FilePlayer
+from rtsep.player.notices import Notices
+from rtsep.shared.state import SharedState
+from rtsep.system.native_output import libraries_silenced
+from rtsep.timebase import SAMPLE_RATE
+from rtsep.ui import console
+
+DEVICE_LATENCY_S = 0.1
+"""Requested from the device. A busy machine has that long to call back; a fader feels immediate all the same."""
+
+
+def play_on(session: Session, output: Side, files: Sequence[Path], options: PlayOptions) -> int:
+    """Play files on a device, to their end or until the user quits. Returns the exit code.
+
+    Raises RtsepError if nothing can be played.
+    """
+    routes = dict(options.to)
+    notices = Notices()
+    check_channels(routes, f'"{output.device.name}"', output.device.outputs)
+
+    def open_on(shared: SharedState, device: Device) -> OutputStream:
+        stream = OutputStream(shared, device.index, latency=DEVICE_LATENCY_S, routes=routes)
+        line = f"{device.name}: resampling to {stream.samplerate} Hz"
+        if stream.samplerate != SAMPLE_RATE and line not in notices:  # it may open many times before it plays
+            notices.append(line)
+        return stream
+
+    with ExitStack() as stack:
+        stack.enter_context(libraries_silenced())
+        player = stack.enter_context(
+            FilePlayer(
+                *files,
+                model=options.model,
+                chunk=options.chunk,
+                compute=options.compute,
+                open_stream=lambda shared: OutputKeeper(shared, output, partial(open_on, shared), notices.append),
+                start_s=options.start,
+                ahead=options.ahead,
+            )
+        )
+        for line in player.left_out:
+            console.say(line)
+        length_s = player.status().length_s
+        if length_s is not None and 0 < length_s <= options.start:
+            raise RtsepError(f"--start {options.start:g}: {player.song.path} is only {length_s:.2f} s long")
+        session.attach(player, notices)
+        for song in player.source.songs:
+            notices.extend(song.notes)
+        player.play()
+        player.open(tell_waiting=lambda waiting: session.wait_line.separating(player.song.path.name, waiting))
+        session.run()
+        status = player.status()
+        session.report(status)
+    if options.json:
+        about = output.device.name, options.start, session.reported, player.left_out
+        console.put(json_format.dumps(play_report(status, player.engine, *about)))
+    else:
+        console.say(summary(status))
+    return exit_code(status, session.interrupted, player.left_out)
