@@ -28,7 +28,7 @@ def install(name: str, packages: Sequence[str], out: Path) -> None:
     home = _home(name, out)
     venv.create(home, with_pip=True, clear=True)
     own = sysconfig.get_path("purelib", vars={"base": str(home)})
-    Path(own, "borrowed.pth").write_text("\n".join(site.getsitepackages()) + "\n")
+    Path(own, "borrowed.pth").write_text("\n".join(site.getsitepackages()) + "\n", encoding="utf-8")
     print(f"installing {name} into {home}", file=sys.stderr, flush=True)
     done = subprocess.run([str(_python(home)), "-m", "pip", "install", "-qq", *packages])
     if done.returncode:

@@ -24,7 +24,7 @@ from rtsep.errors import RtsepError
 from rtsep.timebase import HOP, SAMPLE_RATE
 from rtsep.train.data.songs import Song
 from rtsep.train.evaluation.evaluate import decibels, energy, is_silent, sdr_db
-from rtsep.train.evaluation.test_songs import songs_to_judge
+from rtsep.train.evaluation.test_songs import load_test_songs
 from rtsep.train.evaluation.validation import loudest
 
 Float32 = NDArray[np.float32]
@@ -44,7 +44,7 @@ def run(model: str, data: Sequence[Path], minutes: float, cache: Path, out: Path
     """Measure and write; spectrograms go to `pictures` in the model's folder."""
     bundle = find_bundle(model)
     with ProgressLine() as line:
-        songs, _ = songs_to_judge(bundle.recipe, data, cache, partial(line.show, "decoding songs"))
+        songs, _ = load_test_songs(bundle.recipe, data, cache, partial(line.show, "decoding songs"))
     songs = [song for song in songs if song.source.bandwidth_hz is None]
     if not songs:
         raise RtsepError(

@@ -31,7 +31,7 @@ from rtsep.separation.options import MAX_CONTEXT_FRAMES, MAX_LOOKAHEAD_FRAMES
 from rtsep.timebase import HOP, N_FFT, SAMPLE_RATE
 from rtsep.train.data.songs import Song
 from rtsep.train.evaluation.evaluate import best_gain, network_masks, sdr_db
-from rtsep.train.evaluation.test_songs import songs_to_judge
+from rtsep.train.evaluation.test_songs import load_test_songs
 from rtsep.train.evaluation.validation import loudest
 
 HOP_S = HOP / SAMPLE_RATE
@@ -88,7 +88,7 @@ def _by_window(report: Report, weights: str | None, data: Path | None) -> None:
         if not (isinstance(trained, Windowed) and isinstance(trained.network, Spleeter) and trained.stems == STEMS):
             raise RtsepError(f"{weights} is not a Spleeter model with the stems {' and '.join(STEMS)}")
         network = trained.network
-        found, _ = songs_to_judge(bundle.recipe, [data], Path("runs/cache"), lambda done, total: None)
+        found, _ = load_test_songs(bundle.recipe, [data], Path("runs/cache"), lambda done, total: None)
         songs = [_loudest_vocals(song) for song in found]
         note += (
             f"SDR over the best constant gain: vocals, the loudest {EXCERPT_S:.0f} s of each of {len(songs)} held-out "

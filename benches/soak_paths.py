@@ -179,7 +179,7 @@ class JackPath(_Path):
 
     def underruns(self) -> int:
         self._log.flush()
-        return Path(self._log.name).read_text(errors="replace").count("XRun")
+        return Path(self._log.name).read_text(encoding="utf-8", errors="replace").count("XRun")
 
     def _clients(self) -> set[str]:
         listed = subprocess.run(["jack_lsp"], env=self.environment, capture_output=True, text=True, check=True).stdout

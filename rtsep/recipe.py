@@ -1,7 +1,8 @@
-"""The recipe: one TOML file that both the trainer and the player read. Unknown keys are errors that name them."""
+"""The recipe: one TOML file for the trainer and the player. Unknown keys are errors that name them."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,13 +10,14 @@ import msgspec
 from msgspec import Struct
 
 from rtsep.errors import RtsepError
+from rtsep.files import read_text
 from rtsep.train_settings import Train
 
 STEM_NAMES = ("vocals", "drums", "bass", "other", "instrumental", "piano", "guitar")
 
 
 class Stft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Short-time Fourier transform: sizes in samples, `bins` of them (from 0 Hz up) seen by the network."""
+    """Short-time Fourier transform: sizes in samples; the network's input has the lowest `bins` bins."""
 
     sample_rate: int = 44100
     n_fft: int = 4096
@@ -25,13 +27,13 @@ class Stft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if self.hop < 1 or self.n_fft % self.hop or self.n_fft // self.hop < 2:
-            raise ValueError(f"n_fft {self.n_fft} must be a multiple of hop {self.hop}, twice or more")
+            raise ValueError(f"n_fft {self.n_fft} must be a multiple of hop {self.hop}, at least twice as large")
         if not 1 <= self.bins <= self.n_fft // 2:
-            raise ValueError(f"bins must lie in 1..{self.n_fft // 2}, got {self.bins}")
+            raise ValueError(f"bins must be 1 to {self.n_fft // 2}, got {self.bins}")
 
 
 class Window(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a network that needs whole windows streams, in frames: the arguments of `rtsep.nn.windowed.Windowed`."""
+    """How a network that needs whole windows is streamed, in frames: the arguments of `rtsep.nn.windowed.Windowed`."""
 
     frames: int
     stride: int
@@ -42,29 +44,30 @@ class Window(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Segments(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a network of whole segments of sound hears a song: `overlap` is the share of a segment that its neighbour
-    has too."""
+    """How a network of whole segments separates a song: neighbouring segments overlap by the share `overlap`."""
 
     overlap: float = 0.25
 
     def __post_init__(self) -> None:
         if not 0 <= self.overlap < 1:
-            raise ValueError(f"overlap must lie in 0..1, and not be 1, got {self.overlap}")
+            raise ValueError(f"overlap must be at least 0 and below 1, got {self.overlap}")
 
 
 class Weights(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What belongs to `weights.safetensors` beside the recipe."""
+    """Checksum and licence of `weights.safetensors` beside the recipe."""
 
     sha256: str
     licence: str
 
 
 class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A system: its network, stems and transform, how it is trained, and the weights that came of it.
+    """A separator: its network, stems and transform, how it is trained, and its trained weights.
 
-    `network` is "package.module:Class"; `net` holds its keyword arguments beyond stems, channels and bins. `window` is
-    for a `WindowNetwork` alone: its author's segmentation, for training and for files that are separated. `live`, where
-    it is given, is taken instead for what is played. `segments` is for a `SegmentNetwork` alone, which has no frames.
+    Attributes:
+        network: "package.module:Class"; `net` holds its keyword arguments except stems, channels and bins.
+        window: for a `WindowNetwork`: its author's segmentation, used for training and for separating files.
+        live: replaces `window` for playback.
+        segments: for a `SegmentNetwork`, which has no frames.
     """
 
     name: str
@@ -81,31 +84,35 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if not self.stems or len(set(self.stems)) != len(self.stems):
-            raise ValueError(f"stems must be named once each, got {list(self.stems)}")
+            raise ValueError(f"stems must be one or more different names, got {list(self.stems)}")
         unknown = [stem for stem in self.stems if stem not in STEM_NAMES]
         if unknown:
-            raise ValueError(f"unknown stem {unknown[0]!r}; known are {', '.join(STEM_NAMES)}")
+            raise ValueError(f"unknown stem {unknown[0]!r}: expected some of {', '.join(STEM_NAMES)}")
         module, colon, attribute = self.network.partition(":")
         if not (module and colon and attribute):
             raise ValueError(f'network must be "package.module:Class", got {self.network!r}')
         if self.live and not self.window:
-            raise ValueError("live settings need a [window] that they stand in for")
+            raise ValueError("[live] replaces [window], which is missing")
         if self.segments and self.window:
-            raise ValueError("a network has a [window] of frames or [segments] of sound, not both")
+            raise ValueError("[window] and [segments] exclude each other")
+
+
+# TOML's escapes make a line break of the path "data\new": in paths a backslash separates folders instead.
+_PATH = re.compile(r'(\b(?:folder|table)\s*=\s*)("[^"\n]*")')
+_BACKSLASH = re.compile(r"\\\\|\\(?!u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8})")
 
 
 def load_recipe(path: Path | str) -> Recipe:
     """Read a recipe. Raises RtsepError that names the file and the offending key or value."""
     path = Path(path)
     try:
-        return msgspec.toml.decode(path.read_bytes(), type=Recipe)
-    except OSError as error:
-        raise RtsepError(f"cannot read the recipe {path}: {error.strerror}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        text = _PATH.sub(lambda match: match[1] + _BACKSLASH.sub("/", match[2]), read_text(path))
+        return msgspec.toml.decode(text, type=Recipe)
+    except msgspec.DecodeError as error:
         raise RtsepError(f"{path}: {error}") from error
 
 
 def encode_network(recipe: Recipe) -> str:
-    """JSON of all that rebuilds the network, for the header of the weights file. How it streams may be changed."""
+    """JSON of everything that builds the network, for the header of the weights file; streaming settings may change."""
     core = {"network": recipe.network, "stems": recipe.stems, "stft": recipe.stft, "net": recipe.net}
     return msgspec.json.encode(core, order="deterministic").decode()

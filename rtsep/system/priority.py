@@ -63,7 +63,7 @@ def raise_priority() -> str:
         kernel = ctypes.windll.kernel32
         return "high" if kernel.SetPriorityClass(kernel.GetCurrentProcess(), HIGH_PRIORITY_CLASS) else _REFUSED
     # Linux weighs the processes of a session among themselves first, and then sessions: this one's is its own.
-    with contextlib.suppress(OSError), open("/proc/self/autogroup", "w") as group:
+    with contextlib.suppress(OSError), open("/proc/self/autogroup", "w", encoding="ascii") as group:
         group.write(str(NICE))
     return _raise_nice(0)
 
@@ -74,7 +74,7 @@ def lower_priority() -> None:
         kernel = ctypes.windll.kernel32
         kernel.SetPriorityClass(kernel.GetCurrentProcess(), BELOW_NORMAL_PRIORITY_CLASS)
         return
-    with contextlib.suppress(OSError), open("/proc/self/autogroup", "w") as group:
+    with contextlib.suppress(OSError), open("/proc/self/autogroup", "w", encoding="ascii") as group:
         group.write(str(BEHIND_NICE))
     with contextlib.suppress(OSError):
         os.nice(BEHIND_NICE)

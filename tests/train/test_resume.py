@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 from rtsep.errors import RtsepError, UsageError
-from rtsep.train.run import loop
-from rtsep.train.run.loop import Trainer
+from rtsep.train.run.trainer import Trainer
 from tests.conftest import REPOSITORY
 from tests.train.material import logged, logged_losses, variant, write_material
 from tests.waiting import wait_until
@@ -48,7 +47,10 @@ def test_a_process_killed_in_mid_run_goes_on_to_the_same_curve(recipe: Path, tmp
     longer = variant(recipe, "longer", steps=40)
     run = tmp_path / "killed"
     words = ["train", str(longer), "--data", str(recipe.parent.parent), "--out", str(run), "--compute", "cpu"]
-    program = f"from rtsep.train import loop; loop.CHECKPOINT_S = 0.0\nfrom rtsep.cli.main import main; main({words!r})"
+    program = (
+        "from rtsep.train.run import trainer; trainer.CHECKPOINT_S = 0.0\n"
+        f"from rtsep.cli.main import main; main({words!r})"
+    )
     with subprocess.Popen([sys.executable, "-c", program], cwd=REPOSITORY, stderr=subprocess.PIPE) as process:
         log = run / "log.jsonl"
         wait_until(lambda: process.poll() is not None or (log.exists() and log.read_bytes().count(b"\n") >= 11))
@@ -170,7 +172,7 @@ def test_half_a_bundle_is_mended(recipe: Path, tmp_path: Path) -> None:
 def test_a_full_disk_is_one_line_and_the_old_checkpoint_stays(
     recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "CHECKPOINT_S", 0.0)
+    monkeypatch.setattr("rtsep.train.run.trainer.CHECKPOINT_S", 0.0)
     run = trainer(recipe, tmp_path / "run").run()
     while next(run)["step"] < 3:
         pass

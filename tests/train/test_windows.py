@@ -10,7 +10,7 @@ import torch
 from rtsep.bundle import Bundle
 from rtsep.errors import RtsepError
 from rtsep.nn.check import check_network
-from rtsep.train.run.loop import Trainer
+from rtsep.train.run.trainer import Trainer
 from tests.train.material import RECIPE, write_material
 
 UNET = """
@@ -91,6 +91,6 @@ def test_a_network_of_whole_segments_is_refused(folder: Path, tmp_path: Path) ->
     recipe = tmp_path / "recipe.toml"
     network = 'name = "toy"\nnetwork = "rtsep.nn.demucs:HTDemucs"\nstems = ["vocals", "instrumental"]\n[segments]\n'
     recipe.write_text(network + TRAIN)
-    with pytest.raises(RtsepError, match="whole segments are not trained here"):
+    with pytest.raises(RtsepError, match="whole segments cannot be trained"):
         Trainer(recipe, [folder.parent], tmp_path / "run")
     assert not (tmp_path / "run").exists()

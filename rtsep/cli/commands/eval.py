@@ -1,4 +1,4 @@
-"""`rtsep eval`: what a model scores on songs that it was not trained on."""
+"""`rtsep eval`: score a model on songs that it was not trained on."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def parse_chunks(text: str) -> list[int]:
     """`1,32,all` -> [1, 32, 0]. Raises UsageError."""
     parts = text.split(",")
     if not all(part == "all" or (part.isdecimal() and int(part)) for part in parts):
-        raise UsageError(f"--chunk {text}: expected frame counts and 'all' with commas between, such as 1,32,all")
+        raise UsageError(f"--chunk {text}: expected frame counts and 'all', separated by commas, such as 1,32,all")
     return [0 if part == "all" else int(part) for part in parts]
 
 
@@ -33,37 +33,39 @@ def evaluate(
     /,
     *,
     data: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative="", help="Folders of songs.")],
-    chunk: Annotated[str, Parameter(help="Frames a step; 'all' is the whole song.")] = "1,32",
-    latency: Annotated[str, Parameter(help="standard, medium, low: modes of the synthesis.")] = "standard",
-    context: Annotated[int | None, Parameter(help="Cut the attention's context to so many frames.")] = None,
-    card: Annotated[Flag, Parameter(help="Write the scores into the model's CARD.md too.")] = False,
-    cache: Annotated[Path, Parameter(help="Where decoded songs are kept.")] = Path("runs/cache"),
-    json_output: Annotated[Flag, Parameter(name="--json", help="A JSON object a row instead of tables.")] = False,
+    chunk: Annotated[str, Parameter(help="Frames per step, separated by commas; 'all' is the whole song.")] = "1,32",
+    latency: Annotated[
+        str, Parameter(help="Synthesis modes, separated by commas: standard, medium, low.")
+    ] = "standard",
+    context: Annotated[int | None, Parameter(help="Limit the attention's context to this many frames.")] = None,
+    card: Annotated[Flag, Parameter(help="Also write the scores into the model's CARD.md.")] = False,
+    cache: Annotated[Path, Parameter(help="Folder for decoded songs.")] = Path("runs/cache"),
+    json_output: Annotated[Flag, Parameter(name="--json", help="Print JSON, one object per row.")] = False,
 ) -> None:
-    """Score a model on songs whose true stems are known: whole-song SDR and BSSEval v4 (museval), in dB.
+    """Score a model on songs with known stems: whole-song SDR and BSSEval v4 (museval), in dB.
 
-    A folder with songs in `test`, such as MUSDB18, gives all of these; any other gives the songs that the model's
-    recipe holds out. Beside the model stand the mixture, the best constant gain and the ideal ratio mask.
+    If a folder contains a folder `test`, as MUSDB18 does, all songs in that are scored; otherwise the songs that the
+    model's recipe holds out. The mixture, the best constant gain and the ideal ratio mask are scored for comparison.
     """
     chunks = parse_chunks(chunk)
     latencies = list(dict.fromkeys(check_latency(mode) for mode in latency.split(",")))
     if card and context is not None:
-        raise UsageError("--card tells of the model as it is: leave --context out")
+        raise UsageError("--card cannot be combined with --context: it describes the model as it is")
     if not data:
-        raise UsageError("--data: expected a folder or several")
+        raise UsageError("--data: expected one or more folders")
     import torch
 
     from rtsep.bundle import CARD_FILE, find_bundle
     from rtsep.train.evaluation.card import read_card, write_scores
     from rtsep.train.evaluation.evaluate import evaluate_song
     from rtsep.train.evaluation.scores import markdown, overall
-    from rtsep.train.evaluation.test_songs import songs_to_judge
+    from rtsep.train.evaluation.test_songs import load_test_songs
 
     torch.set_num_threads(1)
     keep_freed_memory()
     bundle = find_bundle(model)
     if card:
-        read_card(bundle.path)  # what is wrong with it is said before hours of work
+        read_card(bundle.path)  # to report errors before hours of work
     network = bundle.load_network()
     if context is not None:
         if not 1 <= context <= network.context_frames:
@@ -72,13 +74,13 @@ def evaluate(
             )
         network.context_frames = context
     with ProgressLine() as line:
-        songs, report = songs_to_judge(bundle.recipe, data, cache, partial(line.show, "decoding songs"))
-    if any(of.skipped for of in report.sources):
+        songs, report = load_test_songs(bundle.recipe, data, cache, partial(line.show, "decoding songs"))
+    if report.has_remarks:
         print(report, file=sys.stderr)
     if not songs:
         raise RtsepError(
-            f"nothing to judge {bundle.name} by: {', '.join(map(str, data))} has no folder test of songs, and the "
-            "recipe holds no songs out (holdout of its [[train.data]])"
+            f"{' or '.join(map(str, data))} has no songs to evaluate: the recipe holds none out "
+            "(holdout in [[train.data]])"
         )
     rows: list[Row] = []
     done, total = 0, sum(song.samples for song in songs)
@@ -98,9 +100,9 @@ def evaluate(
         print(markdown(rows))
     if card:
         write_scores(bundle.path, markdown(rows))
-        print(f"rtsep: the scores are in {bundle.path / CARD_FILE}", file=sys.stderr)
+        print(f"rtsep: wrote the scores to {bundle.path / CARD_FILE}", file=sys.stderr)
 
 
 def _print_json(row: Row) -> None:
-    """On a line; ratios without end are null."""
+    """Print a row on one line; infinite ratios are null."""
     print(msgspec.json.encode(row).decode(), flush=True)

@@ -1,4 +1,4 @@
-"""`rtsep train`: find the weights of a recipe."""
+"""`rtsep train`: train the model that a recipe describes."""
 
 from __future__ import annotations
 
@@ -21,75 +21,78 @@ from rtsep.system.soft_stop import soft_stop
 if TYPE_CHECKING:
     import torch
 
-    from rtsep.train.run.loop import Trainer
     from rtsep.train.run.run_log import Report
+    from rtsep.train.run.trainer import Trainer
 
 SCORE = "over_gain_db/"
 LINES_S = 60.0
-"""Where nobody watches a terminal, a line so often."""
-STOPPING = "rtsep: stopping after this step, with a checkpoint; control-C does not wait for it"
+"""Seconds between progress lines if stderr is not a terminal."""
+STOPPING = "rtsep: stopping after this step with a checkpoint; press Control-C again to stop without one"
 
 
 def train(
-    recipe: Path,
+    recipe: str,
     *,
     data: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative="")],
     out: Annotated[Path | None, Parameter(help="Folder of the run. Default: runs/NAME.")] = None,
     resume: Flag = False,
-    init: Annotated[str | None, Parameter(help="Model whose weights a new run starts from.")] = None,
+    init: Annotated[str | None, Parameter(help="Name or folder of a model to start a new run from.")] = None,
     compute: Compute = "auto",
     threads: Annotated[int, Parameter(help="CPU threads.")] = 1,
     tensorboard: Flag = False,
 ) -> None:
-    """Train a recipe.
+    """Train the model that a recipe describes.
 
-    OUT gets last.pt and best.pt (to go on from; the best by the held-out songs), bundle and best (the same weights, to
-    be played), log.jsonl, and samples: a clip as it sounds and looks after each validation. Several processes share the
-    batches: torchrun --nproc-per-node N -m rtsep.train RECIPE ...
+    Writes to OUT: last.pt and best.pt (checkpoints: the latest, and the best on the held-out songs), bundle and best
+    (the same weights as models to play), log.jsonl, and samples (audio and picture of a clip after each validation).
+    Several processes share each batch: torchrun --nproc-per-node N -m rtsep.train RECIPE ...
 
     Parameters
     ----------
     recipe
-        A recipe.toml.
+        A recipe.toml, or the name or folder of a model, whose recipe is used.
     data
-        Folders in each of which the recipe's training folders are looked for.
+        Folders that contain the recipe's training folders.
     resume
-        Go on from the checkpoint in OUT; begin where there is none. Control-C writes one before it ends the run,
-        pressed twice it does not.
+        Resume from the checkpoint in OUT, if there is one. Control-C writes a checkpoint before it ends the run;
+        pressed twice, it does not.
     tensorboard
-        Write TensorBoard's files to OUT as well.
+        Also write TensorBoard files to OUT.
     """
     if threads < 1:
         raise UsageError(f"--threads {threads}: expected 1 or more")
     if not data:
-        raise UsageError("--data: expected a folder or several")
+        raise UsageError("--data: expected one or more folders")
     if tensorboard and importlib.util.find_spec("tensorboard") is None:
-        raise RtsepError('--tensorboard: the package is missing: pip install "rtsep[tensorboard]"')
+        raise RtsepError('--tensorboard: the package tensorboard is missing: pip install "rtsep[tensorboard]"')
     device = _device(compute)
     import torch
 
-    from rtsep.bundle import find_bundle
-    from rtsep.train.run.loop import Trainer
+    from rtsep.bundle import RECIPE_FILE, find_bundle
+    from rtsep.train.run.trainer import Trainer
 
     torch.set_num_threads(threads)
     keep_freed_memory()
-    folder = out or Path("runs") / recipe.resolve().parent.name
+    path = Path(recipe)
+    if not (path.is_file() or path.suffix == ".toml"):
+        path = find_bundle(recipe).path / RECIPE_FILE
+    folder = out or Path("runs") / path.resolve().parent.name
     bundle = find_bundle(init) if init else None
     with ProgressLine(lines_s=LINES_S) as line:
         trainer = Trainer(
-            *(recipe, data, folder),
+            *(path, data, folder),
             resume=resume,
             init=bundle,
             device=device,
             tensorboard=tensorboard,
             progress=partial(line.show, "decoding songs"),
         )
-    with soft_stop(trainer.stop, STOPPING if trainer.processes.first else ""):
+    with soft_stop(trainer.stop, STOPPING if trainer.group.is_first else ""):
         _follow(trainer, folder, device)
 
 
 def _device(compute: str) -> torch.device:
-    """Of this process: under torchrun each takes the CUDA device of its own number."""
+    """The device of this process: under torchrun, the CUDA device with the number of its local rank."""
     from rtsep.separation.backends.pytorch import choose_compute
 
     device = choose_compute(compute)
@@ -97,45 +100,45 @@ def _device(compute: str) -> torch.device:
     if number is None or device.type == "cpu":
         return device
     if ":" in compute:
-        raise UsageError(f"--compute {compute}: each of several processes takes a device of its own; say cuda")
+        raise UsageError(f"--compute {compute}: several processes need a device each; use --compute cuda")
     return choose_compute(f"cuda:{number}")
 
 
 def _follow(trainer: Trainer, folder: Path, device: torch.device) -> None:
-    """Train to the end; process 0 tells how it goes."""
+    """Train to the end; process 0 reports progress."""
     last = trainer.recipe.train.steps
-    if not trainer.processes.first:
+    if not trainer.group.is_first:
         for _ in trainer.run():
             pass
         return
-    _tell_data(trainer)
+    _report_data(trainer)
     place = f"step {trainer.step} of {last}" if trainer.step else f"{last} steps"
-    share = f", {trainer.processes.count} processes" if trainer.processes.count > 1 else ""
-    _tell(f"rtsep: {place} into {folder} on {device}{share}")
+    share = f", {trainer.group.world_size} processes" if trainer.group.world_size > 1 else ""
+    _print(f"rtsep: {place} into {folder} on {device}{share}")
     with ProgressLine(trainer.step, LINES_S) as line:
         for report in trainer.run():
             step = int(report["step"])
             if "loss" in report:
-                said = (
+                text = (
                     f"step {step}/{last}  loss {report['loss']:.4f}  rate {report['rate']:.2e}  "
-                    f"{report['step_s']:.2f} s a step, {report['data_s'] / report['step_s']:.0%} of it for data"
+                    f"{report['step_s']:.2f} s/step, {report['data_s'] / report['step_s']:.0%} of it waiting for data"
                 )
-                line.show(said, step, last)
+                line.show(text, step, last)
             else:
                 line.clear()
-                _tell(f"step {step}: dB over the best gain: {_scores(report) or 'nothing sounds'}")
+                _print(f"step {step}: dB over the best constant gain: {_scores(report) or 'all silent'}")
     if trainer.step < last:
-        _tell(f"rtsep: stopped at step {trainer.step} of {last}; go on with --resume")
+        _print(f"rtsep: stopped at step {trainer.step} of {last}; continue with --resume")
     else:
         print(folder / "bundle")
 
 
-def _tell_data(trainer: Trainer) -> None:
-    training, *held_out = trainer.found
-    _tell(str(training))
+def _report_data(trainer: Trainer) -> None:
+    training, *held_out = trainer.data_reports
+    _print(str(training))
     for report in held_out:
-        if any(of.skipped for of in report.sources):
-            _tell(f"held out:\n{report}")
+        if report.has_remarks:
+            _print(f"held out:\n{report}")
 
 
 def _scores(report: Report) -> str:
@@ -144,7 +147,7 @@ def _scores(report: Report) -> str:
     return ", ".join(f"{stem} {value:.2f}" for stem, value in scores.items())
 
 
-def _tell(text: str) -> None:
-    """To stderr; a terminal that is closed refuses before its signal comes, which shall find the run still going on."""
+def _print(text: str) -> None:
+    """Print to stderr. A terminal that was closed fails before its signal arrives, and the run must not end by that."""
     with suppress(OSError):
         print(text, file=sys.stderr, flush=True)

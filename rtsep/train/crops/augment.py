@@ -1,13 +1,13 @@
-"""Ways to make many songs of few, in the order of a song's life.
+"""Augmentations of crops, in the order in which music is recorded, mixed and published.
 
-`CropSampler` decides who plays: it draws a crop, plays it faster or slower (`change_speed`), takes stems of other
-songs, blends a second voice into the vocals (`blend`). `record_and_mix` does what happens to single stems, one after
-the other. The sampler may lay two such mixes over each other; `publish` does what becomes of the whole.
+`CropSampler` draws a crop, changes its speed (`change_speed`), replaces stems by those of other songs and blends a
+second voice into the vocals (`blend`). `record_and_mix` augments single stems. The sampler may mix two such crops
+(mixup); `publish` augments the whole.
 
-Each is a function of a crop (S, 2, N) float32 and a random generator that gives a new crop of the same shape and dtype.
-All is done to stems, nothing to their sum, which is the mixture before and after; stems that are silent stay so. Two
-runs of a generator give the same crop. `share` is the chance of a stem (of the whole crop where that is said) that it
-happens to.
+Each augmentation is a function of a crop (S, 2, N) float32 and a random generator, and returns a crop of the same shape
+and dtype. It changes stems, never their sum alone: the mixture is the sum before and after. Silent stems stay silent.
+The same generator state gives the same result. `share` is the probability for each stem (or for the crop, where
+stated).
 
 Dimensions: S stems, two channels, N samples.
 """
@@ -32,19 +32,19 @@ DOUBLE_DELAY_S = (0.004, 0.03)
 DOUBLE_SWAY_S = (0.0, 0.003)
 DOUBLE_SWAY_HZ = (0.1, 1.5)
 DOUBLE_LEVEL_DB = (-12.0, 3.0)
-"""Of the copy against the sound itself."""
+"""Level of the copy relative to the original."""
 DOUBLE_PAN_DB = 9.0
-"""Left against right, at most."""
+"""Largest level difference between left and right."""
 REVERB_DECAY_S = (0.2, 1.5)
-"""Time in which a room's sound falls by 60 dB."""
+"""Reverberation time (60 dB)."""
 REVERB_DELAY_S = (0.0, 0.04)
 REVERB_LEVEL_DB = (-20.0, -3.0)
-"""Energy of the room against the direct sound."""
+"""Energy of the reverberation relative to the direct sound."""
 REVERB_DULLNESS_HZ = (2000.0, 12000.0)
 
 
 def record_and_mix(crop: Float32, settings: Augment, random: np.random.Generator, sample_rate: int) -> Float32:
-    """Stems with all that may happen to one of them, recording first: what is silenced at the end is silent."""
+    """Augment single stems; silencing comes last, so that silenced stems are silent."""
     crop = double(crop, random, settings.double_share, sample_rate)
     crop = reverberate(crop, random, settings.reverb_share, sample_rate)
     crop = equalize(crop, random, settings.equalizer_db, sample_rate)
@@ -57,20 +57,20 @@ def record_and_mix(crop: Float32, settings: Augment, random: np.random.Generator
 
 
 def publish(crop: Float32, settings: Augment, random: np.random.Generator, sample_rate: int) -> Float32:
-    """Stems of a mix as listeners get it."""
+    """Augment the mix as a whole: mono, lossy coding."""
     crop = make_mono(crop, random, settings.mono_share)
     return code_and_decode(crop, random, settings.codec_share, sample_rate)
 
 
 def longest_crop(samples: int, speed: float) -> int:
-    """How many samples `change_speed` needs to give `samples`."""
+    """Samples that `change_speed` needs for `samples` of output."""
     return samples if speed == 1.0 else int(np.ceil(samples * speed)) + 16
 
 
 def change_speed(crop: Float32, speed: float, samples: int) -> Float32:
-    """Play (S, 2, M) `speed` times as fast, tempo and pitch alike, and take the first `samples`: (S, 2, samples).
+    """Change tempo and pitch of (S, 2, M) by the factor `speed`, and keep the first `samples`: (S, 2, samples).
 
-    M must be what `longest_crop` says, at least.
+    M must be at least `longest_crop(samples, speed)`.
     """
     if speed == 1.0:
         return crop[..., :samples]
@@ -80,14 +80,14 @@ def change_speed(crop: Float32, speed: float, samples: int) -> Float32:
 
 
 def blend(first: Float32, second: Float32, share: float) -> Float32:
-    """`share` of the first and the rest of the second."""
+    """Weighted mean: `share` of the first, the rest of the second."""
     return (share * first + (1 - share) * second).astype(np.float32, copy=False)
 
 
 def double(crop: Float32, random: np.random.Generator, share: float, sample_rate: int) -> Float32:
-    """Make stems wide, as studios do with voices: doubled by a copy in each channel whose delay sways, and panned.
+    """Double and pan stems, as studios do with voices: add a copy with a modulated delay in each channel.
 
-    They get louder by that, by 2 dB on average; the copies are a little duller, being interpolated in straight lines.
+    Stems become 2 dB louder on average. Copies are slightly low-passed by their linear interpolation.
     """
     chosen = _chosen(crop, random, share)
     if not len(chosen):
@@ -103,7 +103,7 @@ def double(crop: Float32, random: np.random.Generator, share: float, sample_rate
 
 
 def _swaying(sound: Float32, random: np.random.Generator, sample_rate: int) -> NDArray[np.float64]:
-    """A sound (N,) that comes late, now more and now less, so that its pitch wavers a little."""
+    """A signal (N,) with a modulated delay, which makes its pitch waver."""
     delay, sway = (random.uniform(*times) * sample_rate for times in (DOUBLE_DELAY_S, DOUBLE_SWAY_S))
     turn, start = 2 * np.pi * random.uniform(*DOUBLE_SWAY_HZ) / sample_rate, random.uniform(0, 2 * np.pi)
     at = np.arange(len(sound))
@@ -112,7 +112,7 @@ def _swaying(sound: Float32, random: np.random.Generator, sample_rate: int) -> N
 
 
 def reverberate(crop: Float32, random: np.random.Generator, share: float, sample_rate: int) -> Float32:
-    """Put stems into a room each: exponentially decaying noise, another in each channel, after the direct sound."""
+    """Add reverberation to stems: exponentially decaying noise, different in each channel."""
     chosen = _chosen(crop, random, share)
     if not len(chosen):
         return crop
@@ -126,7 +126,7 @@ def reverberate(crop: Float32, random: np.random.Generator, share: float, sample
 
 
 def room_response(random: np.random.Generator, sample_rate: int) -> Float32:
-    """How a room answers a click, with the click itself: (2, n)."""
+    """A random room impulse response including the direct sound: (2, n)."""
     decay_s, level_db = random.uniform(*REVERB_DECAY_S), random.uniform(*REVERB_LEVEL_DB)
     delay, dullness_hz = round(random.uniform(*REVERB_DELAY_S) * sample_rate), random.uniform(*REVERB_DULLNESS_HZ)
     samples = round(decay_s * sample_rate)
@@ -141,7 +141,7 @@ def room_response(random: np.random.Generator, sample_rate: int) -> Float32:
 
 
 def equalize(crop: Float32, random: np.random.Generator, range_db: float, sample_rate: int) -> Float32:
-    """A smooth random equaliser of zero phase for each stem: up to +-`range_db` at knots over the octaves."""
+    """Apply a smooth random zero-phase equaliser to each stem: up to +-`range_db` at each knot."""
     if not range_db:
         return crop
     samples = crop.shape[2]
@@ -153,7 +153,7 @@ def equalize(crop: Float32, random: np.random.Generator, range_db: float, sample
         gains = random.uniform(-range_db, range_db, len(EQUALIZER_KNOTS_HZ)) * (np.log(10) / 20)
         curve = np.exp(sum(gain * weight for gain, weight in zip(gains.astype(np.float32), weights, strict=True)))
         padded[:, :samples] = torch.from_numpy(sound)
-        spectrum = torch.fft.rfft(padded)  # several times as fast as NumPy's
+        spectrum = torch.fft.rfft(padded)  # several times faster than NumPy's
         spectrum *= torch.from_numpy(curve)
         result[stem] = torch.fft.irfft(spectrum, size)[:, :samples].numpy()
     return result
@@ -161,27 +161,27 @@ def equalize(crop: Float32, random: np.random.Generator, range_db: float, sample
 
 @lru_cache(maxsize=2)
 def _knot_weights(size: int, sample_rate: int) -> Float32:
-    """How much each knot of the equaliser has to say at each bin of a transform: (knots, bins)."""
+    """Weight of each equaliser knot at each bin of a transform: (knots, bins)."""
     octaves = np.log(np.maximum(np.fft.rfftfreq(size, 1 / sample_rate), 1.0))
     knots = np.log(EQUALIZER_KNOTS_HZ)
     return np.stack([np.interp(octaves, knots, of_one) for of_one in np.eye(len(knots))]).astype(np.float32)
 
 
 def vary_gain(crop: Float32, random: np.random.Generator, range_db: float) -> Float32:
-    """Make every stem louder or softer, by up to `range_db`."""
+    """Change the level of every stem by up to +-`range_db`."""
     gains = 10 ** (random.uniform(-range_db, range_db, len(crop)) / 20)
     return crop * gains.astype(np.float32)[:, None, None]
 
 
 def flip_polarity(crop: Float32, random: np.random.Generator, share: float) -> Float32:
-    """Turn stems upside down."""
+    """Invert the polarity of stems."""
     result = crop.copy()
     result[_chosen(crop, random, share)] *= -1
     return result
 
 
 def swap_channels(crop: Float32, random: np.random.Generator, share: float) -> Float32:
-    """Exchange left and right of stems."""
+    """Swap left and right of stems."""
     result = crop.copy()
     chosen = _chosen(crop, random, share)
     result[chosen] = crop[chosen, ::-1]
@@ -189,7 +189,7 @@ def swap_channels(crop: Float32, random: np.random.Generator, share: float) -> F
 
 
 def drop_channel(crop: Float32, random: np.random.Generator, share: float) -> Float32:
-    """Silence the left or the right of stems."""
+    """Silence the left or the right channel of stems."""
     chosen = _chosen(crop, random, share)
     if not len(chosen):
         return crop
@@ -199,7 +199,7 @@ def drop_channel(crop: Float32, random: np.random.Generator, share: float) -> Fl
 
 
 def silence_span(crop: Float32, random: np.random.Generator, share: float, sample_rate: int) -> Float32:
-    """In a `share` of crops, silence one stem for a random span, with short fades; now and then all along."""
+    """In a `share` of crops, silence one stem for a random span, with short fades; sometimes for all of the crop."""
     if random.random() >= share:
         return crop
     samples = crop.shape[2]
@@ -212,7 +212,7 @@ def silence_span(crop: Float32, random: np.random.Generator, share: float, sampl
 
 
 def leave_out(crop: Float32, random: np.random.Generator, share: float) -> Float32:
-    """In a `share` of crops, silence one stem, or all but one: with two stems, the mixture is one of them."""
+    """In a `share` of crops, silence one stem, or all but one: with two stems, the mixture then is a single stem."""
     if random.random() >= share:
         return crop
     silent = np.arange(len(crop)) == random.integers(len(crop))
@@ -224,12 +224,12 @@ def leave_out(crop: Float32, random: np.random.Generator, share: float) -> Float
 
 
 def make_mono(crop: Float32, random: np.random.Generator, share: float) -> Float32:
-    """In a `share` of crops, give both channels their mean."""
+    """In a `share` of crops, replace both channels by their mean."""
     if random.random() >= share:
         return crop
     return np.repeat(crop.mean(axis=1, keepdims=True), 2, axis=1)
 
 
 def _chosen(crop: Float32, random: np.random.Generator, share: float) -> NDArray[np.intp]:
-    """The stems that it happens to, a `share` of them."""
+    """Random indices of stems, a `share` of them on average."""
     return np.flatnonzero(random.random(len(crop)) < share)

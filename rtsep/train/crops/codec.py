@@ -1,4 +1,4 @@
-"""Lossy coding as an augmentation: what listeners play has been through it, what trains has not."""
+"""Lossy coding as an augmentation: most music that people play has been through it, training data has not."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ Float32 = NDArray[np.float32]
 
 FORMATS = ("MP3", "OGG")  # constant bit rate; Vorbis
 COMPRESSION = (0.6, 0.9)
-"""As libsndfile counts, 0 for the best: 147 to 61 kbit/s of MP3, quality 4 to 1 (128 to 80 kbit/s) of Vorbis."""
-PEAK = 0.7  # far enough from full scale for what coding adds
-WRITE_SAMPLES = 4096  # at once: libsndfile puts what is to become Vorbis on the stack, all of it
+"""libsndfile's scale, 0 is best: MP3 at 147 to 61 kbit/s, Vorbis quality 4 to 1 (128 to 80 kbit/s)."""
+PEAK = 0.7  # headroom for what coding adds
+WRITE_SAMPLES = 4096  # in one call: libsndfile puts the whole block on the stack for Vorbis
 
 
 def code_and_decode(crop: Float32, random: np.random.Generator, share: float, sample_rate: int) -> Float32:
-    """In a `share` of crops, the stems (S, 2, N) as they are after lossy coding, all with the same codec.
+    """In a `share` of crops, pass all stems (S, 2, N) through one lossy codec.
 
-    Each is coded for itself, so that the mixture, their sum, stays what its stems say: coded as a whole it would lose
-    something that no stem lacks.
+    Each stem is coded separately, so that the mixture stays the sum of its stems.
     """
     if random.random() >= share:
         return crop
@@ -36,7 +35,7 @@ def code_and_decode(crop: Float32, random: np.random.Generator, share: float, sa
 
 
 def _round_trip(stem: Float32, file_format: str, compression: float, sample_rate: int) -> Float32:
-    """(2, N) through a file in memory."""
+    """Encode and decode (2, N) in memory."""
     buffer = io.BytesIO()
     mode = "CONSTANT" if file_format == "MP3" else None
     with soundfile.SoundFile(

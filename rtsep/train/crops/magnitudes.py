@@ -1,4 +1,4 @@
-"""The largest magnitude of a spectrum: what the frame transformer's crops are divided by."""
+"""The largest magnitude of a spectrum, by which the frame transformer's crops are divided."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 from rtsep.dsp.windows import hann_periodic
 
-PEAK_N_FFT, PEAK_HOP = 2048, 1024  # as its author measured songs
+PEAK_N_FFT, PEAK_HOP = 2048, 1024  # its author's settings
 
 
 def largest_magnitude(rows: NDArray[np.float32], n_fft: int, hop: int) -> float:
-    """Of all frames that lie wholly inside `rows` (R, N), over n_fft / 2: the same for every n_fft, nearly.
+    """The largest magnitude of all frames inside `rows` (R, N), divided by n_fft / 2, so that n_fft hardly matters.
 
-    0 where there is no such frame.
+    0 if there is no such frame.
     """
     if rows.shape[1] < n_fft:
         return 0.0
@@ -23,14 +23,14 @@ def largest_magnitude(rows: NDArray[np.float32], n_fft: int, hop: int) -> float:
 
 
 class PeakMeter:
-    """The largest magnitude of a whole song that comes in blocks."""
+    """Measures the largest magnitude of a song block by block."""
 
     def __init__(self) -> None:
         self.peak = 0.0
         self._rest: NDArray[np.float32] | None = None
 
     def push(self, rows: NDArray[np.float32]) -> None:
-        """Take the next samples (R, n) of R signals."""
+        """Add the next samples (R, n) of R signals."""
         if self._rest is not None:
             rows = np.concatenate([self._rest, rows], axis=1)
         self.peak = max(self.peak, largest_magnitude(rows, PEAK_N_FFT, PEAK_HOP))

@@ -1,7 +1,7 @@
-"""Batches of crops: true mixtures, random remixes of stems from different songs, and vocals put over instrumentals.
+"""Draw crops: real mixtures, random remixes of stems from different songs, and vocals added to instrumentals.
 
-What a crop is follows from the recipe's seed, the step and the crop's place in the batch alone: whoever draws it, in
-whichever thread or process, before or after a stop, gets the same.
+A crop depends on the recipe's seed, the step and the crop's place in the batch alone: it is the same in any thread or
+process, before and after a restart.
 
 Dimensions: B batch, S stems, two channels, N samples.
 """
@@ -12,41 +12,33 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from rtsep.errors import RtsepError
 from rtsep.recipe import Recipe
 from rtsep.train.crops import augment
 from rtsep.train.crops.augment import longest_crop
+from rtsep.train.crops.batch import CropBatch
 from rtsep.train.crops.magnitudes import largest_magnitude
 from rtsep.train.data.songs import SILENCE_RMS, Song
 
 Float32 = NDArray[np.float32]
 
-ADD_VOCALS = 0.98  # of the crops of instrumentals, as the frame transformer was trained
-TRIES = 50  # for a place of a song that sounds
+ADD_VOCALS = 0.98  # share of the crops of instrumentals, as in the frame transformer's training
+TRIES = 50  # to find a place in a song that is not silent
 MIXUP = (0.4, 0.4)
-"""Of the beta distribution that the weights of two mixes laid over each other come from: mostly one is faint."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """`stems` float32 (B, S, 2, N), their sum is the mixture; `top_bin` (B,): bins from there up are not judged.
-
-    `known` bool (B, S): whether a stem is what it is called. Those of a crop that are not are to be judged by their
-    sum, which is the rest of the mixture.
-    """
-
-    stems: Float32
-    top_bin: NDArray[np.int64]
-    known: NDArray[np.bool_]
+"""Parameters of the beta distribution of mixup weights: mostly one of the two mixes is faint."""
 
 
 @dataclass
 class Crop:
-    """One item of a batch while it is made: `stems` (S, 2, N), `known` (S,), see `Batch`; `song` it began with.
+    """One crop while it is made.
 
-    `peak` is the largest magnitude of the songs in it, see `rtsep.train.crops.magnitudes`.
+    Attributes:
+        song: the song it began with.
+        stems, known, top_bin: (S, 2, N), (S,) and a number; see `CropBatch`.
+        peak: largest magnitude of the songs in it, see `rtsep.train.crops.magnitudes`.
     """
 
     song: Song
@@ -61,22 +53,22 @@ def rms(x: Float32) -> float:
 
 
 def crop_samples(recipe: Recipe) -> int:
-    """Samples of a crop: so many as its frames cover."""
+    """Samples of a crop: those that its frames cover."""
     return recipe.stft.n_fft + recipe.stft.hop * (recipe.train.frames - 1)
 
 
 def shortest_song(recipe: Recipe) -> int:
-    """Samples that a song must have, so that a crop can be drawn of it at every speed."""
+    """Samples a song must have so that crops can be drawn from it at every speed."""
     return longest_crop(crop_samples(recipe), 1 + recipe.train.augment.speed_range)
 
 
 def generator(seed: int, step: int, *place: int) -> np.random.Generator:
-    """The random numbers of one step, or of one place in it. One key gives one sequence, whatever was drawn before."""
+    """The random generator of one step, or of one place in its batch; independent of anything drawn before."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(step, *place)))
 
 
 class Pool:
-    """Songs to draw from: sources by their weights, the songs of each by their lengths."""
+    """A set of songs to draw from: sources by their weights, the songs of a source by their lengths."""
 
     def __init__(self, songs: Iterable[Song]) -> None:
         self.songs = list(songs)
@@ -95,7 +87,7 @@ class Pool:
 
 
 class CropSampler:
-    """Draws crops from songs, all of which must be as long as `shortest_song`."""
+    """Draws crops from songs, each of them at least as long as `shortest_song`."""
 
     def __init__(self, recipe: Recipe, songs: list[Song], seed: int) -> None:
         self.recipe, self.seed = recipe, seed
@@ -103,16 +95,20 @@ class CropSampler:
         self.vocals = recipe.stems.index("vocals") if "vocals" in recipe.stems else None
         self.pool = Pool(song for song in songs if song.kind != "vocals")
         if not self.pool:
-            raise RtsepError("the recipe's sources hold nothing to begin a crop with: name some in [[train.data]]")
+            raise RtsepError(
+                "no songs to draw crops from: the recipe's [[train.data]] needs a source other than vocals"
+            )
         self.stem_pools = [self._donors(songs, stem) for stem in range(len(recipe.stems))]
         self.vocals_pool = Pool(song for song in songs if song.kind == "vocals")
         if self.vocals is None:
             return
         self.vocals_pool = self.vocals_pool or self.stem_pools[self.vocals]
         if not self.vocals_pool and any(self._added_share(song) for song in songs):
-            raise RtsepError("there are no vocals to add to the instrumentals: name a source with layout 'vocals'")
+            raise RtsepError(
+                "no vocals to add to the instrumentals: add a source with layout 'vocals' to [[train.data]]"
+            )
 
-    def batch(self, step: int) -> Batch:
+    def batch(self, step: int) -> CropBatch:
         """All crops of a step."""
         return collate([self.crop(step, index) for index in range(self.recipe.train.batch)])
 
@@ -131,7 +127,7 @@ class CropSampler:
         return crop
 
     def _mix(self, random: np.random.Generator) -> Crop:
-        """What is played together, recorded and mixed; see `rtsep.train.crops.augment` for the order."""
+        """One mix: stems drawn, remixed and augmented, in the order of `rtsep.train.crops.augment`."""
         crop = self._draw(self.pool.draw(random), random)
         self._add_vocals(crop, random)
         self._remix(crop, random)
@@ -140,7 +136,7 @@ class CropSampler:
         return crop
 
     def _donors(self, songs: list[Song], stem: int) -> Pool:
-        """Songs whose stem is known and true, and not only known to be missing."""
+        """Songs whose stem is known, true and not merely known to be silent."""
         wanted = {"song", "vocals" if stem == self.vocals else "instrumental"}
         return Pool(
             song
@@ -149,7 +145,7 @@ class CropSampler:
         )
 
     def _draw(self, song: Song, random: np.random.Generator, stems: slice = slice(None)) -> Crop:
-        """Some stems, or all, of a place of the song that sounds, at a speed of its own."""
+        """Stems from a place in the song that is not silent, at a random speed."""
         stft, speed_range = self.recipe.stft, self.recipe.train.augment.speed_range
         speed = random.uniform(1 - speed_range, 1 + speed_range)
         length = longest_crop(self.samples, speed)
@@ -174,7 +170,7 @@ class CropSampler:
         return ADD_VOCALS if song.kind == "instrumental" else 0.0
 
     def _add_vocals(self, crop: Crop, random: np.random.Generator) -> None:
-        """Vocals of another song over the crop; over vocals of its own at some lower gain."""
+        """Add vocals of another song to the crop; at a lower gain if it has vocals of its own."""
         share = self._added_share(crop.song)
         if self.vocals is None or not share or random.random() >= share:
             return
@@ -188,9 +184,9 @@ class CropSampler:
         self._note(crop, other)
 
     def _remix(self, crop: Crop, random: np.random.Generator) -> None:
-        """Replace stems by other songs': all known ones around the rest, or all but the first.
+        """Replace stems by those of other songs: all known ones around the rest, or all but the first.
 
-        An instrumental has been put together already, and a teacher's stems are learnt in their own mixture.
+        Not instrumentals, which have been mixed already, nor a teacher's stems, which are learnt in their own mixture.
         """
         source, kind = crop.song.source, crop.song.kind
         share = self.recipe.train.augment.remix_share
@@ -207,7 +203,7 @@ class CropSampler:
                 self._note(crop, other)
 
     def _blend_vocals(self, crop: Crop, random: np.random.Generator) -> None:
-        """Make vocals that sound, are known and true those of two singers, at any proportion."""
+        """Blend the vocals of another singer into vocals that are known, true and not silent."""
         share = self.recipe.train.augment.vocal_blend_share
         if self.vocals is None or not self.vocals_pool or random.random() >= share:
             return
@@ -237,17 +233,17 @@ class CropSampler:
             crop.stems *= np.float32(10 ** (random.uniform(-36, -12) / 20) / level)
 
 
-def collate(crops: list[Crop]) -> Batch:
-    """Crops, in the order of their places, as a batch."""
-    return Batch(
-        np.stack([crop.stems for crop in crops]),
-        np.array([crop.top_bin for crop in crops]),
-        np.stack([crop.known for crop in crops]),
+def collate(crops: list[Crop]) -> CropBatch:
+    """The batch of crops, in the order of their places."""
+    return CropBatch(
+        torch.from_numpy(np.stack([crop.stems for crop in crops])),
+        torch.from_numpy(np.array([crop.top_bin for crop in crops])),
+        torch.from_numpy(np.stack([crop.known for crop in crops])),
     )
 
 
 def match_level(reference: Float32, stem: Float32, random: np.random.Generator) -> None:
-    """Bring a stranger's stem near the reference: songs come at any level, mixes do not."""
+    """Scale another song's stem, in place, to a level near the reference: -4 to +8 dB."""
     reference_rms, stem_rms = rms(reference), rms(stem)
     if reference_rms > SILENCE_RMS and stem_rms > SILENCE_RMS:
         stem *= np.float32(10 ** (random.uniform(-4, 8) / 20) * reference_rms / stem_rms)

@@ -1,14 +1,15 @@
-"""What was found in each source of training material, and what was left out and why."""
+"""The report of what was found in each source of training data, what was left out, and why."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from rtsep.train_settings import DataSource
 
 
 @dataclass(frozen=True)
-class Skipped:
+class SkippedSong:
     """A song, or what looked like one, that is not used."""
 
     name: str
@@ -17,42 +18,49 @@ class Skipped:
 
 @dataclass
 class SourceReport:
-    """One source.
+    """The report of one source.
 
     Attributes:
-        songs: that are used; of these `partly` tell some of the recipe's stems only.
-        set_aside: for the other purpose: kept for evaluation while training, for training while evaluating.
-        notes: what else there is to say, a line each.
+        folders: where the source was found.
+        songs: how many songs are used; `partly` of them do not have all of the recipe's stems.
+        set_aside: songs for the other purpose: held out while training, for training while evaluating.
+        notes: further remarks, one line each.
     """
 
     source: DataSource
+    folders: list[Path] = field(default_factory=list)
     songs: int = 0
     seconds: float = 0.0
     partly: int = 0
     set_aside: int = 0
-    skipped: list[Skipped] = field(default_factory=list)
+    skipped: list[SkippedSong] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
 @dataclass
 class DataReport:
-    """All sources of a recipe. Its text is a table, with a line below it for everything that was skipped."""
+    """The reports of all sources. As text: a table, followed by a line for each note and each skipped song."""
 
     sources: list[SourceReport] = field(default_factory=list)
+
+    @property
+    def has_remarks(self) -> bool:
+        """Whether there is a note or a skipped song."""
+        return any(report.skipped or report.notes for report in self.sources)
 
     def __str__(self) -> str:
         rows = [("source", "layout", "songs", "hours", "partly labelled", "set aside", "skipped")]
         rows += [
             (
-                of.source.folder,
-                of.source.layout + (", teacher" if of.source.labels == "teacher" else ""),
-                str(of.songs),
-                f"{of.seconds / 3600:.2f}",
-                str(of.partly),
-                str(of.set_aside),
-                str(len(of.skipped)),
+                report.source.folder,
+                report.source.layout + (", teacher" if report.source.labels == "teacher" else ""),
+                str(report.songs),
+                f"{report.seconds / 3600:.2f}",
+                str(report.partly),
+                str(report.set_aside),
+                str(len(report.skipped)),
             )
-            for of in self.sources
+            for report in self.sources
         ]
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         lines = [
@@ -62,8 +70,8 @@ class DataReport:
             )
             for row in rows
         ]
-        lines += [f"{of.source.folder}: {note}" for of in self.sources for note in of.notes]
-        lines += [
-            f"{of.source.folder}: skipped {song.name}: {song.reason}" for of in self.sources for song in of.skipped
-        ]
+        for report in self.sources:
+            lines += [f"{report.source.folder}: {note}" for note in report.notes]
+        for report in self.sources:
+            lines += [f"{report.source.folder}: skipped {song.name}: {song.reason}" for song in report.skipped]
         return "\n".join(lines)

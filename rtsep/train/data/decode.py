@@ -1,4 +1,4 @@
-"""Songs decoded in blocks: the files of their parts are read side by side and summed into stems, never whole in memory.
+"""Decode songs block by block: their files are read side by side and combined into stems, never whole in memory.
 
 Dimensions: S stems, two channels, n samples at 44.1 kHz.
 """
@@ -19,33 +19,35 @@ from rtsep.audio.files.resample import EngineReader
 from rtsep.errors import RtsepError
 from rtsep.timebase import SAMPLE_RATE
 from rtsep.train.data.npz_crops import CropReader
-from rtsep.train.data.stem_plan import Plan, Unusable
+from rtsep.train.data.stem_plan import StemPlan, UnusableSong
 
 Float32 = NDArray[np.float32]
 
 BLOCK_SAMPLES = 5 * SAMPLE_RATE
 ALIGNMENT_SAMPLES = 20 * SAMPLE_RATE
-"""So much of both is compared to find how a mixture and its instrumental lie to each other."""
+"""Length of the beginnings that are compared to find the delay between a mixture and its instrumental."""
 LARGEST_DELAY_SAMPLES = 5 * SAMPLE_RATE
-LEAST_LIKENESS = 0.1  # of the correlation: below it a delay is chance
+LEAST_CORRELATION = 0.1  # below it a delay is chance
+NOTED_SAMPLES = SAMPLE_RATE // 10
+"""Smallest difference in length that is reported: encoders pad by less."""
 
 
 @dataclass(frozen=True)
-class Part:
-    """Where a part of a song is: a file, a sound stream of it (counted from 0), or an array of an `.npz`."""
+class StemFile:
+    """A file that holds a stem or a mixture: an audio file (`stream` counted from 0), or an array of an `.npz`."""
 
     path: Path
     stream: int = 0
     array: str | None = None
 
     def identity(self) -> str:
-        """Changes when the file does. Raises OSError where there is none."""
+        """A text that changes when the file does. Raises OSError if there is no such file."""
         facts = self.path.stat()
         return f"{self.path.resolve()} {self.stream} {self.array} {facts.st_size} {facts.st_mtime_ns}"
 
 
 class Reader(Protocol):
-    """A part of a song as a stream: `read` gives (2, n), n < max_samples only at the end."""
+    """A stem file as a stream: `read` returns (2, n), n < max_samples only at the end."""
 
     peak: float
 
@@ -54,12 +56,12 @@ class Reader(Protocol):
 
 
 class FileReader:
-    """An audio file at the engine's rate. What is damaged is an RtsepError: half a stem is a wrong label."""
+    """An audio file at 44.1 kHz. Damage is an RtsepError: half a stem is a wrong label."""
 
-    peak = 0.0  # not known beforehand
+    peak = 0.0  # unknown before it is decoded
 
-    def __init__(self, part: Part) -> None:
-        self._engine = EngineReader(open_audio(part.path, part.stream))
+    def __init__(self, file: StemFile) -> None:
+        self._engine = EngineReader(open_audio(file.path, file.stream))
 
     def read(self, max_samples: int) -> Float32:
         block = self._engine.read(max_samples)
@@ -71,59 +73,80 @@ class FileReader:
         self._engine.close()
 
 
-def open_part(part: Part) -> Reader:
-    """Raises RtsepError or Unusable for what cannot be read."""
-    return FileReader(part) if part.array is None else CropReader(part.path, part.array)
+def open_stem_file(file: StemFile) -> Reader:
+    """Open a stem file. Raises RtsepError or UnusableSong if it cannot be read."""
+    return FileReader(file) if file.array is None else CropReader(file.path, file.array)
 
 
 class Decoder:
-    """A song's stems in blocks, once.
+    """The stems of a song, decoded once.
 
     Attributes:
-        peak: the largest magnitude that the song's files tell of it, once all is read; 0 if they tell none.
+        peak: the largest magnitude stored in the song's files, after the last block; 0 if they store none.
+        notes: what is odd about the files, after the last block, one line each.
     """
 
-    def __init__(self, parts: Mapping[str, Part], plan: Plan) -> None:
-        self._parts = {name: parts[name] for name in plan.parts}
+    def __init__(self, files: Mapping[str, StemFile], plan: StemPlan) -> None:
+        self._files = {name: files[name] for name in plan.inputs}
         self._plan = plan
         self.peak = 0.0
+        self.notes: list[str] = []
 
     def blocks(self) -> Iterator[Float32]:
-        """Blocks (S, 2, n); a file that is shorter than the others ends in silence.
+        """Blocks (S, 2, n). The song ends with its mixture where stems are differences; other files are padded.
 
-        Raises RtsepError or Unusable if a file cannot be read to its end, or if mixture and instrumental do not belong
-        together.
+        Raises RtsepError or UnusableSong if a file cannot be read to its end, or if mixture and instrumental do not
+        belong together.
         """
         try:
             yield from self._blocks()
         except OSError as error:
-            raise Unusable(f"it cannot be read: {error}") from error
+            raise UnusableSong(f"cannot be read: {error}") from error
 
     def _blocks(self) -> Iterator[Float32]:
-        subtracts = self._plan.subtracts
+        subtracts, bounds = self._plan.subtracts_instrumental, self._plan.bounds
         with ExitStack() as stack:
-            readers = {name: stack.enter_context(closing(open_part(part))) for name, part in self._parts.items()}
-            if subtracts and all(part.array is None for part in self._parts.values()):
+            readers = {name: stack.enter_context(closing(open_stem_file(file))) for name, file in self._files.items()}
+            if subtracts and all(file.array is None for file in self._files.values()):
                 self._align(readers)
             energy = np.zeros(2)
+            lengths = dict.fromkeys(readers, 0)
             while True:
-                read = [reader.read(BLOCK_SAMPLES) for reader in readers.values()]
-                length = max(block.shape[1] for block in read)
-                if not length:
+                read = {name: reader.read(BLOCK_SAMPLES) for name, reader in readers.items()}
+                for name, block in read.items():
+                    lengths[name] += block.shape[1]
+                longest = max(block.shape[1] for block in read.values())
+                length = min((read[name].shape[1] for name in bounds), default=longest)
+                if length:
+                    sounds = np.stack([_fit(block, length) for block in read.values()])
+                    if subtracts:
+                        energy += self._energies(dict(zip(readers, sounds, strict=True)))
+                    yield np.einsum("sp,pcn->scn", self._plan.weights, sounds)
+                if not length or length < longest:
                     break
-                sounds = np.stack([np.pad(block, ((0, 0), (0, length - block.shape[1]))) for block in read])
-                if subtracts:
-                    energy += self._energies(dict(zip(readers, sounds, strict=True)))
-                yield np.einsum("sp,pcn->scn", self._plan.weights, sounds)
             self.peak = max(reader.peak for reader in readers.values())
+            self._note_lengths(lengths)
         if energy[0] > energy[1]:
-            raise Unusable("the mixture without its instrumental is louder than with it: they do not fit each other")
+            raise UnusableSong("mixture minus instrumental is louder than the mixture: they do not belong together")
+
+    def _note_lengths(self, lengths: dict[str, int]) -> None:
+        """Note the files that end early."""
+        longest = max(lengths.values())
+        short = {name: n for name, n in lengths.items() if longest - n >= NOTED_SAMPLES}
+        for name, samples in short.items():
+            missing_s = (longest - samples) / SAMPLE_RATE
+            if name in self._plan.bounds:
+                self.notes.append(
+                    f"{name} ends at {samples / SAMPLE_RATE:.1f} s, before the others: the song ends there"
+                )
+            else:
+                self.notes.append(f"{name} is {missing_s:.1f} s shorter than the others: padded with silence")
 
     def _align(self, readers: dict[str, Reader]) -> None:
-        """Bring both to the same place: what one of them has before the other began is left out."""
+        """Skip what the mixture or the instrumental has before the other begins."""
         with ExitStack() as stack:
             mixture, instrumental = (
-                stack.enter_context(closing(open_part(self._parts[name]))).read(ALIGNMENT_SAMPLES)
+                stack.enter_context(closing(open_stem_file(self._files[name]))).read(ALIGNMENT_SAMPLES)
                 for name in ("mixture", "instrumental")
             )
         delay = delay_samples(mixture, instrumental)
@@ -135,10 +158,15 @@ class Decoder:
         return np.array([np.vdot(x, x) for x in (mixture - instrumental, mixture)], np.float64)
 
 
-def delay_samples(first: Float32, second: Float32) -> int:
-    """By how many samples the sound of `second` (2, n) comes later than that of `first`, from their correlation.
+def _fit(block: Float32, length: int) -> Float32:
+    """(2, n) cut or padded with silence to (2, length)."""
+    return np.pad(block[:, :length], ((0, 0), (0, max(0, length - block.shape[1]))))
 
-    0 where they have nothing in common: one of them may be silent as yet.
+
+def delay_samples(first: Float32, second: Float32) -> int:
+    """Delay of `second` (2, n) against `first`, from their cross-correlation.
+
+    0 if they have nothing in common: one of them may begin with silence.
     """
     longest = max(first.shape[1], second.shape[1])
     if not longest:
@@ -150,5 +178,5 @@ def delay_samples(first: Float32, second: Float32) -> int:
     limit = min(LARGEST_DELAY_SAMPLES, longest)
     delays = np.concatenate([correlation[size - limit :], correlation[: limit + 1]])
     best = int(np.argmax(delays))
-    least = LEAST_LIKENESS * np.sqrt(np.vdot(mono[0], mono[0]) * np.vdot(mono[1], mono[1]))
+    least = LEAST_CORRELATION * np.sqrt(np.vdot(mono[0], mono[0]) * np.vdot(mono[1], mono[1]))
     return best - limit if delays[best] > least else 0

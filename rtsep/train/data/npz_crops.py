@@ -1,8 +1,8 @@
-"""The frame transformer's crops: `.npz` files with complex spectra, brought back to sound.
+"""Crops of carperbr's frame transformer: `.npz` files with complex spectra, transformed back to waveforms.
 
-`X` is the spectrum (2, bins, frames) of a mixture if `Y`, its instrumental, is there too; else of an instrumental, or
-of vocals where the file or its folder says so. `c` is the largest magnitude of the song that the crop was cut from. The
-folder's name tells the transform: `cs2048_sr44100_hl1024_nf2048_of0` is 44 100 Hz at a hop of 1024.
+`X` is the spectrum (2, bins, frames) of a mixture if there is `Y`, its instrumental; otherwise of an instrumental, or
+of vocals if the file or its folder says so. `c` is the largest magnitude of the song that the crop was cut from. The
+folder's name holds the STFT settings: `cs2048_sr44100_hl1024_nf2048_of0` is 44 100 Hz with a hop of 1024.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from numpy.typing import NDArray
 from rtsep.audio.files.resample import StreamResampler
 from rtsep.dsp.windows import hann_periodic
 from rtsep.timebase import SAMPLE_RATE
-from rtsep.train.data.stem_plan import Unusable
+from rtsep.train.data.stem_plan import UnusableSong
 
 VOCALS_FOLDER = "_VOCALS"
 
-# What NumPy raises for files that are damaged, or no .npz.
+# What NumPy raises for files that are damaged or not .npz.
 UNREADABLE = (OSError, ValueError, TypeError, AttributeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 @contextmanager
 def _arrays(path: Path) -> Iterator[Any]:
-    """The arrays of the file by name, each read when asked for. Raises Unusable for whatever is no such file."""
+    """The arrays of the file by name, each read on access. Raises UnusableSong if the file cannot be read."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
             yield arrays
     except UNREADABLE as error:
-        raise Unusable(f"it cannot be read: {error}") from error
+        raise UnusableSong(f"cannot be read: {error}") from error
 
 
-def crop_parts(path: Path) -> dict[str, str]:
-    """Which array holds which part of the song. Raises Unusable if the file is none of these crops."""
+def stem_arrays(path: Path) -> dict[str, str]:
+    """The array of each stem or mixture, by canonical name. Raises UnusableSong if the file is not such a crop."""
     with _arrays(path) as arrays:
         names = set(arrays.files)
         if "X" not in names:
-            raise Unusable(f"it holds {', '.join(sorted(names)) or 'nothing'}, no spectrum X")
+            raise UnusableSong(f"no spectrum X: it holds {', '.join(sorted(names)) or 'nothing'}")
         if "Y" in names:
             return {"mixture": "X", "instrumental": "Y"}
         vocals = path.parent.name.endswith(VOCALS_FOLDER) or ("vocals" in names and bool(np.all(arrays["vocals"])))
@@ -52,10 +52,10 @@ def crop_parts(path: Path) -> dict[str, str]:
 
 
 class CropReader:
-    """One spectrum of a crop as a stream of samples (2, n) at the engine's rate.
+    """One spectrum of a crop as a stream of samples (2, n) at 44.1 kHz.
 
-    Only what all overlapping frames cover is given: n_fft - hop samples fewer at either end than the frames touch.
-    `peak` is the song's largest magnitude, over n_fft / 2.
+    Only samples that all overlapping frames cover: n_fft - hop fewer at either end than the frames touch. `peak` is
+    the song's largest magnitude divided by n_fft / 2.
     """
 
     def __init__(self, path: Path, array: str) -> None:
@@ -63,13 +63,15 @@ class CropReader:
         with _arrays(path) as arrays:
             spectrum, largest = arrays[array], float(np.max(arrays["c"])) if "c" in arrays.files else 0.0
         if spectrum.ndim != 3 or spectrum.dtype.kind != "c" or spectrum.shape[0] not in (1, 2):
-            raise Unusable(f"{array} is {spectrum.dtype} {spectrum.shape}, expected complex (2, bins, frames)")
+            raise UnusableSong(f"{array} is {spectrum.dtype} {spectrum.shape}, expected complex (2, bins, frames)")
         n_fft = 2 * (spectrum.shape[1] - 1)
         hop, sample_rate = int(settings.get("hl", n_fft // 2)), int(settings.get("sr", SAMPLE_RATE))
         if hop < 1 or sample_rate < 1 or n_fft % hop or n_fft // hop < 2:
-            raise Unusable(f"{spectrum.shape[1]} bins and a hop of {hop} samples do not belong together")
+            raise UnusableSong(
+                f"{spectrum.shape[1]} bins do not fit a hop of {hop} samples: n_fft must be a multiple of it"
+            )
         if not (np.isfinite(spectrum).all() and np.isfinite(largest)):
-            raise Unusable(f"{array} holds what is not a number")
+            raise UnusableSong(f"{array} holds NaN or infinity")
         self.peak = largest / (n_fft / 2)
         resampler = StreamResampler(sample_rate, SAMPLE_RATE, 2)
         wave = inverse(spectrum, hop)
@@ -85,14 +87,14 @@ class CropReader:
 
 
 def inverse(spectrum: NDArray[np.complexfloating], hop: int) -> NDArray[np.float32]:
-    """(C, bins, T) of a periodic Hann window -> (C, N), where all overlapping frames are there."""
+    """Inverse STFT with a periodic Hann window: (C, bins, T) -> (C, N), of fully overlapped samples alone."""
     n_fft = 2 * (spectrum.shape[1] - 1)
     overlap = n_fft // hop
     window = hann_periodic(n_fft)
     frames = np.fft.irfft(spectrum.transpose(0, 2, 1), n_fft) * window
     parts = frames.astype(np.float32).reshape(*frames.shape[:2], overlap, hop)
     kept = max(0, frames.shape[1] - overlap + 1)
-    # hop h of the sound is covered by part r of frame h - r
+    # hop h of the waveform overlaps part r of frame h - r
     summed = np.zeros((len(parts), kept, hop), np.float32)
     for r in range(overlap):
         summed += parts[:, overlap - 1 - r : overlap - 1 - r + kept, r]

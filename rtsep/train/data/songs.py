@@ -1,7 +1,7 @@
-"""Training material: the songs of a recipe's sources, decoded once into files that are read by segment.
+"""Training data: the songs of a recipe's sources, decoded once into files that are read by segment.
 
-Every song becomes one int16 array (stems, 2, samples) at 44.1 kHz. A song that cannot be used is skipped, with its
-reason in the report; only a source without any song is an error.
+Every song becomes one int16 array (stems, 2, samples) at 44.1 kHz. A song that cannot be used is skipped, and the
+report says why; only a source without any usable song is an error.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from numpy.typing import NDArray
 from rtsep.errors import RtsepError, UsageError
 from rtsep.recipe import Recipe
 from rtsep.timebase import SAMPLE_RATE
-from rtsep.train.data.data_report import DataReport, Skipped, SourceReport
+from rtsep.train.data.data_report import DataReport, SkippedSong, SourceReport
 from rtsep.train.data.decode import Decoder
-from rtsep.train.data.layouts import EXPECTED, Found, Kind, find
+from rtsep.train.data.layouts import EXPECTED, Kind, SongFiles, find
+from rtsep.train.data.paths import existing
 from rtsep.train.data.spleeter_table import find_spleeter
-from rtsep.train.data.stem_plan import Unusable, plan_stems
+from rtsep.train.data.stem_plan import UnusableSong, plan_stems
 from rtsep.train.data.store import INT16_PER_UNIT, CacheError, Store, StoredAudio
 from rtsep.train_settings import DataSource
 
 SILENCE_RMS = 1e-4
-MOST_DECODERS = 8  # beyond it the disk is what one waits for
+MOST_DECODERS = 8  # with more, the disk is the bottleneck
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,10 +36,10 @@ class Song:
     """A decoded song.
 
     Attributes:
-        audio: int16 (stems, 2, samples), times `store.INT16_PER_UNIT` per unit: an array, or a file read by slices.
-        known: of each stem, whether it is what it is called; those that are not are the mixture's rest, in sum only.
-            None: all are.
+        audio: int16 (stems, 2, samples), `store.INT16_PER_UNIT` per unit: an array, or a file read by slices.
+        known: for each stem, whether it is that stem; the sum of the others is the rest of the mixture. None: all are.
         peak: largest magnitude of its spectrum, see `rtsep.train.crops.magnitudes`.
+        notes: what is odd about its files, one line each.
     """
 
     name: str
@@ -47,20 +48,21 @@ class Song:
     known: tuple[bool, ...] | None = None
     kind: Kind = "song"
     peak: float = 1.0
+    notes: tuple[str, ...] = ()
 
     @property
     def samples(self) -> int:
         return self.audio.shape[2]
 
     def segment(self, start: int, length: int) -> NDArray[np.float32]:
-        """(stems, 2, length) float32 from sample `start`, an array of its own. Raises CacheError if it is gone."""
+        """A new float32 array (stems, 2, length) from sample `start`. Raises CacheError if the file is gone."""
         result = np.array(self.audio[:, :, start : start + length], np.float32, order="C")
         result *= np.float32(1 / INT16_PER_UNIT)
         return result
 
 
 def is_held_out(name: str, source: DataSource) -> bool:
-    """Whether the recipe keeps a song for evaluation."""
+    """Whether the recipe holds out a song for evaluation."""
     return any(name == word or name.startswith(f"{word}_") for word in source.holdout)
 
 
@@ -72,135 +74,134 @@ def load_songs(
     shortest: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[list[Song], DataReport]:
-    """All training songs, or all held-out ones: for these, sources that hold none out need not be there.
+    """All training songs, or all held-out ones: for those, sources that hold none out need not exist.
 
     Args:
-        roots: the folders in each of which the sources' folders are looked for.
-        cache: folder that decoded songs are kept in.
-        shortest: samples that a song must have.
-        progress: called with how many songs are decoded, of how many, after each.
+        roots: the folders in which the sources' folders are searched.
+        cache: folder for decoded songs.
+        shortest: samples a song must have.
+        progress: called after each song with the numbers of decoded songs and of all songs.
 
-    Raises RtsepError if a source has no song that can be used, or the cache no room; UsageError if a root is no folder.
+    Raises RtsepError if a source has no usable song, or the cache cannot be written; UsageError for bad roots.
     """
     for root in roots:
         if not root.is_dir():
-            raise UsageError(f"--data {root} is not a folder")
-    report, jobs = DataReport(), list[tuple[SourceReport, Found]]()
+            raise UsageError(f"--data {root}: not a folder")
+    data_report, jobs = DataReport(), list[tuple[SourceReport, SongFiles]]()
     for source in recipe.train.data:
         if held_out and not (source.holdout or source.layout == "spleeter"):
             continue
-        of = SourceReport(source)
-        report.sources.append(of)
-        for found in _search(of, roots):
+        report = SourceReport(source)
+        data_report.sources.append(report)
+        for found in _search(report, roots):
             if (found.held_out or is_held_out(found.name, source)) != held_out:
-                of.set_aside += 1
+                report.set_aside += 1
             elif held_out and found.kind != "song":
-                of.skipped.append(Skipped(found.name, f"{found.kind} alone: there is nothing to separate"))
+                report.skipped.append(SkippedSong(found.name, f"{found.kind} alone: nothing to separate"))
             else:
-                jobs.append((of, found))
+                jobs.append((report, found))
     songs: list[Song] = []
-    for done, (of, decoded) in enumerate(_decode_all(jobs, recipe.stems, cache, shortest), start=1):
-        if isinstance(decoded, Skipped):
-            of.skipped.append(decoded)
+    for done, (report, decoded) in enumerate(_decode_all(jobs, recipe.stems, cache, shortest), start=1):
+        if isinstance(decoded, SkippedSong):
+            report.skipped.append(decoded)
         else:
             songs.append(decoded)
-            of.songs += 1
-            of.seconds += decoded.samples / SAMPLE_RATE
-            of.partly += decoded.known is not None
+            report.songs += 1
+            report.seconds += decoded.samples / SAMPLE_RATE
+            report.partly += decoded.known is not None
+            report.notes += [f"{decoded.name}: {note}" for note in decoded.notes]
         progress(done, len(jobs))
-    tried = {id(of) for of, _ in jobs}
-    for of in report.sources:
-        if not of.songs and (id(of) in tried or not of.set_aside):
-            raise RtsepError(_without_songs(of))
-    return songs, report
+    tried = {id(report) for report, _ in jobs}
+    for report in data_report.sources:
+        if not report.songs and (id(report) in tried or not report.set_aside):
+            raise RtsepError(_without_songs(report))
+    return songs, data_report
 
 
-def _search(of: SourceReport, roots: Sequence[Path]) -> Iterator[Found]:
-    """The songs of a source in all roots, each name once; what is skipped goes into the report."""
-    source = of.source
-    folders = {path.resolve(): path for root in roots if (path := root / source.folder).is_dir()}
+def _search(report: SourceReport, roots: Sequence[Path]) -> Iterator[SongFiles]:
+    """The songs of a source in all roots, each name once; skipped ones go into the report."""
+    source = report.source
+    folders = {path.resolve(): path for path in existing(roots, source.folder) if path.is_dir()}
     if not folders:
-        raise RtsepError(
-            f"the recipe's folder {source.folder} is in none of {', '.join(map(str, roots))}; check --data"
-        )
+        raise RtsepError(f"the recipe's folder {source.folder} is not in {' or '.join(map(str, roots))}: check --data")
+    report.folders = list(folders.values())
     seen: set[str] = set()
     try:
-        for found in _found(of, roots, list(folders.values())):
-            if isinstance(found, Skipped):
-                of.skipped.append(found)
+        for found in _song_files(report, roots):
+            if isinstance(found, SkippedSong):
+                report.skipped.append(found)
             elif found.name in seen:
-                of.skipped.append(Skipped(found.name, "there is another song of that name"))
+                report.skipped.append(SkippedSong(found.name, "another song has the same name"))
             else:
                 seen.add(found.name)
                 yield found
     except OSError as error:
-        raise RtsepError(f"{source.folder} cannot be searched: {error}") from error
+        raise RtsepError(f"cannot search {source.folder}: {error}") from error
 
 
-def _found(of: SourceReport, roots: Sequence[Path], folders: list[Path]) -> Iterator[Found | Skipped]:
-    if of.source.table is None:
-        for folder in folders:
-            yield from find(folder, of.source)
+def _song_files(report: SourceReport, roots: Sequence[Path]) -> Iterator[SongFiles | SkippedSong]:
+    if report.source.table is None:
+        for folder in report.folders:
+            yield from find(folder, report.source)
         return
-    tables = [root / of.source.table for root in roots]
-    table = next((table for table in tables if table.is_file()), None)
+    table = next((path for path in existing(roots, report.source.table) if path.is_file()), None)
     if table is None:
-        raise RtsepError(f"the recipe's table {of.source.table} is in none of {', '.join(map(str, roots))}")
-    yield from find_spleeter(table, folders, of)
+        raise RtsepError(f"the recipe's table {report.source.table} is not in {' or '.join(map(str, roots))}")
+    yield from find_spleeter(table, report.folders, report)
 
 
 def _decode_all(
-    jobs: list[tuple[SourceReport, Found]], stems: tuple[str, ...], cache: Path, shortest: int
-) -> Iterator[tuple[SourceReport, Song | Skipped]]:
-    """What came of every job, in their order; several are decoded at once."""
+    jobs: list[tuple[SourceReport, SongFiles]], stems: tuple[str, ...], cache: Path, shortest: int
+) -> Iterator[tuple[SourceReport, Song | SkippedSong]]:
+    """The result of every job, in their order; several are decoded in parallel."""
     stores = {folder: Store(folder) for folder in {found.cache or cache for _, found in jobs}}
 
-    def decode(job: tuple[SourceReport, Found]) -> Song | Skipped:
-        of, found = job
+    def decode(job: tuple[SourceReport, SongFiles]) -> Song | SkippedSong:
+        report, found = job
         try:
-            return _decode(found, of.source, stems, stores[found.cache or cache], shortest)
+            return _decode(found, report.source, stems, stores[found.cache or cache], shortest)
         except CacheError:
             raise
-        except (Unusable, RtsepError) as reason:
-            return Skipped(found.name, str(reason))
-        except Exception as error:  # decoders are others' code, and one odd file must not end a run
-            return Skipped(found.name, f"it cannot be decoded: {type(error).__name__}: {error}")
+        except (UnusableSong, RtsepError) as reason:
+            return SkippedSong(found.name, str(reason))
+        except Exception as error:  # one odd file must not end a run, whatever its decoder raises
+            return SkippedSong(found.name, f"cannot be decoded: {type(error).__name__}: {error}")
 
     executor = ThreadPoolExecutor(min(MOST_DECODERS, os.cpu_count() or 1), thread_name_prefix="decode")
     try:
-        yield from zip((of for of, _ in jobs), executor.map(decode, jobs), strict=True)
+        yield from zip((report for report, _ in jobs), executor.map(decode, jobs), strict=True)
     finally:
         executor.shutdown(cancel_futures=True)
 
 
-def _decode(found: Found, source: DataSource, stems: tuple[str, ...], store: Store, shortest: int) -> Song:
-    """Raises Unusable or RtsepError for what cannot be used, CacheError where it cannot be kept."""
+def _decode(found: SongFiles, source: DataSource, stems: tuple[str, ...], store: Store, shortest: int) -> Song:
+    """Decode one song. Raises UnusableSong or RtsepError if it cannot be used, CacheError if it cannot be stored."""
     silent: set[str] = set()
     if found.kind != "song":
         silent = {"vocals"} if found.kind == "instrumental" else set(stems) - {"vocals"}
-    plan = plan_stems(found.parts, stems, silent)
+    plan = plan_stems(found.files, stems, silent)
     try:
-        identity = [f"{name} {found.parts[name].identity()}" for name in plan.parts]
+        identity = [f"{name} {found.files[name].identity()}" for name in plan.inputs]
     except OSError as error:
-        raise Unusable(f"it cannot be read: {error}") from error
+        raise UnusableSong(f"cannot be read: {error}") from error
     identity.append(f"{plan.weights.tolist()} {found.kind}")
-    manifest, audio = store.fetch(found.name, identity, stems, Decoder(found.parts, plan))
+    manifest, audio = store.fetch(found.name, identity, stems, Decoder(found.files, plan))
     if manifest.samples < shortest:
         seconds, needed = manifest.samples / SAMPLE_RATE, shortest / SAMPLE_RATE
-        raise Unusable(f"too short: {seconds:.1f} s, a crop takes {needed:.1f} s")
+        raise UnusableSong(f"too short: {seconds:.1f} s, a crop needs {needed:.1f} s")
     if manifest.rms < SILENCE_RMS:
-        raise Unusable("silent")
+        raise UnusableSong("silent")
     known = None if all(plan.known) else plan.known
-    return Song(found.name, audio, source, known, found.kind, manifest.peak)
+    return Song(found.name, audio, source, known, found.kind, manifest.peak, manifest.notes)
 
 
-def _without_songs(of: SourceReport) -> str:
-    """One line for a source that gives nothing."""
-    source = of.source
-    if of.skipped:
-        first = of.skipped[0]
+def _without_songs(report: SourceReport) -> str:
+    """The message for a source without any usable song."""
+    source, place = report.source, ", ".join(map(str, report.folders))
+    if report.skipped:
+        first = report.skipped[0]
         return (
-            f"no song of {source.folder} (layout {source.layout!r}) can be used, {len(of.skipped)} skipped; "
+            f"{place} (layout {source.layout!r}) has no usable song, {len(report.skipped)} skipped; "
             f"{first.name}: {first.reason}"
         )
-    return f"no songs in {source.folder}: layout {source.layout!r} expects {EXPECTED[source.layout]}"
+    return f"{place} has no songs: layout {source.layout!r} expects {EXPECTED[source.layout]}"

@@ -1,8 +1,8 @@
-"""From the parts of a song that are at hand (files) to the stems that a recipe wants: which sums and differences.
+"""Which sums and differences of a song's files give the stems that a recipe wants.
 
-Not every song tells every stem. What a mixture holds beside the stems that are told is a *rest*: it lies in the first
-of the stems that are not known, the others of them are zero. So the stems always sum to the mixture, and the sum of
-those not known is known.
+Not every song has every stem. What a mixture holds besides the stems that are known is the *rest*: it is put into the
+first unknown stem, the other unknown stems are zero. So the stems always sum to the mixture, and the sum of the unknown
+stems is right even though none of them is.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-WHOLES = {"mixture", "instrumental"}  # parts that hold several stems at once
+WHOLES = {"mixture", "instrumental"}  # names of files that hold several stems at once
 
-# Other names of a part: of tools, of folders.
+# Other names for what a file holds, of tools and of folders.
 ALIASES = {
     "mix": "mixture",
     "mixtures": "mixture",
@@ -27,83 +27,88 @@ ALIASES = {
     "vocal": "vocals",
 }
 
-Sum = Mapping[str, float]  # weights of parts
+Sum = Mapping[str, float]  # file name -> weight
 
 
-class Unusable(Exception):
-    """A song that nothing can be learnt from. Its text is the reason."""
+class UnusableSong(Exception):
+    """A song that cannot be trained on. Its text is the reason."""
 
 
-def part_name(word: str) -> str:
-    """The part that a file or folder of that name holds: `Accompaniment` is `instrumental`."""
+def canonical_name(word: str) -> str:
+    """The name of what a file or folder holds: `Accompaniment` is `instrumental`."""
     word = word.lower()
     return ALIASES.get(word, word)
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
-    """Stem s is the sum of `weights[s, p]` times part `parts[p]`; `known[s]` tells whether that is it, or the rest."""
+class StemPlan:
+    """Stem s is the sum of `weights[s, i]` times file `inputs[i]`. `known[s]`: it is that stem, not a rest."""
 
-    parts: tuple[str, ...]
+    inputs: tuple[str, ...]
     weights: NDArray[np.float32]
     known: tuple[bool, ...]
 
     @property
-    def subtracts(self) -> bool:
-        """Whether vocals are what a mixture holds beyond its instrumental, which then must fit sample for sample."""
-        return {"mixture", "instrumental"} <= set(self.parts)
+    def subtracts_instrumental(self) -> bool:
+        """Whether the vocals are mixture minus instrumental, which must then be aligned to the sample."""
+        return set(self.inputs) >= WHOLES
+
+    @property
+    def bounds(self) -> set[str]:
+        """The inputs whose end is the end of the song: where one of them is missing, differences are wrong."""
+        return WHOLES & set(self.inputs) if (self.weights < 0).any() else set()
 
 
-def plan_stems(parts: Collection[str], stems: tuple[str, ...], silent: Collection[str] = ()) -> Plan:
-    """How the stems come of the parts. Stems in `silent` are known to be silence.
+def plan_stems(names: Collection[str], stems: tuple[str, ...], silent: Collection[str] = ()) -> StemPlan:
+    """How to make the stems from files with these canonical names. Stems in `silent` are known to be silence.
 
-    A part without a stem of its own (a guitar) belongs to `other` or `instrumental`. A stem without a part is silent
-    where every part of the song has its name; it may lie in `other` or in what else the mixture holds where these are.
-    Raises Unusable if no stem can be told.
+    A file without a stem of its own (a guitar) belongs to `other` or `instrumental`. A stem without a file is silent if
+    the song consists of single stems alone; it is part of the rest if there is an `other` or a mixture.
+    Raises UnusableSong if no stem is known.
     """
-    given = set(parts)
-    if given == {"vocals"} and not silent:
-        raise Unusable("vocals alone, without what they were mixed with")
-    total = _total(parts, given, silent)
-    rows: dict[str, Sum] = {part: {part: 1.0} for part in parts if part not in ("mixture", "other")}
+    available = set(names)
+    if available == {"vocals"} and not silent:
+        raise UnusableSong("vocals without an accompaniment")
+    total = _total(names, available, silent)
+    rows: dict[str, Sum] = {name: {name: 1.0} for name in names if name not in ("mixture", "other")}
     rows |= {stem: {} for stem in silent}
-    if "vocals" not in rows and given >= WHOLES:
-        rows["vocals"] = _less({"mixture": 1.0}, {"instrumental": 1.0})
+    if "vocals" not in rows and available >= WHOLES:
+        rows["vocals"] = _minus({"mixture": 1.0}, {"instrumental": 1.0})
     if "instrumental" in stems and "instrumental" not in rows and "vocals" in rows:
-        rows["instrumental"] = _less(total, rows["vocals"])
+        rows["instrumental"] = _minus(total, rows["vocals"])
     wanted = [stem for stem in stems if stem not in rows]
-    if not given & (WHOLES | {"other"}):
+    if not available & (WHOLES | {"other"}):
         rows |= {stem: {} for stem in wanted if stem != "other"}
         wanted = [stem for stem in wanted if stem == "other"]
     if wanted:
-        rest = _less(total, *(rows[stem] for stem in stems if stem in rows))
+        rest = _minus(total, *(rows[stem] for stem in stems if stem in rows))
         rows |= {stem: {} for stem in wanted} | {wanted[0]: rest}
     known = tuple(stem not in wanted or len(wanted) == 1 for stem in stems)
-    used = tuple(part for part in parts if any(rows[stem].get(part) for stem in stems))
-    if not used or not any(known):
-        raise Unusable(f"{' and '.join(sorted(given))} alone: none of {', '.join(stems)} can be told from that")
-    weights = np.array([[rows[stem].get(part, 0.0) for part in used] for stem in stems], np.float32)
-    return Plan(used, weights, known)
+    inputs = tuple(name for name in names if any(rows[stem].get(name) for stem in stems))
+    if not inputs or not any(known):
+        raise UnusableSong(f"only {' and '.join(sorted(available))}: none of {', '.join(stems)} follows from that")
+    weights = np.array([[rows[stem].get(name, 0.0) for name in inputs] for stem in stems], np.float32)
+    return StemPlan(inputs, weights, known)
 
 
-def _total(parts: Collection[str], given: set[str], silent: Collection[str]) -> Sum:
-    """What the mixture is the sum of: the separate files where they are all of it, else a file that holds more."""
-    if given >= {"vocals", "other"} or not given & WHOLES:
-        if "vocals" not in given and "vocals" not in silent:
-            raise Unusable("no vocals")
-        return {part: 1.0 for part in parts if part not in WHOLES}
-    if "mixture" in given:
+def _total(names: Collection[str], available: set[str], silent: Collection[str]) -> Sum:
+    """The mixture as a sum of files: of the single stems if they are complete, else of a file that holds more."""
+    if available >= {"vocals", "other"} or not available & WHOLES:
+        if "vocals" not in available and "vocals" not in silent:
+            raise UnusableSong("no vocals")
+        return {name: 1.0 for name in names if name not in WHOLES}
+    if "mixture" in available:
         return {"mixture": 1.0}
-    if "vocals" in given:
+    if "vocals" in available:
         return {"instrumental": 1.0, "vocals": 1.0}
     if "vocals" in silent:
         return {"instrumental": 1.0}
-    raise Unusable("no vocals, and no mixture to tell them from")
+    raise UnusableSong("no vocals, and no mixture to derive them from")
 
 
-def _less(total: Sum, *taken: Sum) -> Sum:
+def _minus(total: Sum, *subtracted: Sum) -> Sum:
     rest = dict(total)
-    for row in taken:
-        for part, weight in row.items():
-            rest[part] = rest.get(part, 0.0) - weight
+    for row in subtracted:
+        for name, weight in row.items():
+            rest[name] = rest.get(name, 0.0) - weight
     return rest

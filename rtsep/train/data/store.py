@@ -1,8 +1,8 @@
-"""The cache: every song decoded once into a file of its own, with a manifest beside it, and read by segment.
+"""The cache of decoded songs: every song in a file of its own with a manifest beside it, read by segment.
 
-`NAME-KEY.pcm` holds int16 (samples, stems, 2) at 44.1 kHz, `NAME-KEY.json` its manifest; the key comes of the identity
-of the files that it was decoded from. The manifest is written last: without it, or where it and the samples do not
-agree, a song is decoded anew. No file stays open between two readings, so that a library may be as large as the disk.
+`NAME-KEY.pcm` holds int16 (samples, stems, 2) at 44.1 kHz, `NAME-KEY.json` its manifest. The key is a hash of the
+identity of the files the song was decoded from. The manifest is written last: without it, or if it does not match the
+samples, the song is decoded again. No file stays open between two reads, so a library may be as large as the disk.
 """
 
 from __future__ import annotations
@@ -26,21 +26,24 @@ from rtsep.files import replacing, write_atomically, write_errors
 from rtsep.train.crops.magnitudes import PeakMeter
 from rtsep.train.data.decode import Decoder
 
-HEADROOM = 0.5  # of full scale: a decoded stem may exceed it
+HEADROOM = 0.5  # full scale becomes half of int16: decoded stems may exceed it
 INT16_PER_UNIT = HEADROOM * 32767
 SAMPLE_BYTES = 2 * 2  # of one stem, both channels
-VERSION = 1
-UNSAFE = re.compile(r"[^\w.-]+", re.ASCII)  # in the name of a file
-STALE_S = 600.0  # an unfinished file that nobody has written to for so long belongs to a process that is gone
+VERSION = 2
+UNSAFE = re.compile(r"[^\w.-]+", re.ASCII)  # in a file name
+STALE_S = 600.0  # age of an unfinished file whose process must have ended
 
 
 class CacheError(RtsepError):
-    """The cache cannot be written or read: no fault of a song, and the end of the run."""
+    """The cache cannot be written or read; this ends the run."""
 
 
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a decoded song is: `rms` of the mixture, `peak` see `rtsep.train.crops.magnitudes`, sum and time of the
-    samples' file."""
+    """The facts of a decoded song.
+
+    `rms`: of the mixture. `peak`: see `rtsep.train.crops.magnitudes`. `crc32`, `mtime_ns`: of the file of samples.
+    `notes`: see `Decoder`.
+    """
 
     files: tuple[str, ...]
     stems: tuple[str, ...]
@@ -49,11 +52,12 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     peak: float
     crc32: int
     mtime_ns: int
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class StoredAudio:
-    """int16 (stems, 2, samples), times INT16_PER_UNIT per unit: read from the file by slices."""
+    """int16 (stems, 2, samples), INT16_PER_UNIT per unit, read from the file by slices."""
 
     path: Path
     stems: int
@@ -64,37 +68,37 @@ class StoredAudio:
         return self.stems, 2, self.samples
 
     def __getitem__(self, where: tuple[slice, slice, slice]) -> NDArray[np.int16]:
-        """Slices of step 1. Raises CacheError if the file is not as it was."""
+        """Slices of step 1. Raises CacheError if the file has changed."""
         stems, channels, times = where
         start, stop, _ = times.indices(self.samples)
         width = self.stems * 2
         try:
             flat = np.fromfile(self.path, "<i2", max(0, stop - start) * width, offset=start * width * 2)
         except OSError as error:
-            raise CacheError(f"{self.path} cannot be read: {error.strerror or error}; run again") from error
+            raise CacheError(f"cannot read {self.path}: {error.strerror or error}; run the command again") from error
         if flat.size != max(0, stop - start) * width:
-            raise CacheError(f"{self.path} is shorter than it was; run again, and it is decoded anew")
+            raise CacheError(f"{self.path} has become shorter: run the command again to decode the song again")
         return flat.reshape(-1, self.stems, 2).transpose(1, 2, 0)[stems, channels]
 
 
 class Store:
-    """A folder of decoded songs. Several threads and processes may use it at once."""
+    """A folder of decoded songs. Several threads and processes may use it at the same time."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         with write_errors(folder, CacheError):
             folder.mkdir(parents=True, exist_ok=True)
             for part in folder.glob(".*.part"):
-                with suppress(FileNotFoundError):  # finished meanwhile
+                with suppress(FileNotFoundError):  # finished in the meantime
                     if time.time() - part.stat().st_mtime > STALE_S:
                         part.unlink()
 
     def fetch(
         self, name: str, identity: Sequence[str], stems: tuple[str, ...], decoder: Decoder
     ) -> tuple[Manifest, StoredAudio]:
-        """A song, decoded now unless the very same files were decoded before.
+        """A decoded song, from the cache if the same files were decoded before.
 
-        Raises CacheError if it cannot be kept, RtsepError or Unusable if it cannot be decoded.
+        Raises CacheError if it cannot be stored, RtsepError or UnusableSong if it cannot be decoded.
         """
         key = hashlib.sha256("\n".join([str(VERSION), *identity, *stems]).encode()).hexdigest()[:20]
         base = f"{UNSAFE.sub('_', name)[-60:]}-{key}"
@@ -127,13 +131,14 @@ class Store:
                 peak=max(meter.peak, decoder.peak),
                 crc32=crc,
                 mtime_ns=part.stat().st_mtime_ns,
+                notes=tuple(decoder.notes),
             )
         _write_manifest(manifest, made)
         return made
 
 
 def _read_manifest(manifest: Path, samples: Path, stems: tuple[str, ...]) -> Manifest | None:
-    """None unless both are there, whole, and belong together."""
+    """None unless both exist, are complete and match."""
     try:
         found = msgspec.json.decode(manifest.read_bytes(), type=Manifest)
         facts = samples.stat()
@@ -141,12 +146,12 @@ def _read_manifest(manifest: Path, samples: Path, stems: tuple[str, ...]) -> Man
             return None
         if facts.st_mtime_ns == found.mtime_ns:
             return found
-        if _crc32(samples) != found.crc32:  # the time alone changes when a cache is copied
+        if _crc32(samples) != found.crc32:  # copying a cache changes the time alone
             return None
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
     found = msgspec.structs.replace(found, mtime_ns=facts.st_mtime_ns)
-    with suppress(CacheError):  # a cache that may only be read serves as well
+    with suppress(CacheError):  # a read-only cache works too
         _write_manifest(manifest, found)
     return found
 

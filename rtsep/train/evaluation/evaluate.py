@@ -88,7 +88,7 @@ def pause_level_db(mixture: Float32, reference: Float32, estimate: Float32, seco
     return max(LEAST_PAUSE_DB, decibels(left / right)) if right else None
 
 
-class SongJudge:
+class SongEvaluator:
     """A song whose true stems are known, ready to judge separations of it.
 
     Attributes:
@@ -140,7 +140,7 @@ def evaluate_song(
 ) -> Iterator[Row]:
     """A row for each stem: of the mixture, the best constant gain, the ideal mask, and the network at each chunk size
     (0: the whole song is one chunk); of the masks, in each latency mode."""
-    judge = SongJudge(song, network.stems, stft.sample_rate)
+    judge = SongEvaluator(song, network.stems, stft.sample_rate)
     mixture, stems = judge.mixture, judge.stems
     yield from judge.rows("mixture", None, np.broadcast_to(mixture, stems.shape))
     yield from judge.rows("constant gain", None, np.stack([best_gain(mixture, stem) * mixture for stem in stems]))

@@ -21,7 +21,7 @@ from rtsep.nn.contract import StreamingNetwork
 from rtsep.recipe import Stft
 from rtsep.train.data.songs import Song
 from rtsep.train.evaluation.evaluate import best_gain, is_silent, network_masks, sdr_db
-from rtsep.train.run.distributed import Processes
+from rtsep.train.run.distributed import DistributedGroup
 
 CHUNK = 1
 CLIP_S = 8.0
@@ -36,8 +36,10 @@ class Validation:
     every validation step what the network made of it, as sound (FLAC) and as spectrogram (PNG, with matplotlib).
     """
 
-    def __init__(self, songs: Sequence[Song], stft: Stft, seconds: float, folder: Path, processes: Processes) -> None:
-        self._songs, self._stft, self._folder, self._processes = songs, stft, folder, processes
+    def __init__(
+        self, songs: Sequence[Song], stft: Stft, seconds: float, folder: Path, group: DistributedGroup
+    ) -> None:
+        self._songs, self._stft, self._folder, self._group = songs, stft, folder, group
         self._samples = round(seconds * stft.sample_rate)
 
     def __bool__(self) -> bool:
@@ -48,12 +50,12 @@ class Validation:
         """SDR over that of the best constant gain, in dB: means over the songs where a stem is known, sounds and does
         not sound alone, one a stem, and the mean of these as `over_gain_db`. Empty if there are none."""
         found: list[tuple[str, float]] = []
-        for index in self._processes.share(len(self._songs)):
+        for index in self._group.share(len(self._songs)):
             song = self._songs[index]
             stems = song.segment(0, min(song.samples, self._samples))
             mixture = stems.sum(axis=0)
             frames = analyse(mixture, self._stft.n_fft, self._stft.hop)
-            masks = network_masks(network, frames, CHUNK, self._processes.device)
+            masks = network_masks(network, frames, CHUNK, self._group.device)
             estimates = synthesise(frames, masks, mixture.shape[1], self._stft.n_fft, self._stft.hop)
             known = song.known or (True,) * len(stems)
             for stem, told, reference, estimate in zip(network.stems, known, stems, estimates, strict=True):
@@ -63,7 +65,7 @@ class Validation:
             if index == 0:
                 self._keep_clip(step, network.stems[0], mixture, stems[0], estimates[0])
         by_stem: dict[str, list[float]] = {}
-        for stem, score_db in self._processes.gather(found):
+        for stem, score_db in self._group.all_gather(found):
             by_stem.setdefault(stem, []).append(score_db)
         means = {f"over_gain_db/{stem}": statistics.fmean(scores) for stem, scores in by_stem.items()}
         return {"over_gain_db": statistics.fmean(means.values())} | means if means else {}

@@ -1,10 +1,9 @@
-"""What masks are judged by in the spectrum: the masked mixture against the true stems, one function a loss.
+"""Losses on spectra: the masked mixture against the true stems, one function for each loss.
 
-A recipe's [train.losses] names them and weighs them; `rtsep.train.losses.criterion` adds them up. Every function takes
-masks
-and a target, and gives for each crop and stem the mean error over what is judged of it: (B, S).
+A recipe's [train.losses] names and weights them; `rtsep.train.losses.criterion` adds them up. Every function takes
+masks and a target, and returns the mean error of each crop and stem: (B, S).
 
-Dimensions: B crops, T judged frames, F judged bins, S stems, C channels.
+Dimensions: B crops, T frames after the warm-up, F bins that count, S stems, C channels.
 """
 
 from __future__ import annotations
@@ -18,15 +17,20 @@ from torch import Tensor
 from rtsep.recipe import Stft
 from rtsep.train_settings import Train
 
-HIGH_BAND_STRIDE = 4  # one gain rules the whole band above the network's bins: a quarter of them says enough
-LEAST_ERROR = 1e-3  # of the mixture's energy: what lies 30 dB below it need not be improved
+HIGH_BAND_STRIDE = 4  # one gain controls the whole band above the network's bins: a quarter of its bins is enough
+LEAST_ERROR = 1e-3  # of the mixture's energy: errors 30 dB below it need no improvement
 COMPRESSION = 0.3
 
 
 @dataclass(frozen=True)
 class Target:
-    """What masks are to reach. `mixture` complex (B, T, F, C), scaled so that its mean square magnitude is 1; `stems`
-    complex (B, S, T, F, C), scaled alike; `weight` (B, F) of the bins, zero where nothing is judged."""
+    """The target of a batch.
+
+    Attributes:
+        mixture: complex (B, T, F, C), scaled to a mean square magnitude of 1.
+        stems: complex (B, S, T, F, C), scaled by the same factor.
+        weight: (B, F), of the bins; 0 for bins that do not count.
+    """
 
     mixture: Tensor
     stems: Tensor
@@ -34,10 +38,10 @@ class Target:
 
 
 def separation(masks: Tensor, target: Target) -> Tensor:
-    """|M X - S| plus the difference of square-root magnitudes: (B, T, S, F, C) -> (B, S).
+    """|M X - S| plus the difference of square-root magnitudes: (B, T, S, F, C) -> (B, S). Our own.
 
-    The first is small where most bins are right, the second keeps the quiet ones honest. Both forgive a mask that is
-    sure and wrong more than the signal-to-distortion ratio does, see `log_energy`. Our own.
+    The second term keeps quiet bins accurate. Both penalise a confident wrong mask less than the signal-to-distortion
+    ratio does; see `log_energy`.
     """
     size, power = target.mixture.abs(), _power(target.mixture)
 
@@ -49,9 +53,9 @@ def separation(masks: Tensor, target: Target) -> Tensor:
 
 
 def log_energy(masks: Tensor, target: Target) -> Tensor:
-    """log10 of the error's energy as a share of the mixture's: (B, T, S, F, C) -> (B, S).
+    """log10 of the error's energy relative to the mixture's: (B, T, S, F, C) -> (B, S).
 
-    The signal-to-distortion ratio but for its sign, its 10 dB, and the stem's own level, which no mask can change.
+    Equals the signal-to-distortion ratio except for the sign, the factor of 10 and the stem's level, which is constant.
     """
     power = _power(target.mixture)
     errors = _of_each_stem(lambda mask, stem: _squared_error(mask, target.mixture, power, stem), masks, target)
@@ -66,8 +70,10 @@ def magnitude(masks: Tensor, target: Target) -> Tensor:
 
 
 def compressed(masks: Tensor, target: Target) -> Tensor:
-    """(M |X|)^0.3 against |S|^0.3, squared: (B, T, S, F, C) -> (B, S). Loudness as the ear hears it, so that quiet
-    bins count; Ephrat et al. 2018, arXiv:1804.03619."""
+    """((M |X|)^0.3 - |S|^0.3)^2: (B, T, S, F, C) -> (B, S).
+
+    Compressed like perceived loudness, so that quiet bins count; Ephrat et al. 2018, arXiv:1804.03619.
+    """
     size = target.mixture.abs()
 
     def error(mask: Tensor, stem: Tensor) -> Tensor:
@@ -77,7 +83,7 @@ def compressed(masks: Tensor, target: Target) -> Tensor:
 
 
 def complex_plane(masks: Tensor, target: Target) -> Tensor:
-    """|M X - S|, the mixture's phase and all: (B, T, S, F, C) -> (B, S)."""
+    """|M X - S| in the complex plane: (B, T, S, F, C) -> (B, S)."""
     power = _power(target.mixture)
     return _of_each_stem(
         lambda mask, stem: (_squared_error(mask, target.mixture, power, stem) + 1e-6).sqrt(), masks, target
@@ -93,17 +99,17 @@ LOSSES: dict[str, Callable[[Tensor, Target], Tensor]] = {
 }
 
 
-def judged_bins(stft: Stft, device: torch.device) -> Tensor:
-    """The bins of the spectrum that are judged: all that the network sees, then some of the band above."""
+def loss_bins(stft: Stft, device: torch.device) -> Tensor:
+    """The bins that count: all bins of the network's input, then some of the band above."""
     high = torch.arange(stft.bins, stft.n_fft // 2 + 1, HIGH_BAND_STRIDE, device=device)
     return torch.cat([torch.arange(stft.bins, device=device), high])
 
 
 def bin_weights(bins: Tensor, stft: Stft, train: Train) -> Tensor:
-    """How much each of the judged bins (F,) counts, 1 on average: (F,).
+    """Weights of the bins (F,) that count, 1 on average: (F,).
 
-    `auditory` divides by the width of the ear's filter at the bin, the equivalent rectangular bandwidth of Glasberg
-    and Moore 1990, so that every filter counts the same.
+    `auditory` divides by the equivalent rectangular bandwidth (Glasberg and Moore 1990) of the auditory filter at the
+    bin, so that every filter counts the same.
     """
     hertz = bins * (stft.sample_rate / stft.n_fft)
     weights = torch.ones_like(hertz)
@@ -115,7 +121,7 @@ def bin_weights(bins: Tensor, stft: Stft, train: Train) -> Tensor:
 
 
 def spectra(waves: Tensor, stft: Stft, bins: Tensor) -> Tensor:
-    """(B, C, N) -> complex (B, T, F, C) at the chosen bins; frames wholly inside the signal, no padding."""
+    """STFT of (B, C, N) at some bins: complex (B, T, F, C); frames inside the signal alone, no padding."""
     batch, channels, samples = waves.shape
     window = torch.hann_window(stft.n_fft, device=waves.device)
     result = torch.stft(
@@ -129,7 +135,7 @@ def _power(spectrum: Tensor) -> Tensor:
 
 
 def _squared_error(mask: Tensor, mixture: Tensor, power: Tensor, stem: Tensor) -> Tensor:
-    """|M X - S|^2, (B, T, F, C), without a complex number on the way back; `power` is |X|^2."""
+    """|M X - S|^2, (B, T, F, C), with a real backward pass; `power` is |X|^2."""
     common = mixture.real * stem.real + mixture.imag * stem.imag
     return torch.addcmul(_power(stem), mask, mask * power - 2 * common).clamp(min=0)
 
@@ -140,6 +146,6 @@ def _mean(error: Tensor, weight: Tensor) -> Tensor:
 
 
 def _of_each_stem(error: Callable[[Tensor, Tensor], Tensor], masks: Tensor, target: Target) -> Tensor:
-    """Means of `error` (mask, stem) -> (B, T, F, C), stem by stem, which needs the memory of one: (B, S)."""
+    """Means of `error` (mask, stem) -> (B, T, F, C) for each stem in turn, to save memory: (B, S)."""
     stems = range(masks.shape[2])
     return torch.stack([_mean(error(masks[:, :, s], target.stems[:, s]), target.weight) for s in stems], dim=1)

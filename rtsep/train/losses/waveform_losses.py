@@ -1,6 +1,6 @@
-"""What masks are judged by as sound: synthesis inside the training loop, as in playing, and losses on waveforms.
+"""Losses on waveforms: differentiable synthesis as in playback, and the losses.
 
-Dimensions: B crops, S stems, C channels, F bins that the network sees, T frames, N samples of a crop, M judged ones.
+Dimensions: B crops, S stems, C channels, F bins of the network, T frames, N samples of a crop, M samples that count.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from rtsep.recipe import Stft
 from rtsep.timebase import synthesis_support
 
 RESOLUTIONS = (512, 1024, 2048)
-"""Window lengths of the multi-resolution loss, in samples; the hop is a quarter."""
-LOG_FLOOR = 1e-3  # of the mixture's root mean square magnitude: what lies 60 dB below it is silence
+"""Window lengths of the multi-resolution loss, in samples; the hop is a quarter of it."""
+LOG_FLOOR = 1e-3  # of the mixture's RMS magnitude: 60 dB below it is silence
 
 
-def judged_samples(frames: int, warmup_frames: int, stft: Stft) -> slice:
-    """The samples of a crop that every mode of synthesis completes, from frames after the warm-up alone."""
+def loss_samples(frames: int, warmup_frames: int, stft: Stft) -> slice:
+    """The samples of a crop that every synthesis mode computes from frames after the warm-up alone."""
     before = stft.n_fft // stft.hop - 1
     return slice((warmup_frames + before) * stft.hop, frames * stft.hop)
 
 
-def synthesise(masks: Tensor, mixture: Tensor, top_bin: Tensor, judged: slice, stft: Stft, latency: str) -> Tensor:
-    """The stems that are heard in a latency mode: masks (B, S, C, F + 1, T), mixture (B, C, N) -> (B, S, C, M).
+def synthesise(masks: Tensor, mixture: Tensor, top_bin: Tensor, counted: slice, stft: Stft, latency: str) -> Tensor:
+    """Differentiable synthesis in a latency mode: masks (B, S, C, F + 1, T), mixture (B, C, N) -> (B, S, C, M).
 
-    Differentiable; the same samples as `rtsep.train.evaluation.evaluate.synthesise`, but without the bins from
-    `top_bin` (B,) up, of which the crop's material knows nothing. `judged`: from `judged_samples`.
+    The same samples as `rtsep.dsp.song_stft.synthesise`, but without the bins from `top_bin` (B,) up, where
+    the crop's source has no signal. `counted`: from `loss_samples`.
     """
     batch, stems, channels, _, frames = masks.shape
     analysis = hann_periodic(stft.n_fft)
@@ -45,7 +45,7 @@ def synthesise(masks: Tensor, mixture: Tensor, top_bin: Tensor, judged: slice, s
     ).unflatten(0, (batch, 1, channels))
     support = synthesis_support(latency, stft.n_fft, stft.hop)
     window = torch.from_numpy(synthesis_window(analysis, stft.hop, support)).to(mixture.device)
-    skipped = stft.n_fft - support  # the synthesis sees the end of a frame alone
+    skipped = stft.n_fft - support  # the synthesis window covers the end of a frame alone
     known = torch.arange(spectrum.shape[-2], device=mixture.device) < top_bin[:, None]
     masked = spread_high_band(masks, spectrum.shape[-2]) * (spectrum * known[:, None, None, :, None])
     pieces = torch.fft.irfft(masked, stft.n_fft, dim=-2)[..., skipped:, :]
@@ -53,23 +53,22 @@ def synthesise(masks: Tensor, mixture: Tensor, top_bin: Tensor, judged: slice, s
     whole = F.fold(
         (pieces * window[:, None]).flatten(0, 2), (1, length), kernel_size=(1, support), stride=(1, stft.hop)
     )
-    return whole.view(batch, stems, channels, length)[..., judged.start - skipped : judged.stop - skipped]
+    return whole.view(batch, stems, channels, length)[..., counted.start - skipped : counted.stop - skipped]
 
 
-def low_pass(stems: Tensor, top_bin: Tensor, judged: slice, stft: Stft, latency: str) -> Tensor:
-    """True stems as `synthesise` would give them at best, without the bins from `top_bin` up: (B, S, C, N) ->
-    (B, S, C, M)."""
+def low_pass(stems: Tensor, top_bin: Tensor, counted: slice, stft: Stft, latency: str) -> Tensor:
+    """True stems without the bins from `top_bin` up, as perfect masks would give: (B, S, C, N) -> (B, S, C, M)."""
     if bool((top_bin > stft.n_fft // 2).all()):
-        return stems[..., judged]
+        return stems[..., counted]
     batch, count, channels, samples = stems.shape
     frames = (samples - stft.n_fft) // stft.hop + 1
     ones = stems.new_ones(()).expand(batch * count, 1, channels, stft.bins + 1, frames)
-    whole = synthesise(ones, stems.flatten(0, 1), top_bin.repeat_interleave(count), judged, stft, latency)
+    whole = synthesise(ones, stems.flatten(0, 1), top_bin.repeat_interleave(count), counted, stft, latency)
     return whole.view(batch, count, channels, -1)
 
 
 def waveform(estimates: Tensor, references: Tensor) -> Tensor:
-    """Mean |estimate - reference|, in units of the mixture's root mean square: twice (B, S, C, M) -> (B, S).
+    """Mean |estimate - reference| relative to the mixture's RMS: two (B, S, C, M) -> (B, S).
 
     The loss of Demucs (Defossez et al. 2019, arXiv:1911.13254).
     """
@@ -78,10 +77,10 @@ def waveform(estimates: Tensor, references: Tensor) -> Tensor:
 
 
 def multi_resolution(estimates: Tensor, references: Tensor) -> Tensor:
-    """Magnitudes at three resolutions, linear and logarithmic: twice (B, S, C, M) -> (B, S).
+    """Multi-resolution STFT loss, linear and logarithmic magnitudes: two (B, S, C, M) -> (B, S).
 
-    Spectral convergence and log magnitude distance of Yamamoto et al. 2020 (arXiv:1910.11480), both measured against
-    the mixture rather than the stem: a stem may be silent.
+    Spectral convergence and log magnitude distance of Yamamoto et al. 2020 (arXiv:1910.11480), both relative to the
+    mixture rather than to the stem, which may be silent.
     """
     total = estimates.new_zeros(estimates.shape[:2])
     for size in RESOLUTIONS:
@@ -98,7 +97,7 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"waveform": waveform, "
 
 
 def _magnitudes(waves: Tensor, size: int) -> Tensor:
-    """(B, S, C, M) -> all magnitudes of each stem in a row: (B, S, C * bins * frames)."""
+    """All magnitudes of each stem, flattened: (B, S, C, M) -> (B, S, C * bins * frames)."""
     window = torch.hann_window(size, device=waves.device)
     spectrum = torch.stft(waves.flatten(0, 2), size, size // 4, window=window, center=False, return_complex=True)
     return spectrum.abs().unflatten(0, waves.shape[:3]).flatten(2)

@@ -1,6 +1,6 @@
-"""The processes of one run: one alone, or those that torchrun started, over gloo on CPUs and NCCL on CUDA devices.
+"""Distributed training: one process, or those that torchrun started, with gloo on CPUs and NCCL on CUDA devices.
 
-All of them hold the same weights and walk the same steps; each takes its share of every batch. Process 0 alone writes.
+All processes hold the same weights and do the same steps, each with its share of every batch. Process 0 alone writes.
 """
 
 from __future__ import annotations
@@ -21,69 +21,73 @@ T = TypeVar("T")
 
 
 LONGEST_WAIT = timedelta(days=2)
-"""For the others: while one decodes a library they do nothing. When one dies torchrun ends all at once."""
+"""Limit for the others while one process decodes the songs. When a process dies, torchrun ends all of them."""
 
 
-class Processes:
-    """This process among the others, as torchrun's environment tells it.
+class DistributedGroup:
+    """This process and the others of its run, from torchrun's environment variables.
 
     Args:
-        device: where it computes.
+        device: the device of this process.
 
     Attributes:
-        rank, count: its number, and how many there are; on_machine: how many of them here.
+        rank, world_size: number of this process, and of all processes; local_world_size: of those on this machine.
     """
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self.rank, self.count = _told_by_torchrun("RANK", 0), _told_by_torchrun("WORLD_SIZE", 1)
-        self.on_machine = _told_by_torchrun("LOCAL_WORLD_SIZE", 1)
-        if self.count > 1:
+        self.rank, self.world_size = _from_torchrun("RANK", 0), _from_torchrun("WORLD_SIZE", 1)
+        self.local_world_size = _from_torchrun("LOCAL_WORLD_SIZE", 1)
+        if self.world_size > 1:
             if device.type == "cuda":
                 torch.cuda.set_device(device)
             distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=LONGEST_WAIT)
 
     @property
-    def first(self) -> bool:
+    def is_first(self) -> bool:
         """Whether this is process 0, which writes."""
         return self.rank == 0
 
     def share(self, items: int) -> range:
-        """Which of so many items are this process's."""
-        return range(self.rank, items, self.count)
+        """The indices of this process's share of `items`."""
+        return range(self.rank, items, self.world_size)
 
-    def parallel(self, network: nn.Module) -> nn.Module:
-        """The network, whose gradients become the mean over all processes."""
-        return network if self.count == 1 else DistributedDataParallel(network)
+    def wrap(self, network: nn.Module) -> nn.Module:
+        """The network with gradients averaged over all processes."""
+        return network if self.world_size == 1 else DistributedDataParallel(network)
 
-    def gradients_kept(self, network: nn.Module) -> AbstractContextManager[Any]:
-        """Forward and backward pass of a `parallel` network that leave its gradients with this process, added up."""
+    def no_sync(self, network: nn.Module) -> AbstractContextManager[Any]:
+        """Context in which a wrapped network accumulates gradients without averaging them over the processes."""
         return network.no_sync() if isinstance(network, DistributedDataParallel) else nullcontext()
 
-    def total(self, values: Tensor) -> Tensor:
-        """The sum over all processes, in place."""
-        if self.count > 1:
+    def all_reduce_sum(self, values: Tensor) -> Tensor:
+        """Sum over all processes, in place."""
+        if self.world_size > 1:
             distributed.all_reduce(values)
         return values
 
     def any(self, condition: bool) -> bool:
-        """Whether it holds in any process."""
-        return condition if self.count == 1 else bool(self.total(torch.tensor(float(condition), device=self.device)))
+        """Whether the condition is true in any process."""
+        return (
+            condition
+            if self.world_size == 1
+            else bool(self.all_reduce_sum(torch.tensor(float(condition), device=self.device)))
+        )
 
-    def gather(self, items: list[T]) -> list[T]:
-        """The items of all processes, in every one."""
-        if self.count == 1:
+    def all_gather(self, items: list[T]) -> list[T]:
+        """The items of all processes."""
+        if self.world_size == 1:
             return items
-        lists: list[Any] = [None] * self.count
+        lists: list[Any] = [None] * self.world_size
         distributed.all_gather_object(lists, items)
         return [item for some in lists for item in some]
 
-    def from_first(self, find: Callable[[], T]) -> T:
-        """What process 0 finds, in every one; an RtsepError that it meets is raised in all."""
-        if self.count == 1:
+    def broadcast(self, find: Callable[[], T]) -> T:
+        """What `find` returns in process 0, in all processes; an RtsepError there is raised in all."""
+        if self.world_size == 1:
             return find()
         found: list[Any] = [None]
-        if self.first:
+        if self.is_first:
             try:
                 found[0] = find()
             except RtsepError as error:
@@ -95,22 +99,22 @@ class Processes:
         return result
 
     @contextmanager
-    def one_ahead(self) -> Iterator[None]:
-        """The first process of each machine goes ahead; the others follow when it is done, and find what it made."""
-        ahead = _told_by_torchrun("LOCAL_RANK", 0) == 0
-        if self.count > 1 and not ahead:
+    def first_goes_ahead(self) -> Iterator[None]:
+        """The first process on each machine runs the block before the others, which then find what it made."""
+        ahead = _from_torchrun("LOCAL_RANK", 0) == 0
+        if self.world_size > 1 and not ahead:
             distributed.barrier()
         try:
             yield
         finally:
-            if self.count > 1 and ahead:
+            if self.world_size > 1 and ahead:
                 distributed.barrier()
 
     def close(self) -> None:
-        """Leave the others."""
-        if self.count > 1 and distributed.is_initialized():
+        """Leave the process group."""
+        if self.world_size > 1 and distributed.is_initialized():
             distributed.destroy_process_group()
 
 
-def _told_by_torchrun(name: str, alone: int) -> int:
+def _from_torchrun(name: str, alone: int) -> int:
     return int(os.environ.get(name, alone))

@@ -67,7 +67,7 @@ def test_the_card_gets_the_tables_that_are_printed_and_keeps_the_rest(
     card = (model / "CARD.md").read_text()
     assert card == f"# Constant\n\nBy hand.\n\n{BEGIN}\n\n{said.out}\n{END}\n\nBy hand too.\n"
     assert "| A - Loud | vocals | standard |" in card
-    assert said.err == f"rtsep: the scores are in {model / 'CARD.md'}\n"
+    assert said.err == f"rtsep: wrote the scores to {model / 'CARD.md'}\n"
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_the_card_gets_the_tables_that_are_printed_and_keeps_the_rest(
         (["--chunk", "0"], 2, "--chunk 0: expected frame counts and 'all'"),
         (["--chunk", "1,many"], 2, "--chunk 1,many"),
         (["--latency", "none"], 2, "--latency none"),
-        (["--context", "1", "--card"], 2, "leave --context out"),
+        (["--context", "1", "--card"], 2, "cannot be combined with --context"),
         (["--context", "2"], 2, "--context 2"),
     ],
 )
@@ -102,9 +102,21 @@ def test_a_card_without_a_place_for_scores_is_told_before_anything_is_judged(
 def test_a_folder_with_nothing_to_judge_is_one_line(
     tmp_path: Path, constant_bundle: Maker, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(tmp_path, tmp_path, constant_bundle()) == 1
+    model = constant_bundle()
+    assert run(tmp_path, tmp_path, model) == 1
     said = capsys.readouterr().err
-    assert "nothing to judge" in said and str(tmp_path) in said and said.count("\n") == 1
+    assert said == f"rtsep: {tmp_path} has no songs to evaluate: expected a folder 'test'\n"
+    source = '[[train.data]]\nfolder = "karaoke"\nlayout = "pairs"\nholdout = ["bug"]\n'
+    (model / "recipe.toml").write_text((model / "recipe.toml").read_text() + source)
+    assert run(tmp_path, tmp_path, model) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(
+        f"rtsep: {tmp_path} has no songs to evaluate: expected a folder 'test', or one of the recipe's"
+    )
+    assert "(karaoke)" in said and said.count("\n") == 1
+    (tmp_path / "test").mkdir()
+    assert run(tmp_path, tmp_path, model) == 1
+    assert f"{tmp_path / 'test'} has no songs: layout 'stems' expects" in capsys.readouterr().err
 
 
 def test_chunks_are_numbers_and_all() -> None:

@@ -7,8 +7,9 @@ from itertools import islice
 import numpy as np
 import pytest
 
+from rtsep.train.crops.batch import CropBatch
 from rtsep.train.crops.loader import AHEAD_STEPS, CropLoader
-from rtsep.train.crops.sampler import Batch, CropSampler
+from rtsep.train.crops.sampler import CropSampler
 from rtsep.train.data.songs import Song
 from rtsep.train.data.store import INT16_PER_UNIT, CacheError
 from rtsep.train_settings import DataSource
@@ -26,7 +27,7 @@ def sampler() -> CropSampler:
     return CropSampler(make_recipe(SOURCE, batch=3, speed_range=0.1, equalizer_db=2.0), songs, 7)
 
 
-def take(loader: CropLoader, first_step: int, count: int) -> list[Batch]:
+def take(loader: CropLoader, first_step: int, count: int) -> list[CropBatch]:
     with closing(loader.batches(first_step)) as batches:
         return list(islice(batches, count))
 

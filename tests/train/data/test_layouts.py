@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rtsep.train.data.data_report import Skipped
-from rtsep.train.data.layouts import Found, find
+from rtsep.train.data.data_report import SkippedSong
+from rtsep.train.data.layouts import SongFiles, find
 from rtsep.train_settings import DataSource, Layout
 
 
@@ -21,19 +21,19 @@ def found(folder: Path, layout: Layout) -> tuple[dict[str, dict[str, str]], dict
     """Parts of the songs, as paths relative to the folder, and the reasons of what was skipped."""
     everything = list(find(folder, DataSource(folder=".", layout=layout)))
     songs = {
-        song.name: {part: where.path.relative_to(folder).as_posix() for part, where in song.parts.items()}
+        song.name: {part: where.path.relative_to(folder).as_posix() for part, where in song.files.items()}
         for song in everything
-        if isinstance(song, Found)
+        if isinstance(song, SongFiles)
     }
-    return songs, {song.name: song.reason for song in everything if isinstance(song, Skipped)}
+    return songs, {song.name: song.reason for song in everything if isinstance(song, SkippedSong)}
 
 
 def test_musdb18_hq_is_the_layout_stems(tmp_path: Path) -> None:
-    parts = ["mixture", "vocals", "drums", "bass", "other"]
-    tree(tmp_path, *(f"A - B/{part}.wav" for part in parts), "A - B/._vocals.wav", "A - B/cover.jpg", "empty/notes.txt")
+    files = ["mixture", "vocals", "drums", "bass", "other"]
+    tree(tmp_path, *(f"A - B/{part}.wav" for part in files), "A - B/._vocals.wav", "A - B/cover.jpg", "empty/notes.txt")
     songs, skipped = found(tmp_path, "stems")
-    assert songs == {"A - B": {part: f"A - B/{part}.wav" for part in sorted(parts)}}
-    assert skipped == {"empty": "no audio files in it"}
+    assert songs == {"A - B": {part: f"A - B/{part}.wav" for part in sorted(files)}}
+    assert skipped == {"empty": "no audio files"}
 
 
 def test_parts_are_found_whatever_their_case_and_format(tmp_path: Path) -> None:
@@ -44,8 +44,8 @@ def test_parts_are_found_whatever_their_case_and_format(tmp_path: Path) -> None:
 def test_musdb18_streams_are_in_its_order(tmp_path: Path) -> None:
     tree(tmp_path, "train/A - B.stem.mp4", "train/video.mp4")
     (song,) = find(tmp_path, DataSource(folder=".", layout="stem.mp4"))
-    assert isinstance(song, Found) and song.name == "A - B"
-    assert {part: where.stream for part, where in song.parts.items()} == {
+    assert isinstance(song, SongFiles) and song.name == "A - B"
+    assert {part: where.stream for part, where in song.files.items()} == {
         "mixture": 0, "drums": 1, "bass": 2, "other": 3, "vocals": 4,
     }  # fmt: skip
 
@@ -62,8 +62,8 @@ def test_pairs_by_name_and_by_folder(tmp_path: Path) -> None:
         "e": {"mixture": "mixtures/e_mix.wav", "instrumental": "Instruments/e_inst.wav"},
         "f": {"mixture": "mixtures/f.wav", "instrumental": "Instruments/f.flac"},
     }
-    assert skipped["c"] == "missing partner: only its vocals"
-    assert "tells no part" in skipped["d.wav"]
+    assert skipped["c"] == "only its vocals: the other file of the pair is missing"
+    assert "no stem in its name" in skipped["d.wav"]
 
 
 @pytest.mark.parametrize("layout", ["instrumental", "vocals"])
@@ -90,7 +90,7 @@ def test_crops_tell_by_their_arrays_what_they_are(tmp_path: Path) -> None:
     np.savez(pairs / "f.npz", X=x, Y=x, c=1.0)
     np.savez(vocals / "g.npz", X=x, c=1.0)
     everything = {song.name.rpartition("/")[2]: song for song in find(tmp_path, DataSource(folder=".", layout="npz"))}
-    kinds = {name: (song.kind, [*song.parts]) for name, song in everything.items() if isinstance(song, Found)}
+    kinds = {name: (song.kind, [*song.files]) for name, song in everything.items() if isinstance(song, SongFiles)}
     assert kinds == {
         "a": ("instrumental", ["instrumental"]),
         "b": ("vocals", ["vocals"]),
@@ -98,6 +98,6 @@ def test_crops_tell_by_their_arrays_what_they_are(tmp_path: Path) -> None:
         "f": ("song", ["mixture", "instrumental"]),
         "g": ("vocals", ["vocals"]),
     }
-    reasons = {name: song.reason for name, song in everything.items() if isinstance(song, Skipped)}
-    assert reasons["c"] == "it holds Z, no spectrum X"
+    reasons = {name: song.reason for name, song in everything.items() if isinstance(song, SkippedSong)}
+    assert reasons["c"] == "no spectrum X: it holds Z"
     assert "cannot be read" in reasons["e"]

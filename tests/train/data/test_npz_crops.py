@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rtsep.train.data.npz_crops import CropReader
-from rtsep.train.data.stem_plan import Unusable
+from rtsep.train.data.stem_plan import UnusableSong
 from tests.train.sounds import noise, spectrum
 
 
@@ -46,15 +46,15 @@ def test_other_rates_and_mono(tmp_path: Path) -> None:
     [
         ({"X": np.zeros((2, 1025, 4))}, "expected complex"),
         ({"X": np.zeros((3, 1025, 4), complex)}, "expected complex"),
-        ({"X": np.zeros((2, 1024, 4), complex)}, "do not belong together"),
-        ({"X": np.zeros((2, 1, 4), complex)}, "do not belong together"),
-        ({"X": np.full((2, 1025, 4), np.nan, complex)}, "not a number"),
+        ({"X": np.zeros((2, 1024, 4), complex)}, "do not fit a hop"),
+        ({"X": np.zeros((2, 1, 4), complex)}, "do not fit a hop"),
+        ({"X": np.full((2, 1025, 4), np.nan, complex)}, "NaN or infinity"),
         ({"X": np.array([{}], object)}, "cannot be read"),
     ],
 )
 def test_what_is_no_crop_is_told(tmp_path: Path, arrays: dict[str, np.ndarray], reason: str) -> None:
     path = save(tmp_path / "cs9_sr44100_hl1024_nf2048" / "a.npz", **arrays)
-    with pytest.raises(Unusable, match=reason):
+    with pytest.raises(UnusableSong, match=reason):
         CropReader(path, "X")
 
 

@@ -14,8 +14,8 @@ from tests.train.sounds import FOUR, load, make_recipe, noise, write_song
 HEAD = "mix_path,vocals_path,drums_path,bass_path,other_path,duration"
 
 
-def row(song: str, *parts: str) -> str:
-    return ",".join([*(f"{song}/{part}.wav" for part in ("mixture", *(parts or FOUR))), "0.68"])
+def row(song: str, *files: str) -> str:
+    return ",".join([*(f"{song}/{part}.wav" for part in ("mixture", *(files or FOUR))), "0.68"])
 
 
 @pytest.fixture
@@ -63,8 +63,7 @@ def test_the_json_tells_both_lists_caches_and_what_is_not_followed(
     assert songs["A - B"].known == (True, True, False, False)
     assert len(list((tmp_path / "cache" / "training").glob("*.pcm"))) == 1
     assert report.sources[0].notes == [
-        "musdb.json: not followed, the recipe tells it: train_max_steps ([train] steps), "
-        "throttle_secs (nothing like it here)"
+        "musdb.json: ignored, the recipe decides: train_max_steps ([train] steps), throttle_secs (no equivalent)"
     ]
     assert list(load(recipe, data, held_out=True)[0]) == ["E - F", "C - D"]
 
@@ -74,9 +73,33 @@ def test_rows_whose_files_are_missing_are_skipped(data: Path) -> None:
     (data / "configs" / "train.csv").open("a").write(",,,,,\n" + row("train/no such") + "\n")
     _, report = load(make_recipe(source("configs/train.csv"), stems=FOUR), data)
     reasons = {song.name: song.reason for song in report.sources[0].skipped}
-    assert reasons["C - D"] == "not there: bass_path train/C - D/bass.wav"
+    assert reasons["C - D"] == "missing: bass_path train/C - D/bass.wav"
     assert reasons["line 4"] == "no mix_path"
-    assert reasons["no such"].startswith("not there: mix_path train/no such/mixture.wav, vocals_path")
+    assert reasons["no such"].startswith("missing: mix_path train/no such/mixture.wav, vocals_path")
+
+
+WINDOWS = {
+    "backslashes": lambda text: text.replace("/", "\\").encode(),
+    "blanks": lambda text: text.replace(",", " , ").encode(),
+    "byte order mark": lambda text: text.replace("\n", "\r\n").encode("utf-8-sig"),
+    "utf-16": lambda text: text.encode("utf-16"),
+    "semicolons": lambda text: text.replace(",", ";").encode(),
+}
+
+
+@pytest.mark.parametrize("kind", WINDOWS)
+def test_tables_written_on_windows_are_read(data: Path, kind: str) -> None:
+    separator = "\\" if kind == "backslashes" else "/"
+    lists = [f"configs{separator}{name}.csv" for name in ("train", "validation")]
+    settings = json.dumps(dict(zip(("train_csv", "validation_csv"), lists, strict=True)))
+    (data / "musdb.json").write_bytes(settings.encode("utf-16" if kind == "utf-16" else "utf-8-sig"))
+    for name in ("train.csv", "validation.csv"):
+        path = data / "configs" / name
+        path.write_bytes(WINDOWS[kind](path.read_text()))
+    songs, report = load(make_recipe(source(lists[0]), stems=FOUR), data)
+    assert list(songs) == ["A - B", "C - D"] and report.sources[0].skipped == []
+    held_out, _ = load(make_recipe(source("musdb.json"), stems=FOUR), data, held_out=True)
+    assert "E - F" in held_out
 
 
 @pytest.mark.parametrize(
@@ -84,10 +107,10 @@ def test_rows_whose_files_are_missing_are_skipped(data: Path) -> None:
     [
         ("a.csv", b"vocals_path,duration\n", "a.csv has no column mix_path; it has vocals_path, duration"),
         ("a.csv", b"", "has no column mix_path; it has none"),
-        ("a.csv", b"\xff\xfe", "is no CSV"),
+        ("a.csv", b"\xff", "a.csv is not UTF-8 text"),
         ("a.json", b"{", "a.json: "),
         ("a.json", b"{}", "train_csv"),
-        ("a.json", b'{"train_csv": "b.csv"}', "names b.csv, which is not there"),
+        ("a.json", b'{"train_csv": "b.csv"}', "names b.csv, which does not exist"),
         ("a.json", b'{"train_csv": "configs/train.csv", "mix_name": "x"}', "has no column x_path"),
         ("a.json", b'{"train_csv": "configs/train.csv", "instrument_list": ["piano"]}', "has no column piano_path"),
     ],
@@ -100,7 +123,7 @@ def test_a_table_that_is_wrong_is_one_line(data: Path, name: str, content: bytes
 
 
 def test_a_table_that_is_not_there_is_one_line(data: Path) -> None:
-    with pytest.raises(RtsepError, match=r"table none\.csv is in none of"):
+    with pytest.raises(RtsepError, match=r"table none\.csv is not in"):
         load_songs(make_recipe(source("none.csv")), [data], data, held_out=False)
 
 

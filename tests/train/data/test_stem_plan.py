@@ -5,7 +5,7 @@ from itertools import chain, combinations
 import numpy as np
 import pytest
 
-from rtsep.train.data.stem_plan import Unusable, part_name, plan_stems
+from rtsep.train.data.stem_plan import UnusableSong, canonical_name, plan_stems
 from tests.train.sounds import FOUR, TWO
 
 LEVELS = {"vocals": 1.0, "drums": 10.0, "bass": 100.0, "other": 1000.0, "mixture": 1111.0, "instrumental": 1110.0}
@@ -19,7 +19,7 @@ SUBSETS = [
 
 def levels(parts: set[str], stems: tuple[str, ...]) -> tuple[dict[str, float], dict[str, bool]]:
     plan = plan_stems(sorted(parts), stems)
-    values = plan.weights @ np.array([LEVELS[part] for part in plan.parts])
+    values = plan.weights @ np.array([LEVELS[part] for part in plan.inputs])
     return dict(zip(stems, values, strict=True)), dict(zip(stems, plan.known, strict=True))
 
 
@@ -31,7 +31,7 @@ def test_what_is_known_is_right_and_the_stems_sum_to_the_song(parts: set[str], s
     song = sum(LEVELS[part] for part in sounding)
     try:
         values, known = levels(parts, stems)
-    except Unusable:
+    except UnusableSong:
         assert "vocals" not in parts or parts == {"vocals"}
         return
     assert sum(values.values()) == pytest.approx(song)
@@ -66,14 +66,14 @@ def test_parts_without_a_stem_of_their_own_are_other_or_instrumental() -> None:
     assert not plan.known[2]  # the bass may lie in other
     plan = plan_stems(["vocals", "drums", "bass", "guitar", "other"], FOUR)
     assert all(plan.known)
-    assert plan.weights[3].tolist() == [float(part in ("guitar", "other")) for part in plan.parts]
+    assert plan.weights[3].tolist() == [float(part in ("guitar", "other")) for part in plan.inputs]
     plan = plan_stems(["vocals", "guitar", "kazoo"], TWO)
     assert plan.weights.tolist() == [[1, 0, 0], [0, 1, 1]]
 
 
 def test_a_mixture_is_not_read_where_its_stems_are_there() -> None:
-    assert plan_stems([*FOUR, "mixture"], FOUR).parts == FOUR
-    assert plan_stems([*FOUR, "mixture"], TWO).parts == FOUR
+    assert plan_stems([*FOUR, "mixture"], FOUR).inputs == FOUR
+    assert plan_stems([*FOUR, "mixture"], TWO).inputs == FOUR
 
 
 def test_silent_stems_are_known_to_be_silent() -> None:
@@ -87,20 +87,20 @@ def test_silent_stems_are_known_to_be_silent() -> None:
 @pytest.mark.parametrize(
     ("parts", "reason"),
     [
-        ({"vocals"}, "vocals alone"),
+        ({"vocals"}, "vocals without an accompaniment"),
         ({"drums", "bass"}, "no vocals"),
         ({"instrumental"}, "no vocals, and no mixture"),
-        ({"mixture"}, "mixture alone: none of vocals, instrumental"),
-        ({"mixture", "drums"}, "drums and mixture alone"),
+        ({"mixture"}, "only mixture: none of vocals, instrumental"),
+        ({"mixture", "drums"}, "only drums and mixture"),
     ],
 )
 def test_why_nothing_can_be_learnt(parts: set[str], reason: str) -> None:
-    with pytest.raises(Unusable, match=reason):
+    with pytest.raises(UnusableSong, match=reason):
         plan_stems(sorted(parts), TWO)
 
 
 def test_other_programs_names_of_parts() -> None:
-    assert [part_name(word) for word in ("Accompaniment", "no_vocals", "mix", "Drums")] == [
+    assert [canonical_name(word) for word in ("Accompaniment", "no_vocals", "mix", "Drums")] == [
         "instrumental",
         "instrumental",
         "mixture",

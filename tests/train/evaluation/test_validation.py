@@ -13,7 +13,7 @@ from rtsep.train.data.songs import Song
 from rtsep.train.data.store import INT16_PER_UNIT
 from rtsep.train.evaluation.evaluate import evaluate_song
 from rtsep.train.evaluation.validation import Validation, loudest
-from rtsep.train.run.distributed import Processes
+from rtsep.train.run.distributed import DistributedGroup
 from rtsep.train_settings import DataSource
 
 STFT = Stft()
@@ -27,7 +27,7 @@ def song(name: str, seed: int, samples: int, voice: float = 0.05) -> Song:
 
 
 def validation(songs: list[Song], seconds: float, folder: Path) -> Validation:
-    return Validation(songs, STFT, seconds, folder, Processes(torch.device("cpu")))
+    return Validation(songs, STFT, seconds, folder, DistributedGroup(torch.device("cpu")))
 
 
 def test_scores_are_means_of_whole_evaluations(tmp_path: Path) -> None:

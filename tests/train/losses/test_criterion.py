@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from rtsep.errors import RtsepError
 from rtsep.recipe import Recipe, Stft
-from rtsep.train.losses.criterion import Criterion, Crops
+from rtsep.train.crops.batch import CropBatch
+from rtsep.train.losses.criterion import Criterion
 from rtsep.train_settings import Losses, Train
 
 FRAMES = 11
@@ -24,13 +25,13 @@ RECIPE = Recipe(
 CPU = torch.device("cpu")
 
 
-def crops(seed: int, batch: int = 5) -> Crops:
+def crops(seed: int, batch: int = 5) -> CropBatch:
     """Some of them narrow, of some not all stems known."""
     random = torch.Generator().manual_seed(seed)
     stems = 0.1 * torch.randn(batch, 3, 2, 4096 + (FRAMES - 1) * 1024, generator=random)
     known = torch.ones(batch, 3, dtype=torch.bool)
     known[1, 1:] = known[3, :2] = False
-    return Crops(stems, torch.tensor([2049, 70, 2049, 200, 128])[:batch], known)
+    return CropBatch(stems, torch.tensor([2049, 70, 2049, 200, 128])[:batch], known)
 
 
 def network(magnitudes: torch.Tensor, _: Callable[[], torch.Tensor]) -> torch.Tensor:
@@ -39,7 +40,7 @@ def network(magnitudes: torch.Tensor, _: Callable[[], torch.Tensor]) -> torch.Te
     return torch.stack([rows, 2 - rows, rows.square()], dim=1).softmax(dim=1)
 
 
-def total(criterion: Criterion, whole: Crops, parts: int, latency: str = "standard") -> torch.Tensor:
+def total(criterion: Criterion, whole: CropBatch, parts: int, latency: str = "standard") -> torch.Tensor:
     counts = criterion.counts(whole).sum(dim=(1, 2))
     return torch.stack([criterion(network, part, counts, latency) for part in whole.split(parts)]).sum(dim=0)
 

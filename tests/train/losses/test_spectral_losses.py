@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from rtsep.recipe import Stft
-from rtsep.train.losses.spectral_losses import LEAST_ERROR, LOSSES, Target, bin_weights, judged_bins
+from rtsep.train.losses.spectral_losses import LEAST_ERROR, LOSSES, Target, bin_weights, loss_bins
 from rtsep.train_settings import Losses, Train
 
 STFT = Stft(bins=128)
-BINS = judged_bins(STFT, torch.device("cpu"))
+BINS = loss_bins(STFT, torch.device("cpu"))
 
 
 def material(seed: int) -> tuple[torch.Tensor, Target]:

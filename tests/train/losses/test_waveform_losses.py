@@ -7,11 +7,11 @@ import torch
 from rtsep.dsp.song_stft import analyse
 from rtsep.dsp.song_stft import synthesise as play
 from rtsep.recipe import Stft
-from rtsep.train.losses.waveform_losses import LOSSES, judged_samples, low_pass, synthesise
+from rtsep.train.losses.waveform_losses import LOSSES, loss_samples, low_pass, synthesise
 
 STFT = Stft(bins=300)
 FRAMES, WARMUP = 12, 2
-JUDGED = judged_samples(FRAMES, WARMUP, STFT)
+JUDGED = loss_samples(FRAMES, WARMUP, STFT)
 ALL_BINS = torch.full((3,), 2049)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from rtsep.train.run.loop import Trainer
+from rtsep.train.run.trainer import Trainer
 from tests.conftest import REPOSITORY
 from tests.train.material import logged_losses, variant, write_material
 from tests.waiting import wait_until

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from rtsep.errors import RtsepError
-from rtsep.train.run.loop import Trainer
 from rtsep.train.run.optimizers import MUON_RATE, Optimizers
+from rtsep.train.run.trainer import Trainer
 from rtsep.train_settings import Train
 from tests.train.material import variant, write_material
 
