@@ -14,10 +14,12 @@ from pathlib import Path
 from types import TracebackType
 
 from rtsep.audio.devices.discovery import Device
-from rtsep.audio.devices.feedback import may_feed_back
+from rtsep.audio.devices.feedback import feedback_risk
 from rtsep.engine.latency import Latency
 from rtsep.engine.live_engine import Engine
 from rtsep.player.device_keeper import LOOK_S, DeviceKeeper, Side
+from rtsep.player.faders import db_to_linear
+from rtsep.player.feedback_guard import FeedbackGuard
 from rtsep.player.live_latency import EPOCH, LiveLatency
 from rtsep.player.mixer import Mixer
 from rtsep.player.notices import Notices
@@ -33,6 +35,10 @@ ANEW_S = 1.0
 """The same when devices were lost and found."""
 STAMPS_ENOUGH, STAMPS_LIMIT_S = 5, 1.0
 """Looks before the latency is told at the start, and how long to wait for them where there may be none."""
+FEEDBACK = (
+    "feedback loop: the input picks up the output; output muted. Turn down the faders or separate input and output, then "
+    "resume with SPACE; --allow-feedback turns this check off"
+)
 
 
 class LivePlayer(Mixer):
@@ -85,6 +91,7 @@ class LivePlayer(Mixer):
             self._closing.close()
             raise
         self.distance = LiveLatency(engine, self._ending)
+        self._guard = FeedbackGuard(self.shared, EPOCH)
         self._paused = False
         self._notices = Notices()
 
@@ -141,10 +148,15 @@ class LivePlayer(Mixer):
         self._paused = not self._paused
         self._apply_volume()
 
-    def _apply_volume(self) -> None:
-        super()._apply_volume()
-        if self._paused:
-            self.shared.transport.master = 0.0
+    @property
+    def _output_gain(self) -> float:
+        return 0.0 if self._paused else super()._output_gain * self._guard.gain
+
+    @property
+    def _amplification(self) -> float:
+        """Linear, the most by which anything is amplified between input and output."""
+        loudest = 1.0 if self.shared.transport.bypass else max(map(self.linear_gain, range(len(self.stems))))
+        return loudest * db_to_linear(self._volume_db)
 
     # -- for the keeper -----------------------------------------------------------------------------------------
 
@@ -153,6 +165,7 @@ class LivePlayer(Mixer):
         listen_s = CALIBRATION_S if self._capture is None else ANEW_S
         self._lost_counts = self._counts()
         self._capture = stream.capture
+        self._guard.reset()
         self.distance.calibrate(stream, listen_s)
         self.distance.jump()
 
@@ -164,11 +177,16 @@ class LivePlayer(Mixer):
 
     def _look(self) -> None:
         self._notices.extend(self.distance.watch())
+        if self._paused or self._allow_feedback:
+            self._guard.reset()
+        elif self._guard.look(self.distance.samples, self._amplification):
+            self._paused = True
+            self._tell(FEEDBACK)
+        self._apply_volume()
 
     def _refuse(self, given: Device, taken: Device) -> str | None:
-        if self._allow_feedback or not may_feed_back(given, taken):
-            return None
-        return f'"{given.name}" would hear "{taken.name}", which howls; looking for another'
+        risk = None if self._allow_feedback else feedback_risk(given, taken)
+        return None if risk is None else f"{risk}; looking for another device"
 
     def _tell(self, line: str) -> None:
         self._notices.append(f"{line} (at {self.shared.mixture.end / SAMPLE_RATE:.1f} s)")

@@ -96,8 +96,13 @@ class Mixer:
         silent = fader.muted or (any(other.solo for other in self._faders) and not fader.solo)
         return 0.0 if silent else db_to_linear(fader.gain_db)
 
+    @property
+    def _output_gain(self) -> float:
+        """Linear gain of the whole output."""
+        return db_to_linear(self._volume_db)
+
     def _apply_volume(self) -> None:
-        self.shared.transport.master = db_to_linear(self._volume_db)
+        self.shared.transport.master = self._output_gain
 
     def _apply_gains(self) -> None:
         for index in range(len(self.stems)):

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from rtsep.audio.callback.routing import NO_ROUTES, Routes
 from rtsep.audio.devices.discovery import Device
+from rtsep.audio.devices.sound_server import SOUND_SERVERS
 from rtsep.audio.streams.device_stream import CaptureStream, DuplexStream, OutputStream, PlayingStream
 from rtsep.shared.state import SharedState
 from rtsep.shared.status import Kind
 from rtsep.shared.stream_clock import last_stamp
 from rtsep.timebase import RESERVE_S, SAMPLE_RATE
-
-SOUND_SERVERS = ("default", "sysdefault", "pulse", "pipewire")
-"""ALSA's names for a sound server, behind which input and output may be any two devices."""
 
 
 def share_clock(given: Device, taken: Device) -> bool:

@@ -18,15 +18,15 @@ def live(*, options: LiveOptions = DEFAULTS) -> int:
     with Session(LIVE_KEYS, options) as session:
         # Here, not above: they bring numpy and numba, and `rtsep live --help` must answer at once.
         from rtsep.audio.devices.discovery import find_device
-        from rtsep.audio.devices.feedback import may_feed_back
+        from rtsep.audio.devices.feedback import feedback_risk
         from rtsep.cli.session.live_session import run_live
         from rtsep.player.device_keeper import Side
 
         source, sink = find_device(options.input, "input"), find_device(options.output, "output")
-        if may_feed_back(source, sink) and not options.allow_feedback:
+        if not options.allow_feedback and (risk := feedback_risk(source, sink)) is not None:
             raise RtsepError(
-                f'"{source.name}" would pick up "{sink.name}" and cause feedback: name another --input (a monitor or '
-                "loopback device captures what the system plays) or --output; with headphones, use --allow-feedback"
+                f"{risk}: name another --input (the monitor or loopback of another output captures what the system plays "
+                "there) or --output; with headphones, use --allow-feedback"
             )
         sides = Side(source, "input", options.input is None), Side(sink, "output", options.output is None)
         return run_live(session, *sides, options)
