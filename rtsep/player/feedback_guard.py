@@ -32,7 +32,7 @@ MIN_RMS = 0.01
 """Of full scale; what is quieter is left alone."""
 DECIMATION = 2
 WINDOW, CORRELATED = 3300, 16384
-"""Decimated samples: the last 0.15 s are looked for in a stretch of 0.74 s."""
+"""At half the rate: the last 0.15 s are looked for in a stretch of 0.74 s."""
 SPAN = DECIMATION * (CORRELATED - WINDOW)
 """Samples, 0.59 s, by which a loop may be longer than the shortest possible one."""
 SHORTEST_LAG = round(0.15 * SAMPLE_RATE)
@@ -42,11 +42,12 @@ LIMITED_LOOKS, GROWING_LOOKS = 8, 2
 """Looks in a row at which it repeats and is limited, or grows."""
 LIMITED = 0.9
 STEADY = 2 * SAMPLE_RATE
-"""Samples for which a sound of constant level must repeat itself; doubled by every probe that finds no loop."""
+"""Samples for which a sound of constant level must repeat itself. Doubled by each probe that finds no loop, unless the
+output is limited."""
 LOUDER = 1.4
 """A growing sound is probed again when it is louder by this factor."""
 PROBE_GAIN = 0.7
-DROP, DEEPEST = 0.8, 0.85
+DROP, DEEPEST = 0.76, 0.85
 """The input has followed the probe when its gain over the repeat fell below DROP, relative to before and after, but not
 far below the gain of the probe."""
 ALIKE = 0.93
@@ -80,26 +81,31 @@ class Repeat(NamedTuple):
 def find_repeat(samples: Float32, shortest: int) -> Repeat | None:
     """Look for the end of `samples` (2, shortest + 2 * CORRELATED) at lags from `shortest` on; None if it isn't there.
 
-    Only the louder channel counts, without its mean.
+    Only the louder channel counts, without its mean. Coarsely at half the rate, then at the lags around the best.
     """
-    row = int(np.argmax(np.sum(samples[:, -DECIMATION * WINDOW :] ** 2, axis=1)))
-    decimated = 0.5 * (samples[row, 0::2] + samples[row, 1::2])
-    recent, past = decimated[-WINDOW:], decimated[:CORRELATED]
-    recent, past = recent - np.mean(recent), past - np.mean(past)
+    length = DECIMATION * WINDOW
+    row = int(np.argmax(np.sum(samples[:, -length:] ** 2, axis=1)))
+    sound = samples[row] - np.mean(samples[row, -length:])
+    recent = sound[-length:]
     energy = float(np.sum(recent**2))
-    rms = np.sqrt(energy / WINDOW)
-    if not rms >= MIN_RMS:
+    rms = float(np.sqrt(energy / length))
+    if rms < MIN_RMS:
         return None
-    products = np.fft.irfft(np.fft.rfft(past) * np.conj(np.fft.rfft(recent, CORRELATED)), CORRELATED)
-    products = np.abs(products[: CORRELATED - WINDOW + 1])  # a loop may invert
+    decimated = 0.5 * (sound[0::2] + sound[1::2])
+    past = decimated[:CORRELATED]
+    products = np.fft.irfft(np.fft.rfft(past) * np.conj(np.fft.rfft(decimated[-WINDOW:], CORRELATED)), CORRELATED)
     sums = np.concatenate([[0.0], np.cumsum(past.astype(np.float64) ** 2)])
-    energies = np.maximum(sums[WINDOW:] - sums[:-WINDOW], TINY)
-    best = int(np.argmax(products / np.sqrt(energies)))
-    gain = float(products[best] / energies[best])
-    if products[best] < REPEATS * np.sqrt(energy * energies[best]) or gain < REPEATS_GAIN:
-        return None
-    lag = shortest + DECIMATION * (CORRELATED - WINDOW - best)
-    return Repeat(lag, gain, row, float(rms), float(np.max(np.abs(samples[row, -DECIMATION * WINDOW :]))))
+    alike = np.abs(products[: CORRELATED - WINDOW + 1]) / np.sqrt(np.maximum(sums[WINDOW:] - sums[:-WINDOW], TINY))
+    first = DECIMATION * int(np.argmax(alike))  # of the best repeat
+    best = Repeat(0, 0.0, row, rms, float(np.max(np.abs(samples[row, -length:]))))
+    likeness = REPEATS
+    for begin in range(max(first - 1, 0), first + 2):
+        before = sound[begin : begin + length]
+        product, energy_before = abs(float(np.dot(before, recent))), max(float(np.sum(before**2)), TINY)  # may invert
+        if product >= likeness * np.sqrt(energy * energy_before):
+            likeness = product / np.sqrt(energy * energy_before)
+            best = best._replace(lag=len(sound) - length - begin, gain=product / energy_before)
+    return best if best.gain >= REPEATS_GAIN else None
 
 
 class FeedbackGuard:
@@ -124,6 +130,7 @@ class FeedbackGuard:
         self._step: Callable[[int, float], bool] = self._suspect
         self._repeat = Repeat(0, 0.0, 0, 0.0, 0.0)
         self._probe_gain = 1.0
+        self._is_limited = False
         self._begin = self._release = self._loop = 0
         self._forget()
 
@@ -143,11 +150,12 @@ class FeedbackGuard:
         repeat = self._find(shortest, end)
         if repeat is None:
             return False
-        limited = amplification * repeat.peak >= LIMITED
-        if repeat.rms < LOUDER * self._cleared_rms or not (limited or repeat.gain >= GROWS_GAIN):
+        grows = repeat.gain >= GROWS_GAIN
+        self._is_limited = amplification * repeat.peak >= LIMITED
+        if repeat.rms < LOUDER * self._cleared_rms or not (grows or self._is_limited):
             self._evidence = 0
         else:
-            self._evidence += LIMITED_LOOKS // GROWING_LOOKS if repeat.gain >= GROWS_GAIN else 1
+            self._evidence += LIMITED_LOOKS // GROWING_LOOKS if grows else 1
         if self._evidence >= LIMITED_LOOKS or end - self._since >= self._patience:
             self._start_probe(repeat, amplification)
         return False
@@ -183,7 +191,7 @@ class FeedbackGuard:
         return False
 
     def _followed(self, lowered: int, loops: Int64, end: int) -> int | None:
-        """The length of the loop by which the input has followed the probe; None if it hasn't, as far as one can tell."""
+        """The length of the loop by which the input has followed the probe; None if it hasn't, or hasn't yet."""
         begin, release = self._begin, self._release
         restored = release + self._settling
         loops = loops[loops < end - restored - BRIEF]
@@ -250,7 +258,10 @@ class FeedbackGuard:
         """It was no loop."""
         self.gain = 1.0
         self._evidence = 0
-        self._patience = max(self._patience, 2 * (end - self._since))
+        if self._is_limited:
+            self._since = end
+        else:
+            self._patience = max(self._patience, 2 * (end - self._since))
         self._cleared_rms = self._repeat.rms
         self._step = self._suspect
 

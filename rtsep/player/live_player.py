@@ -36,8 +36,8 @@ ANEW_S = 1.0
 STAMPS_ENOUGH, STAMPS_LIMIT_S = 5, 1.0
 """Looks before the latency is told at the start, and how long to wait for them where there may be none."""
 FEEDBACK = (
-    "feedback loop: the input picks up the output; output muted. Turn down the faders or separate input and output, then "
-    "resume with SPACE; --allow-feedback turns this check off"
+    "feedback loop: the input picks up the output; output muted. Turn down the faders or separate input and output, "
+    "then resume with SPACE; --allow-feedback turns this check off"
 )
 
 

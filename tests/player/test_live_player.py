@@ -21,7 +21,7 @@ from rtsep.player.device_keeper import Side
 from rtsep.player.live_latency import jitter_of
 from rtsep.player.live_player import LivePlayer
 from rtsep.shared.state import SharedState
-from rtsep.shared.status import Kind, WorkerProblem
+from rtsep.shared.status import Kind, Transport, WorkerProblem
 from tests.player.fake_stream import PacedStream
 from tests.waiting import wait_until
 
@@ -32,7 +32,8 @@ SONG = np.random.default_rng(7).uniform(-0.4, 0.4, (2 * RATE + 13, 2)).astype(np
 class FakeLive(PacedStream):
     """Fits `LivePlayer(open_on)`: input is SONG over and over, output is kept.
 
-    `lost`: blocks not asked for; `missed`: blocks not given.
+    `lost`: blocks not asked for; `missed`: blocks not given. With `loop` the input is the output of 50 ms ago instead,
+    scaled with it, and one block of SONG.
     """
 
     duplex = True
@@ -43,7 +44,9 @@ class FakeLive(PacedStream):
         super().__init__(shared, block)
         self.capture = CaptureControl(shared, 2, output=self.output)
         self.lost = self.missed = 0
+        self.loop: float | None = None
         self.gives = True
+        self._kick = 0.2
         self._taken = 0
         self._pieces: list[np.ndarray] = []
         self.kinds: list[Kind] = []
@@ -57,6 +60,9 @@ class FakeLive(PacedStream):
         if not self.gives:
             return
         block = SONG[np.arange(self._taken, self._taken + self.block) % len(SONG)]
+        if self.loop is not None:
+            kick, self._kick = self._kick, 0.0
+            block = (kick * block + self.loop * self._pieces[-5]).astype(np.float32)
         if self.missed > 0:
             self.missed -= 1
         else:
@@ -159,6 +165,34 @@ def test_pause_is_silence_and_nothing_stops_meanwhile(one: tuple[LivePlayer, Fak
     wait_until(lambda: len(stream.kinds) > count + 60)
     assert set(stream.kinds[count:]) <= {Kind.WET, Kind.DRY}  # dry where the machine is busy; no waiting, no silence
     assert np.abs(stream.heard[-2000:]).max() > 0.1
+
+
+def test_a_volume_change_while_paused_lets_nothing_through(
+    one: tuple[LivePlayer, FakeLive], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    player, _ = one
+    player.pause()
+    masters: list[float] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(Transport, "master", property(fset=lambda _, value: masters.append(value)))
+        player.change_volume(1.0)
+        player.change_volume(-1.0)
+    player.toggle_pause()
+    assert len(masters) >= 2
+    assert set(masters) == {0.0}
+
+
+def test_a_feedback_loop_is_muted_until_the_user_resumes(live: Live) -> None:
+    player, stream = live()
+    for stem in player.stems:
+        player.set_gain(stem, 3.0)
+    stream.loop = 1.0
+    wait_until(lambda: not player.status().playing)
+    assert sum("feedback loop" in notice for notice in player.status().notices) == 1
+    wait_until(lambda: not stream.heard[-2000:].any())
+    player.toggle_pause()
+    assert player.status().playing
+    player.close()
 
 
 def test_a_margin_that_is_too_small_grows_and_is_told(one: tuple[LivePlayer, FakeLive]) -> None:
