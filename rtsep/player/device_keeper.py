@@ -1,8 +1,8 @@
-"""Sound that comes back: a stream that is closed when one of its devices dies and opened again when there is one.
+"""Streams that survive the loss of a device: closed when one stops responding, and reopened when it is back.
 
-The keeper's thread looks at the callbacks' counters. One that stands still for half a second means a dead device: the
-stream is closed, under a time limit. From then on, once a second, PortAudio looks for devices anew and the stream is
-opened on the same ones or, where that will do, on the system's default ones.
+The keeper's thread watches the callbacks' counters. One that doesn't move for half a second means a dead device: the
+stream is closed, within a time limit. From then on, once a second, PortAudio scans for devices and the stream is
+reopened on the same ones or, where that is allowed, on the system's defaults.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ from rtsep.audio.devices.portaudio import leave_behind, rescan
 from rtsep.errors import RtsepError, UnsuitableDevice
 from rtsep.player.stream_protocols import PlaybackStream, Stream
 from rtsep.shared.state import SharedState
+from rtsep.system.guarded_thread import guarded_thread
 
 LOOK_S = 0.05
 SILENT_LOOKS = 10
-"""Half a second without a callback: the device is gone, whatever PortAudio says. Looks are counted, not time: where the
-whole player stood still nobody has looked."""
+"""Half a second without a callback: the device is gone, whatever PortAudio says. Looks are counted, not time: while the
+whole player was suspended there were none."""
 FIRST_LOOKS = 60
 """The same for a stream that has not called back yet: some devices take their time to start."""
 GONE_LOOKS = SILENT_LOOKS // 2
-"""When one device is gone, the others that have been still for this long went with it."""
+"""When one device is gone, the others that haven't called back for so long went with it."""
 RETRY_S = 1.0
 END_LIMIT_S = 2.0
 
@@ -36,12 +37,12 @@ StreamT = TypeVar("StreamT", bound=Stream)
 
 @dataclass
 class Side:
-    """One device of a stream.
+    """The input or the output of a stream.
 
     Attributes:
         device: where it is opened now.
-        kind: what it is there for.
-        or_default: when `device` is gone and the system has another default, that one will do.
+        kind: input or output.
+        or_default: when `device` is gone, the system's current default may replace it.
     """
 
     device: Device
@@ -50,9 +51,9 @@ class Side:
 
     @property
     def searches(self) -> list[Callable[[], Device]]:
-        """How to find a device in PortAudio's list of now, the best first; each raises RtsepError if there is none."""
-        again = [lambda: find_again(self.device, self.kind)]
-        return [*again, lambda: find_device(None, self.kind)] if self.or_default else again
+        """Ways to find a device in PortAudio's current list, the preferred first; each raises RtsepError if it fails."""
+        same = [lambda: find_again(self.device, self.kind)]
+        return [*same, lambda: find_device(None, self.kind)] if self.or_default else same
 
 
 class _Watch:
@@ -79,16 +80,18 @@ class DeviceKeeper(Generic[StreamT]):
     """A stream, and a thread that replaces it when a callback is no longer called.
 
     Args:
-        sides: its devices, in the order in which `open_on` takes them.
+        sides: its devices, in the order in which `open_on` expects them.
         open_on: opens a stream on devices.
         frames: counters that move while the callbacks are called, one for each side.
-        tell: takes one line for the user when a device is lost and one when there is sound again.
-        begin: called when a stream has been started, the first one too; RtsepError if it is not good enough.
-        look: called at each look at which every callback had been called.
-        refuse: says in one line why these devices will not do; None if they will.
+        report: receives a line for the user when a device is lost, and another when sound has resumed.
+        on_start: called whenever a stream has been started, the first one included; raises RtsepError to reject it.
+        on_look: called at each look at which every callback had been called.
+        refuse: returns in one line why these devices can't be used together, or None.
 
-    All are called by the keeper's thread, but for `open_on` here and `begin` in `start`.
-    Raises RtsepError if the devices cannot be opened now.
+    All are called by the keeper's thread, except for `open_on` here and `on_start` in `start`. An unexpected exception
+    in that thread is reported and ends the watch; an open stream plays on.
+
+    Raises RtsepError if the devices can't be opened now.
     """
 
     def __init__(
@@ -96,36 +99,36 @@ class DeviceKeeper(Generic[StreamT]):
         sides: Sequence[Side],
         open_on: Callable[..., StreamT],
         frames: Callable[[StreamT], Sequence[int]],
-        tell: Callable[[str], None],
+        report: Callable[[str], None],
         *,
-        begin: Callable[[StreamT], None] = lambda stream: None,
-        look: Callable[[], None] = lambda: None,
+        on_start: Callable[[StreamT], None] = lambda stream: None,
+        on_look: Callable[[], None] = lambda: None,
         refuse: Callable[..., str | None] = lambda *devices: None,
     ) -> None:
         self._sides = sides
         self._open_on = open_on
         self._frames = frames
-        self._tell = tell
-        self._begin = begin
-        self._look = look
+        self._report = report
+        self._on_start = on_start
+        self._on_look = on_look
         self._refuse = refuse
         self._stream: StreamT | None = open_on(*(side.device for side in sides))
         self._watches: list[_Watch] = []
-        self._lost = False
+        self._is_lost = False
         self._refusal: str | None = None
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name="rtsep-device-keeper", daemon=True)
+        self._thread = guarded_thread(self._run, "rtsep-device-keeper", "the watch over the devices", self._give_up)
 
     def start(self) -> None:
-        """Begin to play, and to watch. RtsepError if a device refuses."""
+        """Start the stream and the watch over its devices. RtsepError if a device refuses."""
         assert self._stream is not None
         self._stream.start()
-        self._begin(self._stream)
+        self._on_start(self._stream)
         self._watch(self._stream)
         self._thread.start()
 
     def stop(self) -> bool:
-        """Watch no longer, and let the devices play what they have; False if something hangs and was left behind."""
+        """End the watch, and let the devices play what is buffered; False if something hangs and was left behind."""
         self._closing.set()
         if self._thread.is_alive():
             self._thread.join(END_LIMIT_S)
@@ -142,36 +145,42 @@ class DeviceKeeper(Generic[StreamT]):
 
     # -- the keeper's thread ------------------------------------------------------------------------------------
 
-    def _keep(self) -> None:
+    def _run(self) -> None:
         due = 0.0
         while not self._closing.wait(LOOK_S):
             if self._stream is not None:
-                for watch, frames in zip(self._watches, self._frames(self._stream), strict=True):
-                    watch.look(frames)
-                if self._lost and all(watch.called for watch in self._watches):
-                    self._lost, self._refusal = False, None
-                    self._tell(self._sound_again())
-                if not any(watch.still for watch in self._watches):
-                    self._look()
-                if any(watch.dead for watch in self._watches):
-                    self._lose()
+                self._look(self._stream)
             if self._stream is None and time.monotonic() >= due:
                 due = time.monotonic() + RETRY_S
                 self._reopen()
 
+    def _give_up(self, line: str) -> None:
+        """Without the watch the sound goes on as long as the devices do."""
+        if self._stream is None:
+            self._report(f"{line}; lost devices are not reopened, and there is no sound: start again")
+        else:
+            self._report(f"{line}; playing on, but a lost device will not be reopened")
+
     def _watch(self, stream: StreamT) -> None:
         self._watches = [_Watch(frames) for frames in self._frames(stream)]
 
-    def _lose(self) -> None:
-        if not self._lost:
-            self._lost = True
-            self._tell(self._sound_lost())
-        stream, self._stream = self._stream, None
-        assert stream is not None
-        stream.close()
+    def _look(self, stream: StreamT) -> None:
+        for watch, frames in zip(self._watches, self._frames(stream), strict=True):
+            watch.look(frames)
+        if self._is_lost and all(watch.called for watch in self._watches):
+            self._is_lost, self._refusal = False, None
+            self._report(self._resumed_line())
+        if not any(watch.still for watch in self._watches):
+            self._on_look()
+        if any(watch.dead for watch in self._watches):
+            if not self._is_lost:
+                self._is_lost = True
+                self._report(self._lost_line())
+            self._stream = None
+            stream.close()
 
     def _reopen(self) -> None:
-        """One try to have a stream again."""
+        """Try once to open a stream again."""
         try:
             rescan()
         except RtsepError:
@@ -186,28 +195,28 @@ class DeviceKeeper(Generic[StreamT]):
             if self._closing.is_set() or devices in tried:
                 continue
             tried.append(devices)
-            if (why := self._refuse(*devices)) is not None:
-                refusal = why
+            if (reason := self._refuse(*devices)) is not None:
+                refusal = reason
                 continue
             try:
-                self._go_on_with(devices)
+                self._resume_on(devices)
                 return
             except UnsuitableDevice as error:
                 refusal = str(error)
             except RtsepError:
-                pass  # a server that is just coming back refuses many a time
+                pass  # a server that is just starting refuses repeatedly
         if refusal is not None and refusal != self._refusal:
             self._refusal = refusal
-            self._tell(refusal)
+            self._report(refusal)
 
-    def _go_on_with(self, devices: tuple[Device, ...]) -> None:
-        """RtsepError if they do not open or are not good enough."""
+    def _resume_on(self, devices: tuple[Device, ...]) -> None:
+        """RtsepError if they don't open or are rejected."""
         stream = self._open_on(*devices)
         try:
             if not self._closing.is_set():
                 stream.start()
-                self._begin(stream)
-        except RtsepError:
+                self._on_start(stream)
+        except BaseException:
             stream.close()
             raise
         if self._closing.is_set():  # opening took so long that nobody waits any more
@@ -220,32 +229,31 @@ class DeviceKeeper(Generic[StreamT]):
 
     # -- the lines for the user ---------------------------------------------------------------------------------
 
-    def _sound_lost(self) -> str:
-        gone = [side for side, watch in zip(self._sides, self._watches, strict=True) if watch.still >= GONE_LOOKS]
-        names = list(dict.fromkeys(f'"{side.device.name}"' for side in gone))
-        if len(names) > 1:
-            return f"the sound devices {' and '.join(names)} have stopped; looking for them"
-        stopped = "takes no more sound" if gone[0].kind == "output" else "gives no more sound"
-        return f"the sound device {names[0]} {stopped if len(gone) == 1 else 'has stopped'}; looking for it"
+    def _lost_line(self) -> str:
+        lost = [side for side, watch in zip(self._sides, self._watches, strict=True) if watch.still >= GONE_LOOKS]
+        names = list(dict.fromkeys(f'"{side.device.name}"' for side in lost))
+        if len(lost) == 1:
+            return f"{lost[0].kind} device {names[0]} stopped responding; reconnecting"
+        return f"{'devices' if len(names) > 1 else 'device'} {' and '.join(names)} stopped responding; reconnecting"
 
-    def _sound_again(self) -> str:
-        used = (f'{"on" if side.kind == "output" else "from"} "{side.device.name}"' for side in self._sides)
-        return f"sound again, {' '.join(used)}"
+    def _resumed_line(self) -> str:
+        used = (f'{"to" if side.kind == "output" else "from"} "{side.device.name}"' for side in self._sides)
+        return f"sound resumed {' '.join(used)}"
 
 
 class OutputKeeper(DeviceKeeper[PlaybackStream]):
-    """The keeper of an output stream, which is an output stream to its user.
+    """The keeper of an output stream, used like the stream itself.
 
-    While there is no device the play head stands still; the next stream goes on from there, since all that matters lies
-    in the shared state.
+    While there is no device the play head stands still. The next stream continues from there, since the play position
+    lies in the shared state.
 
     Args:
         shared: what is played.
         side: where.
         open_on: opens a stream on a device, e.g. ``lambda device: OutputStream(shared, device.index)``.
-        tell: see `DeviceKeeper`.
+        report: see `DeviceKeeper`.
 
-    Raises RtsepError if the device cannot be opened now.
+    Raises RtsepError if the device can't be opened now.
     """
 
     def __init__(
@@ -253,14 +261,14 @@ class OutputKeeper(DeviceKeeper[PlaybackStream]):
         shared: SharedState,
         side: Side,
         open_on: Callable[[Device], PlaybackStream],
-        tell: Callable[[str], None],
+        report: Callable[[str], None],
     ) -> None:
         self._latency_s = 0.0
-        super().__init__([side], open_on, lambda _: [shared.callback.frames], tell, begin=self._note_latency)
+        super().__init__([side], open_on, lambda _: [shared.callback.frames], report, on_start=self._note_latency)
 
     @property
     def latency_s(self) -> float:
-        """Of the stream there is, or of the last one; in seconds."""
+        """Output latency of the current stream, or of the last one, in seconds."""
         return self._latency_s
 
     def _note_latency(self, stream: PlaybackStream) -> None:

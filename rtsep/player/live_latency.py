@@ -1,12 +1,12 @@
-"""How far behind the input live sound is heard.
+"""The delay between input and output of live sound: measured at the start, then kept and corrected.
 
 The captured sound has positions since opening, in one epoch. The play head follows it at a distance,
 
-    distance = algorithmic + margin      (see rtsep.engine.latency; the margin is for the worker's and system's time)
+    distance = algorithmic + margin      (see rtsep.engine.latency; the margin covers computing and the system)
 
-which the callback itself sets when it obeys a letter. Both parts are calibrated by listening for a while. From then on,
-look by look: is the distance kept, and is it enough? What stems lacked when a block had to be dry is added to the
-margin, within bounds.
+which the callback itself sets when it handles a seek. Both parts are measured at the start. From then on each look
+checks whether the distance is kept and whether it is enough. By how much stems were late when a block had to be dry is
+added to the margin, within bounds.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ INPUT_LIMIT_S = 5.0
 MAX_MARGIN_S = 0.25
 LATE_S = 0.5
 """Stems that are late for this long are always late. The margin grows by at most a hop (or a block) at a time: one long
-pause of the machine is not its tail."""
+stall of the machine doesn't count as its usual time."""
 OFF_S = 0.5
-"""Away from its place for this long, the play head does not come back by itself."""
+"""A play head that is off its distance for this long doesn't return by itself."""
 PASSAGES = 40
-"""Looks at the time stamps, two seconds, of which the median is shown."""
+"""Measurements by time stamps, two seconds of them, whose median is shown."""
 
 
 def jitter_of(spread: Sequence[int]) -> int:
-    """How far distances of successive blocks lie apart, in samples, but for the worst third of the time.
+    """Range of the distances of successive blocks, in samples, without the worst third of the time.
 
-    It is for what the devices do all the time. A pause of the machine falls into one of the thirds, and would stay in
-    the latency for good.
+    It covers what the devices do all the time. A stall of the machine falls into one of the thirds; otherwise it would
+    remain in the latency for good.
     """
     thirds = [part for part in np.array_split(np.asarray(spread), 3) if part.size]
     kept = sorted(thirds, key=np.ptp)[:2]
@@ -50,22 +50,22 @@ def jitter_of(spread: Sequence[int]) -> int:
 
 
 class LiveLatency:
-    """The play head's distance behind the input, in samples at 44.1 kHz: set, watched, and set anew.
+    """The play head's distance behind the input, in samples at 44.1 kHz: set, watched and corrected.
 
     Args:
-        engine: whose shared state and worker it is about.
-        ending: when set, nobody listens any longer.
+        engine: whose shared state and worker are measured.
+        closed: when set, measuring ends early.
 
     Attributes:
         algorithmic, margin: its parts.
-        jumps: times that the play head was put at its place.
-        passages_s: how long sound lately took from converter to converter, where the stream can tell.
+        jumps: how often the play head was moved to its distance.
+        passages_s: recent times from converter to converter, where the stream knows them.
     """
 
-    def __init__(self, engine: Engine, ending: threading.Event) -> None:
+    def __init__(self, engine: Engine, closed: threading.Event) -> None:
         self._engine = engine
         self._shared = engine.shared
-        self._ending = ending
+        self._closed = closed
         self._stream: TwoWayStream | None = None
         self._reported_s = 0.0
         self.algorithmic = self.margin = 0
@@ -80,40 +80,40 @@ class LiveLatency:
 
     @property
     def samples(self) -> int:
-        """Samples from the play head to the end of what is captured, at the begin of a block."""
+        """Samples from the play head to the end of what is captured, at the start of a block."""
         return self.algorithmic + self.margin
 
     def latency(self) -> Latency:
-        """The three parts of now. The device's is measured by time stamps where PortAudio gives them."""
+        """The three parts as they are now. The device's is measured by time stamps where PortAudio has them."""
         passages_s = list(self.passages_s)  # the keeper's thread may clear it meanwhile
         if not passages_s:
             return Latency(self.algorithmic, self.margin, round(self._reported_s * SAMPLE_RATE))
         passage = round(float(np.median(passages_s)) * SAMPLE_RATE)
         return Latency(self.algorithmic, self.margin, passage - self.samples)
 
-    def calibrate(self, stream: TwoWayStream, listen_s: float) -> None:
-        """Set distance and margin from what `listen_s` of input show of device and worker; the head stands still.
+    def calibrate(self, stream: TwoWayStream, measure_s: float) -> None:
+        """Set algorithmic part and margin by measuring device and worker for `measure_s`; the head stands still.
 
-        From now on it is about `stream`, which has been started. RtsepError if it gives or asks for no sound.
+        `stream`, which has been started, is watched from now on. RtsepError if one of its callbacks isn't called.
         """
         self._stream, self._reported_s = stream, stream.reported_latency_s
         words = self._shared.worker
         self._shared.transport.playing = False
         deadline = time.monotonic() + INPUT_LIMIT_S
         while stream.capture.frames == 0:
-            if self._ending.wait(0.005) or time.monotonic() > deadline:
-                raise RtsepError("the input gives no sound at all; rtsep devices lists those that are there")
+            if self._closed.wait(0.005) or time.monotonic() > deadline:
+                raise RtsepError("the input device delivers no sound; rtsep devices lists the devices")
         spread: list[int] = []
         published = words.hops
-        deadline = time.monotonic() + listen_s
+        deadline = time.monotonic() + measure_s
         blocks = self._shared.callback.read().blocks
-        while time.monotonic() < deadline and not self._ending.wait(0.005):
+        while time.monotonic() < deadline and not self._closed.wait(0.005):
             head = self._shared.callback.read()
             if head.blocks > blocks:  # what is captured against what is asked for
                 spread.append(head.distance - head.frames)
         if not spread:
-            raise RtsepError("the output asks for no sound; rtsep devices lists those that are there")
-        # In one callback, input and output keep step; of two streams each comes in bursts of its own.
+            raise RtsepError("the output device requests no sound; rtsep devices lists the devices")
+        # In one callback, input and output are in step; two streams have bursts of their own.
         self._jitter = 0 if stream.duplex else jitter_of(spread[len(spread) // 4 :])
         chunk = self._engine.chunk or 1
         self.algorithmic = algorithmic_latency(
@@ -126,7 +126,7 @@ class LiveLatency:
         self._work = self._work_done()
 
     def jump(self) -> None:
-        """Put the play head where it belongs, and let it play."""
+        """Move the play head to its distance and let it play."""
         self._shared.transport.playing = True
         self._mail = self._shared.transport.post_behind(self.samples, EPOCH, 0)
         self.passages_s.clear()
@@ -134,17 +134,17 @@ class LiveLatency:
         self.jumps += 1
 
     def watch(self) -> list[str]:
-        """One look, every 50 ms or so while all callbacks are called; what the user should know of it, a line each."""
+        """Look once, every 50 ms or so while all callbacks are called; returns what the user should know, in lines."""
         head = self._shared.callback.read()
         if head.ack != self._mail or self._stream is None:
             return []
         if (passage_s := self._stream.passage_s) is not None:
             self.passages_s.append(passage_s)
-        # One of them: after a jump this head is a thing of the past, and samples lost are no late stems.
+        # Not both: after a jump this head is outdated, and lost samples are not late stems.
         line = self._keep_distance(head) or self._keep_margin(head)
         return [] if line is None else [line]
 
-    # -- how ----------------------------------------------------------------------------------------------------
+    # -- details ------------------------------------------------------------------------------------------------
 
     @property
     def _block(self) -> int:
@@ -156,11 +156,11 @@ class LiveLatency:
         return self._whole_blocks(round(MAX_MARGIN_S * SAMPLE_RATE))
 
     def _whole_blocks(self, samples: int) -> int:
-        """Sound comes and goes in blocks: what is ready within a block is heard with the next."""
+        """Round up to blocks: what is ready within a block is heard with the next."""
         return -(-samples // self._block) * self._block
 
     def _keep_distance(self, head: PlayHead) -> str | None:
-        """Samples lost on one side, and nothing else, move the head away from its place for good."""
+        """Correct the distance; nothing but samples lost on one side changes it for good."""
         tolerance = self._jitter + self._block
         off = head.distance - self.samples
         if abs(off) <= tolerance:
@@ -172,11 +172,11 @@ class LiveLatency:
                 self._stream.capture.hold_anew()
             self.jump()
             lost_ms = 1000 * abs(off) / SAMPLE_RATE
-            return f"the devices lost {lost_ms:.0f} ms of sound; the play head is back at its place"
+            return f"the devices lost {lost_ms:.0f} ms of sound; latency corrected"
         return None
 
     def _keep_margin(self, head: PlayHead) -> str | None:
-        """When stems come late, though the worker keeps up: the margin grows by what they lacked."""
+        """Raise the margin by what stems were late, if they were although the worker keeps up."""
         if head.shortfall == 0 or head.late_blocks == self._judged_blocks:
             self._late_since, self._work = None, self._work_done()
             return None
@@ -187,9 +187,10 @@ class LiveLatency:
             return None
         before, work = self.margin, self._work_done()
         published, skipped, restarts = (now - then for now, then in zip(work, self._work, strict=True))
-        # Back after a pause it has skipped: that says nothing of the margin. Late all the time it skips and publishes.
+        # A worker that resumes after a stall has skipped hops, which says nothing about the margin. One that is late all
+        # the time skips and publishes.
         keeps_up = restarts == 0 and (skipped == 0 if head.kind == Kind.WET else published > 0)
-        # Stems that lack more than any margin were not late: there was no worker, and its successor skips nothing.
+        # Stems later than any margin were not late: there was no worker, and its successor skips nothing.
         if keeps_up and self._off_since is None and head.shortfall <= self._largest_margin:
             step = min(self._whole_blocks(head.shortfall), self._whole_blocks(HOP))
             self.margin = min(self.margin + step, self._largest_margin)
@@ -198,8 +199,8 @@ class LiveLatency:
             return None
         self.jump()
         late_ms, margin_ms = (1000 * samples / SAMPLE_RATE for samples in (head.shortfall, self.margin))
-        return f"stems were {late_ms:.1f} ms late; the margin is {margin_ms:.0f} ms from now on"
+        return f"stems were {late_ms:.1f} ms late; margin raised to {margin_ms:.0f} ms"
 
     def _work_done(self) -> tuple[int, int, int]:
-        """Hops published; and what only a worker does that has failed: hops skipped, restarts."""
+        """Hops published, hops skipped, restarts; the last two grow only when a worker has failed."""
         return self._shared.worker.hops, self._shared.worker.skipped_hops, self._engine.restarts

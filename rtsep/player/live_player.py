@@ -1,6 +1,7 @@
-"""Live sound: what comes in is heard separated, a known time later.
+"""The player of live sound: separates an input and plays it with a known delay.
 
-How much later is `distance`'s matter, and devices that come and go are `device_keeper`'s.
+The delay is set by `live_latency`, lost devices are reopened by `device_keeper`, and feedback loops are found by
+`feedback_guard`.
 """
 
 from __future__ import annotations
@@ -30,11 +31,12 @@ from rtsep.shared.state import SharedState
 from rtsep.timebase import SAMPLE_RATE
 
 CALIBRATION_S = 1.5
-"""Listened to before the first sound: long enough for a tail of hops, short enough to be waited for."""
-ANEW_S = 1.0
-"""The same when devices were lost and found."""
+"""Length of the measurement before the first sound: long enough for the slowest hops to show, short enough to wait
+for."""
+RECALIBRATION_S = 1.0
+"""The same after devices were lost and reopened."""
 STAMPS_ENOUGH, STAMPS_LIMIT_S = 5, 1.0
-"""Looks before the latency is told at the start, and how long to wait for them where there may be none."""
+"""Time stamps wanted before the latency is shown at the start, and how long to wait for them: there may be none."""
 FEEDBACK = (
     "feedback loop: the input picks up the output; output muted. Turn down the faders or separate input and output, "
     "then resume with SPACE; --allow-feedback turns this check off"
@@ -42,26 +44,28 @@ FEEDBACK = (
 
 
 class LivePlayer(Mixer):
-    """Separates what an input hears. A context manager; `close` ends stream, recorder and worker in this order.
+    """Separates an input and plays it. A context manager; `close` ends stream, recorder and worker in this order.
 
     Args:
         open_on: opens an input and an output for a shared state, e.g. ``rtsep.audio.streams.live_stream.LiveStream``;
-        once more when a
-            device was lost.
-        given, taken: the input and the output, and whether the system's default will do when they are gone.
+            called again after a device was lost.
+        input, output: the devices, and whether the system's defaults may replace them when they are lost.
         model, compute, latency: see `rtsep.engine.live_engine.Engine`.
         chunk: frames a step; None is 1.
         record: folder for the recording, see `rtsep.player.recorder.Recorder`.
-        allow_feedback: whether it may go on with a microphone that hears the loudspeakers of its own device.
+        allow_feedback: whether to play on through a feedback loop, and to reopen devices that would cause one.
 
-    Raises RtsepError for a model, device or folder that cannot be used.
+    Attributes:
+        live_latency: the delay between input and output.
+
+    Raises RtsepError for a model, device or folder that can't be used.
     """
 
     def __init__(
         self,
         open_on: Callable[[SharedState, Device, Device], TwoWayStream],
-        given: Side,
-        taken: Side,
+        input: Side,
+        output: Side,
         *,
         model: Path | str | None = None,
         chunk: int | None = None,
@@ -71,14 +75,14 @@ class LivePlayer(Mixer):
         allow_feedback: bool = False,
     ) -> None:
         self._open_on = open_on
-        self._sides = (given, taken)
+        self._sides = (input, output)
         self._allow_feedback = allow_feedback
         self._keeper: DeviceKeeper[TwoWayStream] | None = None
         self._capture: Capture | None = None
         self._lost_counts = (0, 0)
         """Overflows and bad samples of the streams before this one."""
         self._recorder: Recorder | None = None
-        self._ending = threading.Event()
+        self._closed = threading.Event()
         self._closing = ExitStack()
         engine = Engine(model, chunk=chunk or 1, compute=compute, latency=latency)
         super().__init__(engine)
@@ -90,7 +94,7 @@ class LivePlayer(Mixer):
         except BaseException:
             self._closing.close()
             raise
-        self.distance = LiveLatency(engine, self._ending)
+        self.live_latency = LiveLatency(engine, self._closed)
         self._guard = FeedbackGuard(self.shared, EPOCH)
         self._paused = False
         self._notices = Notices()
@@ -104,9 +108,9 @@ class LivePlayer(Mixer):
         self.close()
 
     def open(self, limit_s: float = 120.0) -> None:
-        """Wait for the worker, open the devices, listen for a while to set the margin, then begin to play.
+        """Wait for the worker, open the devices, measure for a while to set the margin, then start to play.
 
-        RtsepError if the worker does not start, a device does not open or the input gives nothing.
+        RtsepError if the worker doesn't start, a device doesn't open or the input delivers nothing.
         """
         self.engine.wait_ready(limit_s)
         self.shared.mixture.restart(EPOCH, 0, 0)
@@ -114,9 +118,9 @@ class LivePlayer(Mixer):
             self._sides,
             partial(self._open_on, self.shared),
             lambda stream: (stream.capture.frames, self.shared.callback.frames),
-            self._tell,
-            begin=self._begin,
-            look=self._look,
+            self._report,
+            on_start=self._on_start,
+            on_look=self._on_look,
             refuse=self._refuse,
         )
         self._keeper.start()
@@ -124,27 +128,27 @@ class LivePlayer(Mixer):
         if self._recorder is not None:
             self._recorder.start(EPOCH, self.shared.mixture.end)
         deadline = time.monotonic() + STAMPS_LIMIT_S
-        while len(self.distance.passages_s) < STAMPS_ENOUGH and time.monotonic() < deadline:
+        while len(self.live_latency.passages_s) < STAMPS_ENOUGH and time.monotonic() < deadline:
             time.sleep(LOOK_S)
 
     def close(self) -> None:
-        """End everything, orderly; the recording gets its names. May be called twice."""
-        self._ending.set()
-        with self._closing:  # whatever interrupts, or the recording would be lost
+        """End stream, recorder and worker; the recording gets its file names. May be called twice."""
+        self._closed.set()
+        with self._closing:  # even if interrupted, or the recording would be lost
             if self._keeper is not None:
-                # First of all: the callbacks look at the shared state, which goes with the engine.
+                # First of all: the callbacks use the shared state, which is freed with the engine.
                 self._keeper.stop()
                 self._keeper.close()
 
-    # -- pause: silence, while everything goes on, so that it comes back at once and separated ------------------
+    # -- pause mutes the output; capture, separation and recording continue, so that it resumes at once ---------
 
     def pause(self) -> None:
-        """Be silent."""
+        """Mute the output."""
         self._paused = True
         self._apply_volume()
 
     def toggle_pause(self) -> None:
-        """Be silent, or be heard again."""
+        """Mute the output, or resume."""
         self._paused = not self._paused
         self._apply_volume()
 
@@ -158,16 +162,16 @@ class LivePlayer(Mixer):
         loudest = 1.0 if self.shared.transport.bypass else max(map(self.linear_gain, range(len(self.stems))))
         return loudest * db_to_linear(self._volume_db)
 
-    # -- for the keeper -----------------------------------------------------------------------------------------
+    # -- called by the keeper -----------------------------------------------------------------------------------
 
-    def _begin(self, stream: TwoWayStream) -> None:
-        """The first stream; or another one, of other devices or the same in another mood."""
-        listen_s = CALIBRATION_S if self._capture is None else ANEW_S
+    def _on_start(self, stream: TwoWayStream) -> None:
+        """Measure the latency of the first stream, or of another one: even the same devices may differ."""
+        measure_s = CALIBRATION_S if self._capture is None else RECALIBRATION_S
         self._lost_counts = self._counts()
         self._capture = stream.capture
         self._guard.reset()
-        self.distance.calibrate(stream, listen_s)
-        self.distance.jump()
+        self.live_latency.calibrate(stream, measure_s)
+        self.live_latency.jump()
 
     def _counts(self) -> tuple[int, int]:
         """Overflows and bad samples so far, of all streams."""
@@ -175,39 +179,44 @@ class LivePlayer(Mixer):
             return 0, 0
         return self._lost_counts[0] + self._capture.overflows, self._lost_counts[1] + self._capture.bad_samples
 
-    def _look(self) -> None:
-        self._notices.extend(self.distance.watch())
-        if self._paused or self._allow_feedback:
-            self._guard.reset()
-        elif self._guard.look(self.distance.samples, self._amplification):
-            self._paused = True
-            self._tell(FEEDBACK)
-        self._apply_volume()
+    def _on_look(self) -> None:
+        self._notices.extend(self.live_latency.watch())
+        try:
+            if self._paused or self._allow_feedback:
+                self._guard.reset()
+            elif self._guard.look(self.live_latency.samples, self._amplification):
+                self._paused = True
+                self._report(FEEDBACK)
+        except BaseException:
+            self._guard.reset()  # or the output might stay muted
+            raise
+        finally:
+            self._apply_volume()
 
-    def _refuse(self, given: Device, taken: Device) -> str | None:
-        risk = None if self._allow_feedback else feedback_risk(given, taken)
+    def _refuse(self, input: Device, output: Device) -> str | None:
+        risk = None if self._allow_feedback else feedback_risk(input, output)
         return None if risk is None else f"{risk}; looking for another device"
 
-    def _tell(self, line: str) -> None:
+    def _report(self, line: str) -> None:
         self._notices.append(f"{line} (at {self.shared.mixture.end / SAMPLE_RATE:.1f} s)")
 
-    # -- what is going on ---------------------------------------------------------------------------------------
+    # -- status -------------------------------------------------------------------------------------------------
 
     def latency(self) -> Latency:
-        """The three parts of now, see `Distance.latency`."""
-        return self.distance.latency()
+        """The three parts as they are now, see `LiveLatency.latency`."""
+        return self.live_latency.latency()
 
     @property
     def notices(self) -> Notices:
-        """What has happened to devices and latency; the status has the last hundred, and those of the engine."""
+        """What happened to devices and latency; the status has the last hundred, and the engine's notices."""
         return self._notices
 
     def status(self) -> PlayerStatus:
-        """A snapshot. When the engine has given up, `messages` say why; the sound goes on dry."""
+        """A snapshot. If the engine has given up, `messages` say why; the original mix plays on."""
         head = self.shared.callback.read()
         overflows, bad_samples = self._counts()
         recorder = self._recorder
-        failed = recorder.failure if recorder is not None else None
+        recorder_failure = recorder.failure if recorder is not None else None
         return self._snapshot(
             head,
             position_s=head.position / SAMPLE_RATE,
@@ -215,13 +224,13 @@ class LivePlayer(Mixer):
             playing=not self._paused,
             ended=False,
             latency=self.latency(),
-            messages=tuple(text for text in (self.engine.failure, failed) if text is not None),
+            messages=tuple(text for text in (self.engine.failure, recorder_failure) if text is not None),
             notices=(*self.engine.notices, *self._notices),
             live=LiveStatus(
                 overflows=overflows,
                 bad_samples=bad_samples,
-                rejumps=max(self.distance.jumps - 1, 0),
-                device_measured=bool(self.distance.passages_s),
+                rejumps=max(self.live_latency.jumps - 1, 0),
+                device_measured=bool(self.live_latency.passages_s),
                 recorded_s=recorder.seconds if recorder is not None else 0.0,
                 recording_gaps=recorder.gaps if recorder is not None else 0,
             ),

@@ -21,8 +21,8 @@ from tests.listening import RATE, Heard, Recorder, click_db, tone_and_noise
 from tests.virtual_audio import VirtualAudio
 from tests.waiting import wait_until
 
-LOST = 'the sound device "{}" takes no more sound; looking for it'
-BACK = 'sound again, on "{}"'
+LOST = 'output device "{}" stopped responding; reconnecting'
+BACK = 'sound resumed to "{}"'
 SONG = tone_and_noise(0, 2**19)
 
 

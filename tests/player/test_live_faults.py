@@ -1,4 +1,4 @@
-"""Live devices that go away: which one is told, and whether the system's default takes its place."""
+"""Live devices that are lost: which one is reported, and whether the system's default replaces it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tests.player.test_device_faults import pactl
 from tests.virtual_audio import VirtualAudio
 from tests.waiting import wait_until
 
-LOST = 'the sound device "{}" {} no more sound; looking for it'
-BACK = 'sound again, from "{}" on "{}"'
+LOST = '{} device "{}" stopped responding; reconnecting'
+BACK = 'sound resumed from "{}" to "{}"'
 Go = Callable[..., LivePlayer]
 
 
@@ -32,7 +32,7 @@ def go(
 ) -> Iterator[Go]:
     """Maker of live players from a microphone that is there whatever becomes of the loudspeakers."""
     monkeypatch.setattr("rtsep.player.live_player.CALIBRATION_S", 0.5)
-    monkeypatch.setattr("rtsep.player.live_player.ANEW_S", 0.3)
+    monkeypatch.setattr("rtsep.player.live_player.RECALIBRATION_S", 0.3)
     monkeypatch.setattr("rtsep.player.live_player.STAMPS_LIMIT_S", 0.0)
     monkeypatch.setattr("rtsep.player.live_latency.INPUT_LIMIT_S", 0.5)
     pactl("unload-module", "module-remap-source")
@@ -42,7 +42,7 @@ def go(
     def make(output: str, or_default: str) -> LivePlayer:
         made.append(
             LivePlayer(
-                lambda shared, given, taken: LiveStream(shared, given, taken, 441),
+                lambda shared, input, output: LiveStream(shared, input, output, 441),
                 Side(find_device("rt_mic", "input"), "input", or_default == "input"),
                 Side(find_device(output), "output", or_default == "output"),
                 model=constant_bundle(vocals=0.5, instrumental=0.5),
@@ -96,7 +96,7 @@ def test_a_cable_from_output_to_input_is_silent_a_second_after_the_sound_grows(
 def test_an_output_that_is_removed(go: Go, asked_for: bool) -> None:
     player = go("rt_out", or_default="" if asked_for else "output")
     pactl("unload-module", "module-null-sink")  # all of them, or the server would move the stream to another
-    wait_until(lambda: lines(player) == [LOST.format("rt_out", "takes")])
+    wait_until(lambda: lines(player) == [LOST.format("output", "rt_out")])
     pactl("load-module", "module-null-sink", "sink_name=spare", "norewinds=1")
     if asked_for:
         time.sleep(1.5)
@@ -111,13 +111,13 @@ def test_an_output_that_is_removed(go: Go, asked_for: bool) -> None:
 
 
 @pytest.mark.parametrize("output", ["rt_out", "default"])
-def test_an_input_that_falls_silent_is_replaced_unless_the_other_one_would_hear_the_output(go: Go, output: str) -> None:
+def test_an_input_that_stops_is_replaced_unless_the_replacement_would_pick_up_the_output(go: Go, output: str) -> None:
     """The system's default input and output are one device to PortAudio, whose loudspeakers it may hear."""
     pactl("load-module", "module-null-source", "source_name=spare_mic", "rate=44100", "max_latency_msec=10")
     pactl("set-default-source", "spare_mic")
     player = go(output, or_default="input")
     pactl("suspend-source", "rt_mic", "1")
-    wait_until(lambda: lines(player)[:1] == [LOST.format("rt_mic", "gives")])
+    wait_until(lambda: lines(player)[:1] == [LOST.format("input", "rt_mic")])
     if output == "rt_out":
         wait_until(lambda: lines(player)[1:] == [BACK.format("default", "rt_out")])
     else:

@@ -198,14 +198,14 @@ def test_a_feedback_loop_is_muted_until_the_user_resumes(live: Live) -> None:
 def test_a_margin_that_is_too_small_grows_and_is_told(one: tuple[LivePlayer, FakeLive]) -> None:
     player, stream = one
     wait_until(lambda: stream.kinds[-30:] == [Kind.WET] * 30)
-    player.distance.margin = -441
-    player.distance.jump()
+    player.live_latency.margin = -441
+    player.live_latency.jump()
     wait_until(lambda: stream.kinds[-1] == Kind.DRY)
     wait_until(lambda: stream.kinds[-60:] == [Kind.WET] * 60)
-    assert player.distance.margin >= 0
+    assert player.live_latency.margin >= 0
     notices = player.status().notices
     assert notices
-    assert all("ms late; the margin is" in notice for notice in notices)
+    assert all("ms late; margin raised to" in notice for notice in notices)
     assert player.status().late_blocks > 0
 
 
@@ -218,15 +218,15 @@ def test_dry_sound_stays_where_it_is_however_long_it_lasts(one: tuple[LivePlayer
     try:
         wait_until(lambda: player.status().kind == Kind.DRY)
         time.sleep(0.2)
-        jumps, margin = player.distance.jumps, player.distance.margin
+        jumps, margin = player.live_latency.jumps, player.live_latency.margin
         time.sleep(2.0)
         assert player.status().kind == Kind.DRY
-        assert (player.distance.jumps, player.distance.margin) == (jumps, margin)
+        assert (player.live_latency.jumps, player.live_latency.margin) == (jumps, margin)
     finally:
         os.kill(pid, signal.SIGCONT)
     wait_until(lambda: player.status().kind == Kind.WET)
     time.sleep(0.6)
-    assert player.distance.margin < margin + 1323  # a hop in whole blocks: what so long a lateness would have added
+    assert player.live_latency.margin < margin + 1323  # a hop in whole blocks: what so long a lateness would have added
 
 
 def test_a_pause_of_the_machine_while_it_listens_is_not_taken_for_the_devices_jitter() -> None:
@@ -239,12 +239,12 @@ def test_a_pause_of_the_machine_while_it_listens_is_not_taken_for_the_devices_ji
 def test_sound_lost_by_the_output_does_not_lengthen_the_latency(one: tuple[LivePlayer, FakeLive]) -> None:
     player, stream = one
     wait_until(lambda: stream.kinds[-30:] == [Kind.WET] * 30)
-    margin = player.distance.margin
+    margin = player.live_latency.margin
     stream.lost = 20
     wait_until(lambda: stream.lost == 0)
     wait_until(lambda: any("devices lost 200 ms" in notice for notice in player.status().notices))
-    wait_until(lambda: player.shared.callback.read().distance == player.distance.samples)
-    assert player.distance.margin <= margin + 1323
+    wait_until(lambda: player.shared.callback.read().distance == player.live_latency.samples)
+    assert player.live_latency.margin <= margin + 1323
     assert player.status().live.rejumps >= 1  # type: ignore[union-attr]
 
 
@@ -253,12 +253,12 @@ def test_sound_lost_by_the_input_does_not_either_though_stems_are_late_meanwhile
 ) -> None:
     player, stream = one
     wait_until(lambda: stream.kinds[-30:] == [Kind.WET] * 30)
-    margin = player.distance.margin
+    margin = player.live_latency.margin
     stream.missed = 5
     wait_until(lambda: any("devices lost 50 ms" in notice for notice in player.status().notices))
     wait_until(lambda: stream.kinds[-30:] == [Kind.WET] * 30)
     assert Kind.DRY in stream.kinds
-    assert player.distance.margin < margin + 1323  # a hop in whole blocks: what late stems would have added
+    assert player.live_latency.margin < margin + 1323  # a hop in whole blocks: what late stems would have added
 
 
 def test_a_worker_that_dies_leaves_the_dry_sound_and_comes_back(one: tuple[LivePlayer, FakeLive]) -> None:
@@ -270,7 +270,7 @@ def test_a_worker_that_dies_leaves_the_dry_sound_and_comes_back(one: tuple[LiveP
     wait_until(lambda: stream.kinds[-1] == Kind.DRY)
     wait_until(lambda: stream.kinds[-60:] == [Kind.WET] * 60, limit_s=40)
     assert player.engine.restarts == 1
-    assert player.distance.margin < 0.25 * RATE + 441  # its absence is not taken for lateness
+    assert player.live_latency.margin < 0.25 * RATE + 441  # its absence is not taken for lateness
     told = [notice for notice in player.status().notices if "ms late" in notice]
     assert all(float(notice.split()[2]) < 260 for notice in told)
 
@@ -315,7 +315,7 @@ def test_an_input_that_gives_nothing_is_one_line(
         return stream
 
     with (
-        pytest.raises(RtsepError, match="the input gives no sound"),
+        pytest.raises(RtsepError, match="the input device delivers no sound"),
         LivePlayer(open_on, *SIDES, model=constant_bundle(), record=tmp_path / "take") as player,
     ):
         player.open()

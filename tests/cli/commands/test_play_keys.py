@@ -150,7 +150,7 @@ def _shared_memory() -> set[str]:
 def test_a_sound_server_that_dies_and_returns_is_told_in_one_line_each_every_time(
     virtual_audio: VirtualAudio, typist: Callable[..., Typist], tone: Path, constant_bundle: Callable[..., Path]
 ) -> None:
-    gone, back = 'the sound device "rt_out" takes no more sound; looking for it', 'sound again, on "rt_out"'
+    gone, back = 'output device "rt_out" stopped responding; reconnecting', 'sound resumed to "rt_out"'
     player = typist(tone, "--device", "rt_out", "--model", constant_bundle(), "--json")
     player.wait_for("▶ 0:01")
     for _ in range(2):
