@@ -51,7 +51,7 @@ class Side:
 
     @property
     def searches(self) -> list[Callable[[], Device]]:
-        """Ways to find a device in PortAudio's current list, the preferred first; each raises RtsepError if it fails."""
+        """Ways to find a device in PortAudio's current list, best first; each raises RtsepError if it fails."""
         same = [lambda: find_again(self.device, self.kind)]
         return [*same, lambda: find_device(None, self.kind)] if self.or_default else same
 

@@ -187,8 +187,8 @@ class LiveLatency:
             return None
         before, work = self.margin, self._work_done()
         published, skipped, restarts = (now - then for now, then in zip(work, self._work, strict=True))
-        # A worker that resumes after a stall has skipped hops, which says nothing about the margin. One that is late all
-        # the time skips and publishes.
+        # A worker that resumes after a stall has skipped hops, which says nothing about the margin. One that is always
+        # late skips and publishes.
         keeps_up = restarts == 0 and (skipped == 0 if head.kind == Kind.WET else published > 0)
         # Stems later than any margin were not late: there was no worker, and its successor skips nothing.
         if keeps_up and self._off_since is None and head.shortfall <= self._largest_margin:
