@@ -281,7 +281,7 @@ def test_what_the_worker_has_to_say_is_told(one: tuple[LivePlayer, FakeLive]) ->
     assert NOTICES[WorkerProblem.TOO_SLOW] in player.status().notices
     player.shared.worker.problem = WorkerProblem.NONE
     player.engine.device_error = "cuda:0 failed"
-    assert "cuda:0 failed; the CPU goes on" in player.status().notices
+    assert "cuda:0 failed; continuing on the CPU" in player.status().notices
     player.engine.device_error = None
 
 

@@ -25,8 +25,8 @@ def live(*, options: LiveOptions = DEFAULTS) -> int:
         source, sink = find_device(options.input, "input"), find_device(options.output, "output")
         if not options.allow_feedback and (risk := feedback_risk(source, sink)) is not None:
             raise RtsepError(
-                f"{risk}: name another --input (the monitor or loopback of another output captures what the system plays "
-                "there) or --output; with headphones, use --allow-feedback"
+                f"{risk}: name another --input or --output (the monitor of another output, or a loopback device, "
+                "captures what is played there); with headphones, use --allow-feedback"
             )
         sides = Side(source, "input", options.input is None), Side(sink, "output", options.output is None)
         return run_live(session, *sides, options)

@@ -90,5 +90,5 @@ class LiveOptions(PlaybackOptions):
         None
     )
     allow_feedback: Annotated[
-        Flag, Parameter(help="Play even if the microphone would pick up the speakers of its own device.")
+        Flag, Parameter(help="Play even if the input would pick up the output, and through any feedback loop.")
     ] = False
