@@ -38,20 +38,25 @@ def split_file(
     folder: Path,
     separator: Separator,
     progress: Callable[[int, int | None], None] = lambda done, total: None,
+    allow_damaged: bool = False,
 ) -> SplitFile:
     """Write `folder`/<stem>.wav: 32-bit float, at the file's own rate and exact length, mono for a mono file.
 
-    `progress` is told samples done and in all (None while unknown). A separator that learns hears the file twice; it is
-    left ready for the next one. All stems appear or none; RtsepError if the file is bad, damaged or cut off, a stem
-    would replace the file itself, or the disk is full.
+    `progress` is called with the samples done and in all (None while unknown). A separator that learns reads the file
+    twice; it is left ready for the next one. All stems appear or none. Damage inside the file is silent in all stems,
+    and a note.
+
+    Raises RtsepError if the file is unreadable or empty, if a stem would replace the file itself, or if the disk is
+    full. So it does for a file that ends too early or has impossible samples; with `allow_damaged` what there is is
+    separated, and notes say what is missing.
     """
     check_not_replaced(path, folder, separator.stems)
     made = [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         if separator.learns:
-            separator.learn(_mixture(path))
-        with open_audio(path) as reader, ExitStack() as stack:
-            _refuse_damage(reader)
+            separator.learn(_mixture(path, allow_damaged))
+        with open_audio(path, allow_damaged=allow_damaged) as reader, ExitStack() as stack:
+            _refuse_cut(reader, allow_damaged)
             channels = 1 if reader.channels == 1 else separator.channels
             rate = reader.sample_rate
             wavs = {stem: AtomicWav(folder / f"{stem}.wav", rate, channels) for stem in separator.stems}
@@ -64,7 +69,9 @@ def split_file(
                 _write(wavs, stream.feed(block), channels)
                 frames += block.shape[1]
                 progress(frames, reader.frames)
-            _refuse_damage(reader)
+            _refuse_cut(reader, allow_damaged)
+            if frames == 0:
+                raise RtsepError(f"{path} has no samples; nothing was written for it")
             _write(wavs, stream.flush(), channels)
             # All of them must be safe on the disk before the first one gets its name.
             for wav in wavs.values():
@@ -72,7 +79,8 @@ def split_file(
             # Signals interrupt this thread only: in another one all of them get their names, or none.
             with ThreadPoolExecutor(1, thread_name_prefix="rtsep-commit") as committing:
                 committing.submit(_commit, wavs.values()).result()
-            return SplitFile({stem: wav.path for stem, wav in wavs.items()}, frames, rate, reader.notes)
+            notes = [*reader.notes, *([reader.truncated] if reader.truncated else [])]
+            return SplitFile({stem: wav.path for stem, wav in wavs.items()}, frames, rate, notes)
     except BaseException:
         separator.reset()
         for place in made:
@@ -81,9 +89,9 @@ def split_file(
         raise
 
 
-def _mixture(path: Path) -> Iterator[Float32]:
-    """A file as the separator hears it."""
-    with open_audio(path) as reader:
+def _mixture(path: Path, allow_damaged: bool) -> Iterator[Float32]:
+    """A file as the separator reads it."""
+    with open_audio(path, allow_damaged=allow_damaged) as reader:
         stream = StreamResampler(reader.sample_rate, SAMPLE_RATE, 2)
         while (block := reader.read(_READ_FRAMES)).shape[1]:
             yield stream.push(block)
@@ -99,9 +107,9 @@ def check_not_replaced(song: Path, folder: Path, stems: Iterable[str]) -> None:
             )
 
 
-def _refuse_damage(reader: AudioReader) -> None:
-    if reader.truncated:
-        raise RtsepError(f"{reader.truncated}; nothing was written for it")
+def _refuse_cut(reader: AudioReader, allow_damaged: bool) -> None:
+    if reader.truncated and not allow_damaged:
+        raise RtsepError(f"{reader.truncated}; nothing was written for it. --allow-damaged separates what there is")
 
 
 def _commit(wavs: Iterable[AtomicWav]) -> None:

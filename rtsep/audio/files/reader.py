@@ -1,50 +1,42 @@
 """Audio files in: any format, read as a stream of stereo blocks in bounded memory, with sample-exact seeking.
 
-`open_audio` chooses the decoder; `AudioReader` folds to stereo, checks the samples and speaks to the user.
+`open_audio` is the one door: it opens the file; `AudioReader` folds to stereo, checks the samples and words what is
+wrong. One rule for all formats: whatever can be decoded is decoded, at its place; what is missing is reported.
 """
 
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep.audio.files.decoder import Decoder
 from rtsep.audio.files.fold import MAX_CHANNELS, fold_weights, layout_name
 from rtsep.errors import RtsepError
 
+LARGEST_SAMPLE = 1e10
+"""Full scale is 1, or 2**31 where somebody forgot to scale integers. Beyond this spectra overflow."""
 _RATES = range(1000, 768001)  # what can be meant; outside it the header lies
-
-
-class Decoder(Protocol):
-    """What a decoder gives: frames at the file's own rate and channels. See `sndfile.SndfileDecoder`."""
-
-    sample_rate: int
-    channels: int
-    frames: int | None
-    ogg_order: bool
-    truncated: str | None
-    note: str | None
-
-    def read(self, frames: int) -> NDArray[np.float32]: ...
-    def seek(self, frame: int) -> None: ...
-    def close(self) -> None: ...
+_LISTED = 5  # damaged places that are reported one by one
 
 
 class AudioReader:
     """An open audio file as stereo float32 at the file's own rate.
 
     `channels` are the file's own; a mono file is read as two equal channels, surround is folded down.
-    A file that ends early or whose header lies is read as far as it goes; `truncated` then says so.
     """
 
-    def __init__(self, path: Path, decoder: Decoder):
+    def __init__(self, path: Path, file: BinaryIO, decoder: Decoder, allow_damaged: bool = False):
         self.path = path
         self.sample_rate = decoder.sample_rate
         self.channels = decoder.channels
+        self._file = file
         self._decoder = decoder
+        self._allow_damaged = allow_damaged
         self._weights = fold_weights(decoder.channels, decoder.ogg_order)
         self._position = 0
-        self._damage: str | None = None  # the next sample is no number
+        self._bad_sample: str | None = None  # the next one
+        self._silenced: dict[int, str] = {}  # second -> clause
 
     @property
     def frames(self) -> int | None:
@@ -53,37 +45,33 @@ class AudioReader:
 
     @property
     def truncated(self) -> str | None:
-        """One line once damage, or a header that lies about the length, has been met; else None."""
-        damage = self._damage or self._decoder.truncated
-        return f"{self.path}: {damage}" if damage else None
+        """One line once it is known that the file ends too early, or at a bad sample that ends it; else None."""
+        reason = self._bad_sample or self._decoder.truncated
+        return f"{self.path}: {reason}" if reason else None
 
     @property
     def notes(self) -> list[str]:
-        """Lines that the user should know of; nothing in them is an error."""
-        lines = []
+        """Lines that the user should know of: damage so far, which is silent, and oddities."""
+        clauses = [*self._decoder.notes, *self._silenced.values()]
+        if len(clauses) > _LISTED:
+            clauses = [*clauses[:_LISTED], "damaged in more places"]
         if self.channels > 2:
-            lines.append(f"{self.path}: {layout_name(self.channels)} is folded down to stereo")
-        if self._decoder.note:
-            lines.append(f"{self.path}: {self._decoder.note}")
-        return lines
+            clauses.insert(0, f"{layout_name(self.channels)} is folded down to stereo")
+        return [f"{self.path}: {clause}" for clause in clauses]
 
     def read(self, max_frames: int) -> NDArray[np.float32]:
         """The next samples, (2, n) contiguous; n < max_frames only at the end, n = 0 from then on.
 
-        A sample that is no number ends it too: those before it are given, what is read from then on is an RtsepError.
+        A sample that is NaN, infinite or beyond `LARGEST_SAMPLE` ends it too: those before it are returned, the next
+        read raises RtsepError. With `allow_damaged` such samples are silent instead.
         """
         if max_frames < 0:
             raise ValueError(f"max_frames must not be negative, got {max_frames}")
-        if self._damage:
-            raise RtsepError(f"{self.path}: {self._damage}")
+        if self._bad_sample:
+            raise RtsepError(f"{self.path}: {self._bad_sample}")
         block = self._decoder.read(max_frames)
-        finite = np.isfinite(block)
-        if not finite.all():
-            block = block[: np.flatnonzero(~finite.all(axis=1))[0]]
-            seconds = (self._position + len(block)) / self.sample_rate
-            self._damage = f"the sample at {seconds:.3f} s is not a number (NaN or infinite); export the file again"
-            if not len(block):
-                raise RtsepError(f"{self.path}: {self._damage}")
+        if not np.abs(block).max(initial=0.0) <= LARGEST_SAMPLE:  # NaN is not, either
+            block = self._without_bad_samples(block)
         self._position += len(block)
         if self.channels == 2:
             return np.ascontiguousarray(block.T)
@@ -92,7 +80,7 @@ class AudioReader:
         return np.ascontiguousarray((block @ self._weights).T)
 
     def seek(self, frame: int) -> None:
-        """The next `read` begins with sample `frame`, exactly; at the end or beyond it nothing more comes.
+        """The next `read` begins with sample `frame`, exactly; at the end or beyond it nothing more follows.
 
         Equal to reading through from the start, but for what decoders remember longer: Opus agrees to −50 dB,
         and the noise that AAC makes up is other noise.
@@ -101,10 +89,11 @@ class AudioReader:
             raise ValueError(f"frame must not be negative, got {frame}")
         self._decoder.seek(frame)
         self._position = frame
-        self._damage = None
+        self._bad_sample = None
 
     def close(self) -> None:
         self._decoder.close()
+        self._file.close()
 
     def __enter__(self) -> "AudioReader":
         return self
@@ -112,54 +101,58 @@ class AudioReader:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
+    def _without_bad_samples(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Samples (n, channels) up to the first bad one, or with silence for the bad ones."""
+        bad = ~(np.abs(block) <= LARGEST_SAMPLE).all(axis=1)
+        first = int(np.flatnonzero(bad)[0])
+        at_s = (self._position + first) / self.sample_rate
+        worst = block[first][~(np.abs(block[first]) <= LARGEST_SAMPLE)][0]
+        what = "is not a number (NaN or infinite)" if not np.isfinite(worst) else f"is {worst:.3g}, full scale is 1"
+        if self._allow_damaged:
+            self._silenced.setdefault(int(at_s), f"the sample at {at_s:.3f} s {what}; it is silent")
+            block = block.copy()
+            block[bad] = 0.0
+            return block
+        self._bad_sample = f"the sample at {at_s:.3f} s {what}; export the file again"
+        if first == 0:
+            raise RtsepError(f"{self.path}: {self._bad_sample}")
+        return block[:first]
 
-def open_audio(path: Path | str, stream: int = 0) -> AudioReader:
-    """Open an audio file for reading. Raises RtsepError (one line) for whatever is no readable audio file.
 
-    `stream` counts the sound streams of the file from 0; only containers such as MP4 hold more than one.
+def open_audio(path: Path | str, stream: int = 0, allow_damaged: bool = False) -> AudioReader:
+    """Open an audio file for reading. Raises RtsepError (one line) for whatever is not a readable audio file.
+
+    `stream` counts the audio streams of the file from 0; only containers such as MP4 hold more than one.
+    `allow_damaged`: impossible samples are silent and noted, rather than an error.
     """
+    from rtsep.audio.files.opening import open_decoder
+
     path = Path(path)
     try:
         if path.is_dir():
             raise RtsepError(f"{path} is a folder; name the audio files in it")
         if path.exists() and not path.is_file():
             raise RtsepError(f"{path} is not a regular file")
-        with path.open("rb") as file:
-            head = file.read(16)
+        # Python opens the file, once, not a decoder: its errors are clear, and a file that is renamed stays open.
+        # Unbuffered, for decoders move in it.
+        file = path.open("rb", buffering=0)
     except FileNotFoundError:
         raise RtsepError(f"{path} does not exist") from None
     except OSError as error:
         raise RtsepError(f"{path} cannot be opened: {error.strerror or error}") from error
-    if not head:
-        raise RtsepError(f"{path} is empty (0 bytes)")
-    decoder = _decoder_for(path, head, stream)
     try:
-        if decoder.sample_rate not in _RATES:
-            raise RtsepError(f"{path}: its header says {decoder.sample_rate} Hz, which cannot be")
-        if decoder.channels > MAX_CHANNELS:
-            raise RtsepError(
-                f"{path} has {decoder.channels} channels, more than the {MAX_CHANNELS} of 7.1; mix it down"
-            )
-        return AudioReader(path, decoder)
+        return _reader(path, file, open_decoder(path, file, stream), allow_damaged)
+    except OSError as error:
+        file.close()
+        raise RtsepError(f"{path} cannot be read: {error.strerror or error}") from error
     except BaseException:
-        decoder.close()
+        file.close()
         raise
 
 
-def _decoder_for(path: Path, head: bytes, stream: int) -> Decoder:
-    from rtsep.audio.files.pyav import AvDecoder, is_for_pyav
-
-    if is_for_pyav(head):
-        return AvDecoder(path, stream)
-    if stream:
-        raise RtsepError(f"{path} holds one sound stream, number {stream + 1} is not there")
-    import soundfile
-
-    from rtsep.audio.files.sndfile import SndfileDecoder, unreadable
-
-    try:
-        return SndfileDecoder(path)
-    except soundfile.LibsndfileError as error:
-        raise unreadable(path) from error
-    except OSError as error:
-        raise RtsepError(f"{path} cannot be opened: {error.strerror or error}") from error
+def _reader(path: Path, file: BinaryIO, decoder: Decoder, allow_damaged: bool) -> AudioReader:
+    if decoder.sample_rate not in _RATES:
+        raise RtsepError(f"{path}: its header says {decoder.sample_rate} Hz, which cannot be")
+    if decoder.channels > MAX_CHANNELS:
+        raise RtsepError(f"{path} has {decoder.channels} channels, more than the {MAX_CHANNELS} of 7.1; mix it down")
+    return AudioReader(path, file, decoder, allow_damaged)

@@ -1,4 +1,4 @@
-"""WAV files out, whole or not at all; and what a WAV file's header promises."""
+"""WAV files out, whole or not at all."""
 
 import contextlib
 import os
@@ -14,10 +14,8 @@ from rtsep.files import temporary_path, write_error_text, write_errors
 
 _FLOAT = 3  # WAVE_FORMAT_IEEE_FLOAT
 _HEADER = struct.Struct("<4sI4s 4sIQQQI 4sIHHIIHHH 4sII 4sI")
-_UNSAID = 2**32 - 1  # in place of a 32-bit size: look into the ds64 chunk
+_IN_DS64 = 2**32 - 1  # in place of a 32-bit size: it is in the ds64 chunk
 _LARGEST_RIFF = 2**32 - 2
-# Sizes that programs write when they cannot know better: ffmpeg and sox into a pipe.
-_OPEN_ENDED = (0xFFFFFFFF, 0x7FFFF000)
 
 
 def _header(sample_rate: int, channels: int, data_bytes: int) -> bytes:
@@ -30,7 +28,7 @@ def _header(sample_rate: int, channels: int, data_bytes: int) -> bytes:
     large = riff_bytes > _LARGEST_RIFF
 
     def low(value: int) -> int:
-        return _UNSAID if large else value
+        return _IN_DS64 if large else value
 
     return _HEADER.pack(
         *(b"RF64" if large else b"RIFF", low(riff_bytes), b"WAVE"),
@@ -130,44 +128,3 @@ class AtomicWav:
 
     def _failure(self, error: OSError) -> RtsepError:
         return RtsepError(write_error_text(self.path, error))
-
-
-def declared_data_bytes(stream: BinaryIO) -> tuple[int, int] | None:
-    """(promised, present) bytes of sound in a WAV file whose header says nothing else than it must.
-
-    None if it is no RIFF/RF64 file, has no data chunk, or was written into a pipe (sizes left open). Promised
-    is 0 with present > 0 when a recorder never came back to fill in the size.
-    """
-    stream.seek(0)
-    head = stream.read(12)
-    if len(head) < 12 or head[:4] not in (b"RIFF", b"RF64") or head[8:] != b"WAVE":
-        return None
-    long_size = None
-    end = stream.seek(0, os.SEEK_END)
-    at = 12
-    while at + 8 <= end:
-        stream.seek(at)
-        name, size = struct.unpack("<4sI", stream.read(8))
-        if name == b"ds64" and size >= 16:
-            long_size = struct.unpack("<QQ", stream.read(16))[1]
-        if name == b"data":
-            present = end - at - 8
-            if size == _UNSAID and long_size:
-                size = long_size
-            elif size in _OPEN_ENDED:
-                return None
-            if size == 0 and _chunk_follows(stream, at + 8, end):
-                return 0, 0
-            return size, present if size > present or size == 0 else size
-        at += 8 + size + size % 2
-    return None
-
-
-def _chunk_follows(stream: BinaryIO, at: int, end: int) -> bool:
-    """Whether another chunk (or nothing) lies at `at`, as after data that really is empty."""
-    stream.seek(at)
-    head = stream.read(8)
-    if len(head) < 8:
-        return True
-    name, size = struct.unpack("<4sI", head)
-    return name.isascii() and name.decode("ascii").isprintable() and at + 8 + size <= end + 1

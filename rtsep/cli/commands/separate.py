@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -28,6 +29,7 @@ def separate(
     wiener: Flag = False,
     tta: Tta = None,
     merge_artifacts: Flag = False,
+    allow_damaged: Flag = False,
     json: Flag = False,
 ) -> int:
     """Write the stems of audio files.
@@ -54,6 +56,9 @@ def separate(
         (shifted), or by half a window both ways (sliding).
     merge_artifacts
         For vocal removers: where the vocals pause for long, the instrumental is the song itself.
+    allow_damaged
+        Separate what there is of a file that ends too early, and silence impossible samples, instead of refusing it;
+        notes say what is missing. Damage inside a file is silent and noted in any case.
     json
         Print one JSON object per file instead of paths.
     """
@@ -66,16 +71,17 @@ def separate(
         return load(model, chunk=chunk, device=compute, wiener=wiener, tta=tta, merge_artifacts=merge_artifacts)
 
     keep_freed_memory()
-    return run_tasks(plan_tasks(files, out), load_separator, _write, json=json)
+    write = partial(_write, allow_damaged=allow_damaged)
+    return run_tasks(plan_tasks(files, out), load_separator, write, json=json)
 
 
-def _write(separator: Separator, task: Task, progress: Progress) -> Written:
+def _write(separator: Separator, task: Task, progress: Progress, allow_damaged: bool) -> Written:
     """Separate one song."""
     from rtsep.cli.batch.run import Written
     from rtsep.separation.song_files import split_file
 
     started_s = time.perf_counter()
-    result = split_file(task.song, task.folder, separator, progress)
+    result = split_file(task.song, task.folder, separator, progress, allow_damaged)
     seconds, elapsed_s = result.frames / result.sample_rate, time.perf_counter() - started_s
     entry = {
         "stems": {stem: str(path) for stem, path in result.paths.items()},

@@ -18,13 +18,12 @@ Float32 = NDArray[np.float32]
 class Song:
     """A file as stereo float32 at 44.1 kHz that ends where it cannot be read any further. Used by one thread.
 
-    Raises RtsepError if there is no readable audio file at `path` now. Later nothing raises: a file that is damaged,
-    shortened or gone is played to its last good sample, and `message` says so in one line.
+    Raises RtsepError if there is no readable audio file at `path` now. Later nothing raises: damaged places are silent,
+    a file that is cut off or gone is played to its last good sample, and `messages` say so.
 
     Attributes:
         length: samples, what the header says, corrected when the end has been met; None if nobody knows.
-        message: why it ended early; None while all is well.
-        notes: what the user should know about the file; nothing wrong.
+        notes: lines about the file as it was opened, none of them an error.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -32,10 +31,16 @@ class Song:
         self._reader: EngineReader | None = None
         self._past: EngineReader | None = None
         self._position = 0
-        self.message: str | None = None
+        self._found: list[str] = []
+        self._end_message: str | None = None
         self._reader = self._open()
         self.length = self._reader.length
         self.notes = self._reader.reader.notes
+
+    @property
+    def messages(self) -> list[str]:
+        """What was wrong so far, a line each: damaged places, and why it ended early."""
+        return [*self._found, *([self._end_message] if self._end_message else [])]
 
     def seek(self, sample: int) -> None:
         """The next `read` begins with `sample`. A song that was closed is opened again."""
@@ -58,9 +63,11 @@ class Song:
             self._end(error)
             return np.zeros((2, 0), np.float32)
         self._position += block.shape[1]
+        self._found += [note for note in self._reader.reader.notes if note not in (*self.notes, *self._found)]
         if block.shape[1] < count:
             self.length = self._position
-            self.message = self._reader.reader.truncated or self.message
+            empty = f"{self.path} has no samples" if self.length == 0 else None
+            self._end_message = self._reader.reader.truncated or empty or self._end_message
         return block
 
     def past(self, begin: int, end: int, block: int) -> Iterator[Float32]:
@@ -82,13 +89,12 @@ class Song:
         self._reader = self._past = None
 
     def _open(self) -> EngineReader:
-        return EngineReader(open_audio(self.path))
+        return EngineReader(open_audio(self.path, allow_damaged=True))
 
     def _end(self, error: Exception) -> None:
         self.length = self._position
-        self.message = (
-            str(error) if isinstance(error, RtsepError) else f"{self.path}: cannot be read any further ({error})"
-        )
+        known = isinstance(error, RtsepError)
+        self._end_message = str(error) if known else f"{self.path}: cannot be read any further ({error})"
 
 
 def open_songs(paths: Sequence[Path | str]) -> tuple[list[Song], list[str]]:

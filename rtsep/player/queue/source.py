@@ -9,6 +9,7 @@ of the stream lies.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -25,8 +26,8 @@ NEAR = FIRST_FRAMES * HOP
 """Samples before a seek's target that are decoded first of all: the first step looks no further back. It ends 4 hops
 beyond the target or later, and its first window begins 3 before it."""
 FIRST_AHEAD = 5 * BLOCK
-"""Then so much beyond the target, before the rest of the past: less than a second, so that what is heard a second after
-a jump is separated with the past known."""
+"""Then so much beyond the play head, before the rest of the past: less than a second, so that what is heard a second
+after a jump is separated with the past known."""
 PREROLL = (MAX_CONTEXT_FRAMES + SUPPORT_HOPS + MAX_CHUNK) * HOP
 """Samples before a seek's target that are there in the end: the past that a network may look back to, from a border of
 its longest step on."""
@@ -41,8 +42,8 @@ class FileSource:
     """Decodes songs into the mixture ring of a shared state, held back by the callback's position. Nothing waits for
     it.
 
-    A song that is damaged, shortened or unreadable from some point on is played to its last good sample; its `message`
-    then says so in one line, and the next one follows.
+    A song that is cut off or unreadable from some point on is played to its last good sample; the next one follows, and
+    `messages` say so. What nobody foresaw ends the sound there, with a message; the next jump begins anew.
 
     Args:
         songs: what is played, in this order; see `rtsep.player.queue.song.open_songs`.
@@ -67,13 +68,15 @@ class FileSource:
         self._loop: Loop | None = None
         self._past: Iterator[None] | None = None
         self._eof: int | None = None
+        self._failure: str | None = None
         self._thread = threading.Thread(target=self._run, name="rtsep-decoder", daemon=True)
         self._thread.start()
 
     @property
     def messages(self) -> list[str]:
-        """Why songs ended early, a line each; empty while all is well."""
-        return [song.message for song in self.songs if song.message is not None]
+        """What was wrong with songs so far, a line each; empty while all is well."""
+        messages = [message for song in self.songs for message in song.messages]
+        return messages if self._failure is None else [*messages, self._failure]
 
     def start(self, epoch: int, place: Place, loop: Loop | None = None) -> None:
         """Begin anew as `epoch` for a play head that will jump to stream position ``place.sample``.
@@ -95,31 +98,61 @@ class FileSource:
         return timeline.piece(position) if known == epoch else None
 
     def close(self) -> None:
-        """End the thread and close the files. May be called twice."""
+        """End the thread, which closes the files. May be called twice."""
         with self._wake:
             self._closing = True
             self._wake.notify()
+        # A decoder on storage that hangs is left alone: closed under its thread, it would crash.
         self._thread.join(timeout=5.0)
-        for song in self.songs:
-            song.close()
 
     # -- the decoder's thread --------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        while True:
-            with self._wake:
-                if self._request is None and not self._closing and self._past is None and not self._has_room():
-                    self._wake.wait(WAIT_S)
-                if self._closing:
-                    return
-                request, self._request = self._request, None
-            if request is not None:
-                self._restart(*request)
-            elif self._past is not None and self._ring.end >= self._start + FIRST_AHEAD:
-                if next(self._past, "done") == "done":  # a block a turn: a seek is not kept waiting
-                    self._past = None
-            elif self._has_room():
-                self._fill()
+        request = None
+        try:
+            while not self._closing:
+                try:
+                    request = self._next_request()
+                    self._turn(request)
+                except Exception as error:
+                    self._give_up(request, error)
+        finally:
+            for song in self.songs:
+                song.close()
+
+    def _next_request(self) -> tuple[int, Place, Loop | None] | None:
+        with self._wake:
+            if self._request is None and not self._closing and self._past is None and not self._has_room():
+                self._wake.wait(WAIT_S)
+            request, self._request = self._request, None
+            return request
+
+    def _turn(self, request: tuple[int, Place, Loop | None] | None) -> None:
+        """A block at a time: a jump is not kept waiting."""
+        if request is not None:
+            self._restart(*request)
+        elif self._past is not None and (self._is_ahead() or not self._has_room()):
+            if next(self._past, "done") == "done":
+                self._past = None
+        elif self._has_room():
+            self._fill()
+
+    def _give_up(self, request: tuple[int, Place, Loop | None] | None, error: Exception) -> None:
+        """End the stream where it is; the play head plays to there, and dry what is not separated."""
+        self._failure = f"decoding stopped unexpectedly ({type(error).__name__}: {error}); seek to start it again"
+        self._past = None
+        if request is not None and self._ring.epoch != request[0]:  # it was to be the beginning of a stream
+            epoch, place, _ = request
+            self._epoch, self._start = epoch, place.sample
+            self._timeline = (epoch, Timeline(place.sample, place))
+            self._ring.restart(epoch, place.sample, place.sample)
+        self._eof = self._ring.end
+        self._ring.finish(self._eof)
+        time.sleep(WAIT_S)  # should it fail again at once
+
+    def _is_ahead(self) -> bool:
+        """Whether the play head will not come to the end of the ring soon."""
+        return self._ring.end >= self._position() + FIRST_AHEAD
 
     def _has_room(self) -> bool:
         if self._epoch < 0:
@@ -207,5 +240,7 @@ class FileSource:
             blocks.append(block)
             yield
         samples = np.concatenate(blocks, axis=1) if blocks else self._silence[:, :0]
-        if samples.shape[1] == end - begin:
+        # Where decoding is slow the play head may have gone on so far that this past is none any more.
+        has_room = self._ring.begin == end and self._ring.end - begin <= self._ring.capacity
+        if samples.shape[1] == end - begin and has_room:
             self._ring.prepend(samples)

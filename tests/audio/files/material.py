@@ -39,19 +39,45 @@ def write(path: Path, samples: np.ndarray, rate: int, **how: str) -> Path:
     return path
 
 
-def write_aac(path: Path, samples: np.ndarray, rate: int, layout: str = "stereo") -> Path:
+def write_av(
+    path: Path, samples: np.ndarray, codec: str, rate: int = 44100, format: str = "", options: str = "", how: str = ""
+) -> Path:
+    """A file by FFmpeg's encoders; `options` of the codec and `how` of the container are "key=value key=value"."""
     av = pytest.importorskip("av", reason="PyAV (extra aac) is not installed")
-    with av.open(str(path), "w") as container:
-        # Without noise substitution, whose noise depends on where a decoder began.
-        stream = container.add_stream("aac", rate=rate, layout=layout, options={"aac_pns": "0"})
-        stream.bit_rate = 128000
+    layout = {1: "mono", 2: "stereo"}[samples.shape[1]]
+    with av.open(str(path), "w", format=format or None, options=_pairs(how)) as container:
+        stream = container.add_stream(codec, rate=rate, layout=layout, options=_pairs(options))
+        if codec != "libmp3lame":
+            stream.bit_rate = 128000
+        sample_format = stream.codec.audio_formats[0].name
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples.T), format="fltp", layout=layout)
         frame.sample_rate, frame.pts = rate, 0
-        cut = av.AudioResampler(format="fltp", layout=layout, rate=rate, frame_size=1024)
+        size = stream.codec_context.frame_size or {"mp2": 1152, "libmp3lame": 1152, "libopus": 960}.get(codec, 1024)
+        cut = av.AudioResampler(format=sample_format, layout=layout, rate=rate, frame_size=size)
         for piece in cut.resample(frame) + cut.resample(None):
             container.mux(stream.encode(piece))
         container.mux(stream.encode(None))
     return path
+
+
+def _pairs(text: str) -> dict[str, str]:
+    return dict(pair.split("=") for pair in text.split())
+
+
+def write_aac(path: Path, samples: np.ndarray, rate: int) -> Path:
+    # Without noise substitution, whose noise depends on where a decoder began.
+    return write_av(path, samples, "aac", rate, options="aac_pns=0")
+
+
+def write_mp3_without_header(path: Path, samples: np.ndarray) -> Path:
+    """Of variable bit rate; nothing in it states its length."""
+    return write_av(
+        path,
+        samples,
+        "libmp3lame",
+        options="global_quality=236 flags=+qscale",
+        how="write_xing=0 id3v2_version=0",
+    )
 
 
 def read_all(reader: AudioReader, block: int = 10_007) -> np.ndarray:

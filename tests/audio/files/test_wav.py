@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from rtsep.audio.files import wav
-from rtsep.audio.files.wav import AtomicWav, declared_data_bytes
+from rtsep.audio.files.wav import AtomicWav
 from rtsep.errors import RtsepError
 
 
@@ -126,34 +126,3 @@ def test_wrong_shapes_and_late_writes_are_programmer_errors(tmp_path: Path) -> N
         file.commit()
         with pytest.raises(ValueError, match="closed"):
             file.write(np.zeros((2, 5), np.float32))
-
-
-@pytest.mark.parametrize(
-    ("patch", "expected"),
-    [
-        (None, (4000, 4000)),
-        (4001, (4001, 4000)),
-        (0x7FFFFFFF, (0x7FFFFFFF, 4000)),
-        (3000, (3000, 3000)),
-        (0, (0, 4000)),
-        (0xFFFFFFFF, None),  # ffmpeg into a pipe
-        (0x7FFFF000, None),  # sox into a pipe
-    ],
-)
-def test_what_a_header_promises(tmp_path: Path, patch: int | None, expected: tuple[int, int] | None) -> None:
-    path = tmp_path / "a.wav"
-    soundfile.write(path, np.full((1000, 2), 0.5), 44100, subtype="PCM_16")
-    raw = bytearray(path.read_bytes())
-    if patch is not None:
-        struct.pack_into("<I", raw, raw.index(b"data") + 4, patch)
-    path.write_bytes(raw)
-    with path.open("rb") as stream:
-        assert declared_data_bytes(stream) == expected
-
-
-def test_an_empty_file_with_chunks_behind_it_promises_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "a.wav"
-    soundfile.write(path, np.zeros((0, 2)), 44100)
-    path.write_bytes(path.read_bytes() + b"LIST" + struct.pack("<I", 4) + b"INFO")
-    with path.open("rb") as stream:
-        assert declared_data_bytes(stream) == (0, 0)
