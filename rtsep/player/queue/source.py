@@ -19,6 +19,7 @@ from rtsep.player.queue.timeline import Loop, Piece, Place, Timeline
 from rtsep.separation.backends.stepper import MAX_CHUNK
 from rtsep.separation.options import FIRST_FRAMES, MAX_CONTEXT_FRAMES, MAX_LOOKAHEAD_FRAMES
 from rtsep.shared.state import SharedState
+from rtsep.system.guarded_thread import describe, guarded_thread
 from rtsep.timebase import FADE, HOP, SAMPLE_RATE, SUPPORT_HOPS
 
 BLOCK = 8192
@@ -36,6 +37,7 @@ PAST = (MAX_CONTEXT_FRAMES + SUPPORT_HOPS) * HOP + SAMPLE_RATE
 PADDING = (SUPPORT_HOPS + MAX_LOOKAHEAD_FRAMES + MAX_CHUNK + 1) * HOP
 """Zeros beyond the end, so that the last sample comes out of window, lookahead and the largest chunk."""
 WAIT_S = 0.02
+JOIN_S = 5.0
 
 
 class FileSource:
@@ -69,7 +71,7 @@ class FileSource:
         self._past: Iterator[None] | None = None
         self._eof: int | None = None
         self._failure: str | None = None
-        self._thread = threading.Thread(target=self._run, name="rtsep-decoder", daemon=True)
+        self._thread = guarded_thread(self._run, "rtsep-decoder", "the decoder", self._fail)
         self._thread.start()
 
     @property
@@ -103,7 +105,7 @@ class FileSource:
             self._closing = True
             self._wake.notify()
         # A decoder on storage that hangs is left alone: closed under its thread, it would crash.
-        self._thread.join(timeout=5.0)
+        self._thread.join(timeout=JOIN_S)
 
     # -- the decoder's thread --------------------------------------------------------------------------------
 
@@ -139,7 +141,7 @@ class FileSource:
 
     def _give_up(self, request: tuple[int, Place, Loop | None] | None, error: Exception) -> None:
         """End the stream where it is; the play head plays to there, and dry what is not separated."""
-        self._failure = f"decoding stopped unexpectedly ({type(error).__name__}: {error}); seek to start it again"
+        self._fail(f"decoding stopped unexpectedly ({describe(error)}); seek to start it again")
         self._past = None
         if request is not None and self._ring.epoch != request[0]:  # it was to be the beginning of a stream
             epoch, place, _ = request
@@ -149,6 +151,9 @@ class FileSource:
         self._eof = self._ring.end
         self._ring.finish(self._eof)
         time.sleep(WAIT_S)  # should it fail again at once
+
+    def _fail(self, message: str) -> None:
+        self._failure = message
 
     def _is_ahead(self) -> bool:
         """Whether the play head will not come to the end of the ring soon."""

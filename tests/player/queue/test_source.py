@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +12,10 @@ import pytest
 import soundfile
 
 from rtsep.errors import RtsepError
+from rtsep.player.queue import source as source_module
 from rtsep.player.queue.song import Song, open_songs
-from rtsep.player.queue.source import NEAR, PADDING, PAST, PREROLL, FileSource
-from rtsep.player.queue.timeline import Place
+from rtsep.player.queue.source import BLOCK, FIRST_AHEAD, NEAR, PADDING, PAST, PREROLL, FileSource
+from rtsep.player.queue.timeline import Loop, Place
 from rtsep.shared import status as words_of
 from rtsep.shared.rings import NO_EOF
 from rtsep.shared.state import SharedState
@@ -134,12 +136,78 @@ def test_bad_samples_are_silent_and_reported(tmp_path: Path, shared: SharedState
     source.close()
 
 
+class SlowSource(FileSource):
+    """A source whose storage gives a block for every permit."""
+
+    def __init__(self, path: Path, shared: SharedState, permits: threading.Semaphore) -> None:
+        self.permits = permits
+        super().__init__([Song(path)], shared)
+
+    def _turn(self, request: tuple[int, Place, Loop | None] | None) -> None:
+        self.permits.acquire()
+        super()._turn(request)
+
+
+def test_sound_before_the_past_where_storage_is_slow(counter: Path, shared: SharedState) -> None:
+    """After a jump the past is decoded only while the play head has sound ahead of it."""
+    permits = threading.Semaphore(0)
+    source = SlowSource(counter, shared, permits)
+    jump = 430 * HOP
+    source.start(1, Place(0, jump))
+    permits.release(3 + (NEAR + FIRST_AHEAD) // BLOCK)
+    wait_until(lambda: shared.mixture.epoch == 1 and shared.mixture.end >= jump + FIRST_AHEAD)
+    for position in range(jump, jump + 3 * RATE, RATE // 2):
+        move_play_head(shared, 1, position)
+        permits.release(RATE // 2 // BLOCK + 2)  # hardly more than real time takes
+        wait_until(lambda position=position: shared.mixture.end >= position + FIRST_AHEAD, 10)
+    permits.release(10_000)
+    source.close()
+
+
+def test_an_unforeseen_error_is_reported_and_a_jump_begins_anew(
+    counter: Path, shared: SharedState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = FileSource([Song(counter)], shared)
+    with monkeypatch.context() as broken:
+        broken.setattr(Song, "seek", lambda *_: 1 / 0)
+        source.start(1, Place(0, RATE))
+        wait_until(lambda: source.messages != [])
+        assert "decoding stopped unexpectedly (ZeroDivisionError: division by zero)" in source.messages[0]
+        wait_until(lambda: shared.mixture.header().eof != NO_EOF)
+        assert shared.mixture.epoch == 1, "the play head gets to an end"
+    source.start(2, Place(0, RATE))
+    wait_until(lambda: filled(shared, 2))
+    out = np.zeros((2, 100), np.float32)
+    assert shared.mixture.read(RATE, out, 2)
+    np.testing.assert_array_equal(out[0], (np.arange(RATE, RATE + 100) / 2.0**20).astype(np.float32))
+    source.close()
+
+
+def test_only_the_thread_closes_what_it_may_be_reading(
+    counter: Path, shared: SharedState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mount that hangs: `close` returns, and the decoder stays open until the read has come back."""
+    hanging, closed = threading.Event(), threading.Event()
+    source = FileSource([Song(counter)], shared)
+    read, close = Song.read, Song.close
+    monkeypatch.setattr(Song, "read", lambda *args: (hanging.wait(20), read(*args))[1])
+    monkeypatch.setattr(Song, "close", lambda song: (close(song), closed.set()))
+    monkeypatch.setattr(source_module, "JOIN_S", 0.05)
+    source.start(1, Place(0, 0))
+    wait_until(lambda: shared.mixture.epoch == 1)
+    source.close()
+    assert not closed.is_set()
+    hanging.set()
+    assert closed.wait(10)
+
+
 def test_an_empty_song_ends_at_once(tmp_path: Path, shared: SharedState) -> None:
     path = tmp_path / "nothing.wav"
     soundfile.write(path, np.zeros((0, 2), np.float32), RATE, subtype="FLOAT")
     source = FileSource([Song(path)], shared)
     source.start(1, Place(0, 0))
     wait_until(lambda: shared.mixture.header().eof == 0)
+    assert source.messages == [f"{path} has no samples"]
     source.close()
     source.close()
 
