@@ -299,7 +299,7 @@ def test_a_file_that_is_harmed_while_it_plays_is_played_as_far_as_it_goes(
 
 def test_source_and_engine_both_have_their_say(manual_playback: Callable[..., ManualPlayback]) -> None:
     player = manual_playback().player
-    player.source.songs[0].message = "the file is cut off"
+    player.source.songs[0]._end_message = "the file is cut off"
     player.engine._failure = "no worker"
     assert player.status().messages == ("the file is cut off", "no worker")
 

@@ -1,5 +1,6 @@
 """Stems appear together or not at all, wherever an interrupt falls."""
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,12 +8,16 @@ from pathlib import Path
 from types import FrameType
 
 import numpy as np
+import pytest
 import soundfile
 
 import rtsep
 from rtsep.audio.files import wav
+from rtsep.audio.files.reader import LARGEST_SAMPLE
+from rtsep.errors import RtsepError
 from rtsep.separation import song_files as split
 from rtsep.separation.song_files import split_file
+from tests.audio.files.material import FORMATS, write
 
 
 @contextmanager
@@ -63,3 +68,42 @@ def test_an_interrupt_anywhere_leaves_all_stems_or_nothing(
             assert found or not out.parent.exists(), step
             outcomes.add(len(found))
     assert outcomes == {0, len(stems)}
+
+
+@pytest.mark.parametrize("form", ["wav", "ogg", "aiff", "caf"])
+def test_a_file_without_samples_is_an_error(tmp_path: Path, constant_bundle: Callable[..., Path], form: str) -> None:
+    song = write(tmp_path / f"song.{form}", np.zeros((0, 2)), 44100, **FORMATS[form])
+    separator = rtsep.load(constant_bundle(vocals=0.25, other=0.75), device="cpu")
+    with pytest.raises(RtsepError, match=r"song\.\w+ (has no samples|holds no sound)"):
+        split_file(song, tmp_path / "out", separator)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("bad", "what"),
+    [(np.nan, "is not a number"), (-np.inf, "is not a number"), (1e20, r"is 1e\+20"), (-3e38, r"is -3e\+38")],
+)
+def test_impossible_samples_are_the_files_fault(
+    tmp_path: Path, constant_bundle: Callable[..., Path], bad: float, what: str
+) -> None:
+    samples = np.full((50_000, 2), 0.25, np.float32)
+    samples[40_000, 1] = bad
+    song = write(tmp_path / "song.wav", samples, 44100, subtype="FLOAT")
+    separator = rtsep.load(constant_bundle(vocals=0.25, other=0.75), device="cpu")
+    with pytest.raises(RtsepError, match=rf"song\.wav: the sample at 0\.907 s {what}"):
+        split_file(song, tmp_path / "out", separator)
+    assert not (tmp_path / "out").exists()
+    result = split_file(song, tmp_path / "out", separator, allow_damaged=True)
+    assert re.search(rf"the sample at 0\.907 s {what}.*; it is silent", result.notes[0])
+    samples[40_000] = 0.0
+    vocals, _ = soundfile.read(result.paths["vocals"], dtype="float32")
+    np.testing.assert_allclose(vocals, 0.25 * samples, atol=1e-6)
+
+
+def test_the_largest_samples_that_are_let_through_can_be_separated(tmp_path: Path, default_bundle: Path) -> None:
+    samples = np.full((50_000, 2), 0.25, np.float32)
+    samples[25_000] = samples[30_000, 0] = LARGEST_SAMPLE
+    song = write(tmp_path / "song.wav", samples, 44100, subtype="FLOAT")
+    result = split_file(song, tmp_path / "out", rtsep.load(default_bundle, device="cpu"))
+    for path in result.paths.values():
+        assert np.isfinite(soundfile.read(path)[0]).all()

@@ -75,9 +75,9 @@ def test_the_streams_of_a_stem_file(tmp_path: Path) -> None:
     for stem, sound in zip(FOUR, stems, strict=True):
         wanted = tone(hertz[stem], 50_000)[:, 5000:45_000]
         assert np.abs(sound[:, 5000:45_000] - wanted).max() < 0.02, stem
-    with pytest.raises(RtsepError, match="holds 5 sound streams"):
+    with pytest.raises(RtsepError, match="has 5 audio streams"):
         decoded(files | {"vocals": StemFile(tmp_path / "a.stem.mp4", 5)})
-    with pytest.raises(RtsepError, match="holds one sound stream"):
+    with pytest.raises(RtsepError, match="has 1 audio stream"):
         decoded({"vocals": StemFile(write(tmp_path / "a.wav", noise(1)), 1), "drums": files["drums"]})
 
 
