@@ -65,11 +65,11 @@ def _write(
         song, notes = task.song, list[str]()
         if start_s > 0 or seconds is not None:
             check_not_replaced(song, task.folder, separator.stems)
-            reader = stack.enter_context(open_audio(song))
-            notes += reader.notes
+            reader = stack.enter_context(open_audio(song, allow_damaged=True))
             song = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "part.wav"
             _cut(reader, song, start_s, seconds)
-        result = split_file(song, task.folder, separator, progress)
+            notes += [*reader.notes, *([reader.truncated] if reader.truncated else [])]
+        result = split_file(song, task.folder, separator, progress, allow_damaged=True)
         paths, notes = list(result.paths.values()), notes + result.notes
         picture = task.folder / PICTURE
         if _draw(picture, song, result.paths, gains):
@@ -80,7 +80,7 @@ def _write(
 
 
 def _cut(reader: AudioReader, path: Path, start_s: float, seconds: float | None) -> None:
-    """Write a part of a file as a WAV with the same sample rate. RtsepError if it is damaged or has no such part."""
+    """Write a part of a file as a WAV with the same sample rate. RtsepError if it has no such part."""
     rate = reader.sample_rate
     channels = min(reader.channels, 2)
     reader.seek(round(start_s * rate))
@@ -91,8 +91,6 @@ def _cut(reader: AudioReader, path: Path, start_s: float, seconds: float | None)
             if block.shape[1] == 0:
                 break
             wav.write(block[:channels])
-        if reader.truncated:
-            raise RtsepError(f"{reader.truncated}; nothing was written for it")
         if wav.frames == 0:
             length = "" if reader.frames is None else f" is only {reader.frames / rate:.2f} s long"
             raise RtsepError(f"--start {start_s:g}: {reader.path}{length or ' ends before'}")
@@ -114,7 +112,7 @@ def _draw(picture: Path, song: Path, stems: Mapping[str, Path], gains: Sequence[
 def _mixed(gains: Mapping[Path, float]) -> Iterator[NDArray[np.float32]]:
     """The sum of files of one length, with linear gains, in blocks (2, n) at 44 100 Hz."""
     with ExitStack() as stack:
-        readers = {path: EngineReader(stack.enter_context(open_audio(path))) for path in gains}
+        readers = {path: EngineReader(stack.enter_context(open_audio(path, allow_damaged=True))) for path in gains}
         while True:
             blocks = [np.float32(gain) * readers[path].read(BLOCK) for path, gain in gains.items()]
             if blocks[0].shape[1] == 0:
