@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 import platformdirs
 
-from rtsep.errors import MissingWeights, RtsepError
+from rtsep.errors import MissingWeights, RtsepError, require_torch
 from rtsep.files import write_atomically
 from rtsep.recipe import Recipe, encode_network, load_recipe
 
@@ -37,8 +37,9 @@ WEIGHTS_TABLE = "[weights]    # of weights.safetensors, always last"
 def build_network(recipe: Recipe, *, live: bool = False) -> StreamingNetwork:
     """The recipe's network with fresh parameters, with its live settings or with its author's.
 
-    Raises RtsepError if it names none that can be built, or one of whole segments.
+    Raises RtsepError if it names none that can be built, or one of whole segments; MissingPackage without PyTorch.
     """
+    require_torch(recipe.name)
     from rtsep.nn.segment_network import SegmentNetwork
     from rtsep.nn.windowed import Windowed, WindowNetwork
 
@@ -61,7 +62,8 @@ def build_network(recipe: Recipe, *, live: bool = False) -> StreamingNetwork:
 
 
 def build_segment_network(recipe: Recipe) -> SegmentNetwork:
-    """The network of a recipe with [segments], with fresh parameters. Raises RtsepError if it cannot be built."""
+    """The network of a recipe with [segments], with fresh parameters. Raises RtsepError as `build_network`."""
+    require_torch(recipe.name)
     from rtsep.nn.segment_network import SegmentNetwork
 
     network = _construct(recipe)
@@ -138,11 +140,16 @@ class Bundle:
                 header = file.metadata() or {}
                 try:
                     weights = {key: file.get_tensor(key).astype(np.float32) for key in file.keys()}  # noqa: SIM118 - no dict
-                except TypeError:  # bfloat16, which NumPy does not know
-                    import safetensors.torch
-
-                    tensors = safetensors.torch.load_file(self.weights_path)
-                    weights = {key: tensor.float().numpy() for key, tensor in tensors.items()}
+                except TypeError:  # bfloat16, which NumPy does not know: the upper half of a float32
+                    raw = dict(safetensors.deserialize(self.weights_path.read_bytes()))
+                    weights = {
+                        key: (np.frombuffer(tensor["data"], "<u2").astype(np.uint32) << 16)
+                        .view(np.float32)
+                        .reshape(tensor["shape"])
+                        if tensor["dtype"] == "BF16"
+                        else file.get_tensor(key).astype(np.float32)
+                        for key, tensor in raw.items()
+                    }
         except (OSError, safetensors.SafetensorError) as error:
             raise RtsepError(f"{self.weights_path} is not a readable safetensors file: {error}") from error
         if header.get("rtsep") != encode_network(self.recipe):

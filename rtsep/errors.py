@@ -52,10 +52,20 @@ class MissingPackage(RtsepError):
     """A Python package is not installed. The text ends with the command that installs it."""
 
 
+def no_torch(user: str) -> str:
+    """The message that `user`, a model or command, needs PyTorch and it is not installed."""
+    return f"{user} needs PyTorch, which is not installed: pip install 'rtsep[torch]'"
+
+
+def has_torch() -> bool:
+    """Whether PyTorch is installed; it is not imported."""
+    return importlib.util.find_spec("torch") is not None
+
+
 def require_torch(user: str) -> None:
     """Raise MissingPackage unless PyTorch is installed. `user` is what needs it, named in the message."""
-    if importlib.util.find_spec("torch") is None:
-        raise MissingPackage(f"{user} needs PyTorch, which is not installed: pip install 'rtsep[torch]'")
+    if not has_torch():
+        raise MissingPackage(no_torch(user))
 
 
 def one_line(said: object) -> str:

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from cyclopts import CycloptsError
 
 from rtsep.cli.app import build_app
-from rtsep.errors import ArgumentError, RtsepError, UsageError, one_line
+from rtsep.errors import ArgumentError, MissingPackage, RtsepError, UsageError, no_torch, one_line
 from rtsep.system.priority import use_passive_waiting
 from rtsep.ui.console import make_streams_safe, say, write_lines
 
@@ -77,6 +77,8 @@ def _fail(error: Exception, debug: bool) -> int:
     """Say what ended the command in one line, and return its exit code."""
     if isinstance(error, CycloptsError):
         error = _usage_error(error)
+    if isinstance(error, ModuleNotFoundError) and error.name == "torch":
+        error = MissingPackage(no_torch("this command"))
     if debug and not isinstance(error, UsageError):
         write_lines("".join(traceback.format_exception(error)).rstrip())
     if isinstance(error, RtsepError):

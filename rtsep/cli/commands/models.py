@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from rtsep.cli.arguments import Flag
-from rtsep.errors import MissingPackage, MissingWeights, RtsepError
+from rtsep.errors import MissingPackage, MissingWeights, RtsepError, has_torch
 
 if TYPE_CHECKING:
     from rtsep.bundle import Bundle
@@ -103,10 +103,15 @@ def check_models(names: Annotated[tuple[str, ...], Parameter(negative="")] = (),
 
 
 def _problems(bundle: "Bundle") -> list[str]:
-    from rtsep.nn.check import check_network
-    from rtsep.nn.segment_network import check_segments
+    from rtsep.separation.backends.check import check_stepper
+    from rtsep.separation.backends.choose import load_stepper
 
     try:
+        if not has_torch():
+            return check_stepper(load_stepper(bundle, "cpu", live=True))
+        from rtsep.nn.check import check_network
+        from rtsep.nn.segment_network import check_segments
+
         if bundle.recipe.segments is not None:
             return check_segments(bundle.load_segment_network())
         return list(check_network(bundle.load_network(live=True)))

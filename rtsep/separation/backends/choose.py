@@ -7,11 +7,10 @@ a half sooner, in half the memory, and PyTorch need not be installed.
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 import sys
 
 from rtsep.bundle import Bundle, build_network
-from rtsep.errors import MissingWeights, RtsepError, require_torch
+from rtsep.errors import MissingWeights, RtsepError, has_torch, require_torch
 from rtsep.separation.backends.stepper import MAX_CHUNK, FrameStepper, check_compute
 
 
@@ -78,7 +77,7 @@ def stepper_to_measure(bundle: Bundle, compute: str, max_chunk: int) -> FrameSte
 
 def computing_devices() -> list[str]:
     """The devices on which every network runs here: cpu, and cuda:N for those that PyTorch can use."""
-    if importlib.util.find_spec("torch") is None:
+    if not has_torch():
         return ["cpu"]
     import torch
 
@@ -90,7 +89,7 @@ def _on_cuda(compute: str) -> bool:
     if compute == "cpu":
         return False
     if compute == "auto":
-        if importlib.util.find_spec("torch") is None:
+        if not has_torch():
             return False
         try:
             ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
