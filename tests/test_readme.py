@@ -7,7 +7,6 @@ import re
 import shlex
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -114,11 +113,9 @@ def test_live_commands_run(command: str) -> None:
 @pytest.mark.usefixtures("default_bundle")
 def test_python_example_runs(folder_with_song: Path) -> None:
     (example,) = blocks("python")
-    check = textwrap.dedent("""
-        import numpy
-        assert numpy.concatenate(vocals, axis=1).shape == song.T.shape
-    """)
+    check = "assert part['vocals'].shape[1] + rest['vocals'].shape[1] == 5000 and karaoke.shape == vocals.shape"
     subprocess.run([sys.executable, "-c", example + check], cwd=folder_with_song, check=True, timeout=120)
+    assert (folder_with_song / "out" / "vocals.wav").exists()
 
 
 def test_keys_are_those_of_the_player() -> None:

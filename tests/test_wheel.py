@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import zipfile
@@ -40,3 +41,42 @@ def test_wheel_carries_the_package_and_nothing_beside_it(wheel: zipfile.ZipFile)
     assert sources <= set(names)
     assert "rtsep = rtsep.cli.main:main" in wheel.read(f"{metadata}/entry_points.txt").decode()
     assert any(name.endswith("/licenses/LICENSE") for name in names)
+    assert "rtsep/py.typed" in names
+
+
+PROGRAM = """
+from pathlib import Path
+from typing import assert_type
+
+import numpy as np
+from numpy.typing import NDArray
+import rtsep
+
+stems = rtsep.separate("song.flac", progress=lambda done, total: None)
+assert_type(stems, rtsep.Stems)
+assert_type(stems["vocals"], NDArray[np.float32])
+assert_type(stems.mix({"vocals": -6}), NDArray[np.float32])
+assert_type(stems.save(Path("out"), format="flac"), dict[str, Path])
+with rtsep.load(chunk=1) as separator:
+    assert_type(separator, rtsep.Separator)
+    assert_type(separator.feed(stems["vocals"]), dict[str, NDArray[np.float32]])
+assert_type([model.name for model in rtsep.list_models()], list[str])
+for stems in rtsep.separate_all([Path("a.wav"), [0.5, 0.25]], 44100, separator):
+    stems.sample_rate.bit_length()
+rtsep.load(chunk="one")
+stems.misspelt
+"""
+
+
+def test_programs_that_use_the_wheel_are_type_checked(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
+    wheel.extractall(tmp_path / "site")
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    settings = {"include": ["program.py"], "extraPaths": ["site"], "typeCheckingMode": "strict"}
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps(settings))
+    check = [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable, "-p", str(tmp_path)]
+    done = subprocess.run(check, cwd=tmp_path, capture_output=True, text=True)
+    found = [(item["range"]["start"]["line"], item["rule"]) for item in json.loads(done.stdout)["generalDiagnostics"]]
+    last = len(PROGRAM.splitlines()) - 1
+    expected = {(last - 1, "reportArgumentType"), (last, "reportAttributeAccessIssue")}
+    assert {(line, rule) for line, rule in found if line < last - 1 or (line, rule) in expected} == expected
