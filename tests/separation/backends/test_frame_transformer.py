@@ -6,6 +6,7 @@ import tracemalloc
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import soundfile
 import torch
@@ -169,28 +170,45 @@ def test_the_stems_of_the_bundled_song_are_those_of_the_eager_network(
         assert sdr_db(eager_stem, stem) > 80  # 40 is asked for
 
 
-def test_nothing_grows_over_two_thousand_hops(default_bundle: Path) -> None:
-    processor = Processor(load_stepper(Bundle(default_bundle), "cpu", 1))
-    mixture = 0.1 * np.random.default_rng(0).standard_normal((2, 16 * HOP)).astype(np.float32)
-    out = np.empty((2, 2, HOP), np.float32)
+@pytest.mark.parametrize(("chunk", "steps"), [(1, 600), (7, 40), (32, 10)])
+def test_nothing_grows_over_many_hops_in_steps_of_any_size(default_bundle: Path, chunk: int, steps: int) -> None:
+    processor = Processor(load_stepper(Bundle(default_bundle), "cpu", chunk))
+    mixture = 0.1 * np.random.default_rng(0).standard_normal((2, 2 * chunk * HOP)).astype(np.float32)
+    out = np.empty((2, 2, chunk * HOP), np.float32)
 
-    def hops(count: int) -> None:
-        for hop in range(count):
-            start = hop % 16 * HOP
-            processor.process(mixture[:, start : start + HOP], out)
+    def run(count: int) -> None:
+        for step in range(count):
+            start = step % 2 * chunk * HOP
+            processor.process(mixture[:, start : start + chunk * HOP], out)
 
-    hops(20)
+    run(256 // chunk + 1)  # past the end of every ring, whose pages are touched for the first time until then
     tracemalloc.start()
     try:
-        hops(20)  # tracemalloc's own first sight of every line
-        before = tracemalloc.get_traced_memory()[0]
+        run(6)  # tracemalloc's own first sight of every line
+        before, rss = tracemalloc.get_traced_memory()[0], psutil.Process().memory_info().rss
         tracemalloc.reset_peak()
-        hops(2000)
+        run(steps)
         after, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert after - before < 2_000
-    assert peak - before < 20_000  # views, and no array of sound or spectra: a hop is 8192 bytes, its masks 16 400
+    # Views and buffers of NumPy's own, and no array of the step's masks: those of a hop have 16 400 bytes.
+    assert peak - before < 20_000 + 500 * chunk
+    assert psutil.Process().memory_info().rss - rss < 2_000_000
+
+
+def test_steps_of_all_sizes_share_their_memory() -> None:
+    stepper = compiled(small(), 32)
+    tracemalloc.start()
+    try:
+        stepper.step(frames_of(small(), 32))
+        longest = tracemalloc.get_traced_memory()[0]
+        for frames in range(1, 32):
+            stepper.step(frames_of(small(), frames))
+        every = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert every < 2 * longest
 
 
 def test_a_network_that_breaks_and_is_reset_is_whole_again(default_bundle: Path) -> None:
