@@ -1,5 +1,5 @@
-# make play: set up and play the bundled song without its vocals.   make test: set up and run every check.
-# PIP_ARGS is passed on to pip; PYTHON chooses the interpreter (3.11 or newer) for a new .venv.
+# make play: set up and play the bundled song without vocals.   make test: set up and run all checks.
+# PIP_ARGS is passed to pip; PYTHON selects the interpreter (3.11 or newer) for a new .venv.
 BIN := .venv/bin
 SONG := $(firstword $(sort $(wildcard demo/*/mixture.flac)))
 NEEDS := pyproject.toml constraints.txt scripts/setup.sh
@@ -8,21 +8,21 @@ export PIP_ARGS PYTHON
 .PHONY: help setup play test lint bench wheel clean
 
 help:
-	@echo "make play    set up and play the bundled song without its vocals"
+	@echo "make play    set up, then play the bundled song without vocals"
 	@echo "make setup   set up only: .venv, Python packages, PortAudio"
 	@echo "make test    set up, then ruff, pyright and pytest"
 	@echo "make lint    ruff and pyright"
-	@echo "make bench   docs/benchmarks.md from what rtsep bench has left in out/bench"
+	@echo "make bench   generate docs/benchmarks.md from the results in out/bench"
 	@echo "make wheel   build dist/rtsep-*.whl"
-	@echo "make clean   remove what the other targets made, except .venv"
+	@echo "make clean   remove generated files, except .venv"
 
 setup: .venv/ready-play
 
 play: .venv/ready-play
-	@test -n "$(SONG)" || { echo "the bundled song is missing: demo/*/mixture.flac" >&2; exit 1; }
+	@test -n "$(SONG)" || { echo "bundled song not found: demo/*/mixture.flac" >&2; exit 1; }
 	@$(BIN)/rtsep play $(SONG) --gain vocals=-inf
 
-# Both parts in any case; what runs against the clock has the machine to itself.
+# Both parts are always run; real-time tests have the machine to themselves.
 test: lint
 	@failed=0; \
 	$(BIN)/pytest -m "not realtime" --numprocesses=auto --dist=loadfile || failed=1; \

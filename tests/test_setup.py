@@ -1,4 +1,4 @@
-"""scripts/setup.sh says what it will download before it does."""
+"""scripts/setup.sh announces its downloads before they start."""
 
 import os
 import shutil

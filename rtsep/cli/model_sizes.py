@@ -1,7 +1,7 @@
-"""How large a recipe's network is, what it costs and how late it answers: recorded for those that come along.
+"""Size, cost and latency of a recipe's network; those of the bundled models are recorded in a table.
 
-To count takes some of them a second, and to import torch takes one already. What is recorded is found by everything
-that it follows from, so a recipe that was changed, or is somebody's own, is counted.
+Counting takes up to a second per network, and importing torch another one. The key of the table covers everything that
+the values depend on, so a changed recipe, or one of a user, is counted.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ TABLE = Path(__file__).with_name("sizes.toml")
 
 
 class Size(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Of a network with its live settings.
+    """Size of a network with its live settings.
 
-    `latency_ms` is that of the standard mode, at one frame a step, without margin and device, None for one that is for
-    files alone; `gmac_per_s` are billions of multiply-adds for each second of sound, None where that cannot be told.
-    `package` is what must be installed beside rtsep, as the extra of that name.
+    `latency_ms` is that of the standard mode at one frame per step, without margin and device; None for a network that
+    only separates files. `gmac_per_s` is billions of multiply-adds per second of audio; None if unknown. `package` is
+    the Python package that the network needs, in the extra of the same name.
     """
 
     name: str
@@ -48,28 +48,28 @@ class _Table(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def fingerprint(recipe: Recipe) -> str:
-    """Of all that a size follows from; of the network's code, only where it is."""
+    """Hash of everything a size depends on, except the code of the network."""
     settings = msgspec.json.encode([recipe.window, recipe.live, recipe.segments], order="deterministic")
     return hashlib.sha256(encode_network(recipe).encode() + settings).hexdigest()[:16]
 
 
 def recorded_sizes() -> dict[str, Size]:
-    """By fingerprint."""
+    """The recorded sizes by fingerprint."""
     return {size.recipe: size for size in msgspec.toml.decode(TABLE.read_bytes(), type=_Table).size}
 
 
 def find_size(recipe: Recipe, recorded: dict[str, Size]) -> Size:
-    """As it is recorded, or counted now. Raises RtsepError, or whatever the network raises, if it cannot be built."""
+    """The recorded size, or the counted one. Raises RtsepError, or any error of the network, if it cannot be built."""
     size = recorded.get(fingerprint(recipe))
     if size is None:
         return count_size(recipe)
     if size.package and importlib.util.find_spec(size.package) is None:
-        raise MissingPackage(f"it needs the package {size.package}: pip install 'rtsep[{size.package}]'")
+        raise MissingPackage(f"the package {size.package} is not installed: pip install 'rtsep[{size.package}]'")
     return size
 
 
 def count_size(recipe: Recipe) -> Size:
-    """Raises as `find_size`."""
+    """Count the size of a recipe's network. Raises as `find_size`."""
     from rtsep.nn.segment_network import SegmentNetwork
 
     network = _outline(recipe)
@@ -87,7 +87,7 @@ def count_size(recipe: Recipe) -> Size:
 
 
 def _outline(recipe: Recipe) -> StreamingNetwork | SegmentNetwork:
-    """The recipe's network, without its numbers where it can be built so: millions of random ones take seconds."""
+    """The recipe's network, if possible without values: millions of random numbers take seconds."""
     import torch
 
     from rtsep.bundle import build_network, build_segment_network
@@ -98,7 +98,7 @@ def _outline(recipe: Recipe) -> StreamingNetwork | SegmentNetwork:
     try:
         with torch.device("meta"):
             return build()
-    except Exception:  # a network is anybody's code; it may want to see numbers
+    except Exception:  # a network is third-party code and may need values
         return build()
 
 
@@ -112,5 +112,5 @@ def _gmac_per_s(recipe: Recipe, network: StreamingNetwork | SegmentNetwork) -> f
             stride = (1 - recipe.segments.overlap) * network.segment_samples
             return round(multiply_adds_per_segment(network) * SAMPLE_RATE / stride / 1e9, 3)
         return round(multiply_adds_per_frame(network) * SAMPLE_RATE / HOP / 1e9, 3)
-    except Exception:  # as above: only its author knows what it does with sizes alone
+    except Exception:  # as above
         return None
