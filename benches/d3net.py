@@ -32,7 +32,9 @@ def main(code: str, out: str = "out/bench") -> int:
         environments.install(NAME, ["nnabla", "h5py", "pyyaml"], Path(out))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        told = environments.answer(NAME, [str(Path(code).resolve()), name], Path(out), program="d3net-equality")
+        told = environments.answer(
+            NAME, [str(Path(code).resolve()), name], Path(out), "python -m benches.d3net", program="d3net-equality"
+        )
         conversion = convert_path(folder)
         with np.load(folder / "outputs.npz") as outputs:
             answers = {target: torch.from_numpy(outputs[target]) for target in conversion.recipe.stems}

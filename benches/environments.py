@@ -35,10 +35,13 @@ def install(name: str, packages: Sequence[str], out: Path) -> None:
         raise RtsepError(f"pip could not install {name}")
 
 
-def answer(name: str, arguments: Sequence[str], out: Path, path: Path | None = None, program: str | None = None) -> Any:
+def answer(
+    name: str, arguments: Sequence[str], out: Path, remedy: str, path: Path | None = None, program: str | None = None
+) -> Any:
     """Run a peer program with one thread in its environment, and return the JSON of its last line of output.
 
     Args:
+        remedy: the command that installs it.
         path: an additional folder for its imports.
         program: its name, if it differs from that of the environment.
 
@@ -46,7 +49,7 @@ def answer(name: str, arguments: Sequence[str], out: Path, path: Path | None = N
     """
     python = _python(_home(name, out))
     if not python.exists():
-        raise RtsepError(f"{name} is not installed")
+        raise RtsepError(f"{name} is not installed: run {remedy}")
     script = PROGRAMS / f"{(program or name).replace('-', '_')}.py"
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | ONE_THREAD
     try:

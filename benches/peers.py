@@ -71,10 +71,9 @@ def _rtsep(model: str | None, chunk: int, sound: np.ndarray) -> Row:
 
 def _peer(name: str, wav: Path, out: Path, report: Report) -> list[Row]:
     try:
-        told = environments.answer(name, [str(wav)], out)
+        told = environments.answer(name, [str(wav)], out, f"rtsep bench peers --install {name}")
     except RtsepError as error:
-        hint = f": run rtsep bench peers --install {name}" if "not installed" in str(error) else ""
-        report.problem(f"{error}{hint}")
+        report.problem(str(error))
         return []
     report.versions[name] = told["version"]
     return [_row(row["name"], row["step_samples"], row["times_s"], row["samples"]) for row in told["rows"]]

@@ -11,9 +11,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from benches import environments
-from benches.report import SONG, Report, Table, tail
+from benches.report import REPOSITORY, SONG, Report, Table, tail
 from rtsep.bundle import find_bundle
-from rtsep.errors import RtsepError
 
 NAME = "runtimes"
 PACKAGES = ("onnx", "onnxruntime", "onnxscript", "openvino")
@@ -27,11 +26,7 @@ def run(install: bool, frames: int, model: str | None, out: Path) -> int:
         environments.install(NAME, PACKAGES, out)
     report = Report(NAME, "Backends and runtimes for a step", "one")
     arguments = [str(bundle.path), str(SONG), str(frames), *map(str, CHUNKS)]
-    try:
-        told = environments.answer(NAME, arguments, out, Path(__file__).parent.parent)
-    except RtsepError as error:
-        hint = ": run rtsep bench runtimes --install" if "not installed" in str(error) else ""
-        raise RtsepError(f"{error}{hint}") from None
+    told = environments.answer(NAME, arguments, out, "rtsep bench runtimes --install", REPOSITORY)
     report.versions.update(told["versions"])
     rows = [
         {"K": row["chunk"], "backend": row["way"]}

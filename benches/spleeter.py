@@ -19,7 +19,6 @@ from benches import environments
 from benches.report import SONG, Report, Row, Table
 from rtsep.convert.families.spleeter import convert_checkpoint
 from rtsep.convert.write import write_conversion
-from rtsep.errors import RtsepError
 from rtsep.nn.windowed import Windowed
 from rtsep.separation.load import load
 from rtsep.timebase import SAMPLE_RATE
@@ -43,11 +42,7 @@ def run(install: bool, seconds: float, out: Path) -> int:
         folder = Path(name)
         soundfile.write(folder / "sound.wav", sound, SAMPLE_RATE, subtype="FLOAT")
         arguments = [str(folder / "sound.wav"), str(folder), str(THREADS)]
-        try:
-            told = environments.answer(NAME, arguments, out, program=PROGRAM)
-        except RtsepError as error:
-            hint = ": run rtsep bench spleeter --install" if "not installed" in str(error) else ""
-            raise RtsepError(f"{error}{hint}") from None
+        told = environments.answer(NAME, arguments, out, "rtsep bench spleeter --install", program=PROGRAM)
         report.versions.update(told["versions"])
         rows = [_compare(system, folder / system["name"], sound.T) for system in told["systems"]]
     note = (

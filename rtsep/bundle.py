@@ -266,13 +266,16 @@ def list_models() -> list[ModelInfo]:
 
 
 def find_bundle(name_or_path: str | Path | None = None) -> Bundle:
-    """A bundle by name or by its folder; None is the default. Raises RtsepError that lists what there is."""
-    if name_or_path is not None and (Path(name_or_path) / RECIPE_FILE).is_file():
-        return Bundle(Path(name_or_path).resolve())
+    """A bundle by name, folder or recipe.toml; None is the default. Raises RtsepError if there is none."""
+    if name_or_path is not None:
+        path = Path(name_or_path)
+        folder = path.parent if path.name == RECIPE_FILE else path
+        if (folder / RECIPE_FILE).is_file():
+            return Bundle(folder.resolve())
     wanted = DEFAULT_BUNDLE if name_or_path is None else str(name_or_path)
     bundles = list_bundles()
     for bundle in bundles:
         if bundle.name == wanted:
             return bundle
     known = ", ".join(bundle.name for bundle in bundles) or "none"
-    raise RtsepError(f"no model {wanted!r}: not a folder with {RECIPE_FILE}, and the models here are {known}")
+    raise RtsepError(f"no model {wanted!r}: it is not a folder with {RECIPE_FILE}; available models: {known}")

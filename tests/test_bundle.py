@@ -152,6 +152,7 @@ def test_bundles_are_found_by_name_in_the_users_folder(tiny: Bundle, tmp_path: P
     monkeypatch.setenv("RTSEP_MODEL_DIR", str(tmp_path))
     assert find_bundle("tiny").path == tiny.path
     assert find_bundle(tiny.path).path == tiny.path
+    assert find_bundle(tiny.path / "recipe.toml").path == tiny.path
     assert "tiny" in [bundle.name for bundle in list_bundles()]
     shutil.rmtree(tiny.path)
     with pytest.raises(RtsepError, match="no model 'tiny'"):

@@ -79,6 +79,10 @@ def _checked(check: Callable[[Any], object]) -> Callable[[object, Any], None]:
     return validate
 
 
+def _repeatable(converter: Callable[[object, Sequence[Token]], object], metavar: str, help: str) -> Parameter:
+    return Parameter(converter=converter, n_tokens=1, metavar=metavar, negative="", show_default=False, help=help)
+
+
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 Files = Annotated[tuple[Path, ...], Parameter(negative="", validator=_checked(check_files), help="Audio files.")]
 OutputFolder = Annotated[Path, Parameter(validator=_checked(check_folder))]
@@ -95,24 +99,18 @@ Start = Annotated[float, Parameter(validator=_checked(check_start))]
 Seconds = Annotated[float | None, Parameter(validator=_checked(check_seconds), help="Stop after this many seconds.")]
 Gains = Annotated[
     tuple[tuple[str, float], ...],
-    Parameter(
-        converter=_parse_gains,
-        n_tokens=1,
-        metavar="STEM=DB",
-        negative="",
-        show_default=False,
-        help="Initial fader position in dB, such as vocals=-6: -60 to +12, or -inf to mute. Repeatable.",
+    _repeatable(
+        _parse_gains,
+        "STEM=DB",
+        "Initial fader position in dB, such as vocals=-6: -60 to +12, or -inf to mute. Repeatable.",
     ),
 ]
 Routes = Annotated[
     tuple[tuple[str, Outlet], ...],
-    Parameter(
-        converter=_parse_routes,
-        n_tokens=1,
-        metavar="STEM=L-R",
-        negative="",
-        show_default=False,
-        help="Output channels of a stem, counted from 1: vocals=3-4, or vocals=5 for one channel, in mono. "
+    _repeatable(
+        _parse_routes,
+        "STEM=L-R",
+        "Output channels of a stem, counted from 1: vocals=3-4, or vocals=5 for one channel, in mono. "
         "The other stems stay on channels 1-2. Repeatable.",
     ),
 ]
