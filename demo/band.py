@@ -64,7 +64,7 @@ def drums(rng: random.Random) -> tuple[Part, ...]:
     for section, index, bar in bars():
         for piece, pattern in score.DRUMS[section.drums[index]].items():
             for beat, _, letter in strokes(pattern):
-                # The backbeat sits a hair late, the rest wanders by a few milliseconds.
+                # The backbeat is slightly late, the other notes vary by a few milliseconds.
                 late_s = 0.006 if piece == "snare" else 0.0
                 start_s = score.seconds(bar, beat) + late_s + rng.gauss(0, 0.003)
                 velocity = score.VELOCITIES[letter] + rng.gauss(0, 4)
@@ -86,7 +86,7 @@ def bass(rng: random.Random) -> tuple[Part, ...]:
 
 
 def other(rng: random.Random) -> tuple[Part, ...]:
-    """Steel guitar left, electric piano right, strings behind the choruses, vibraphone where nobody sings."""
+    """Steel guitar left, electric piano right, strings in the choruses, vibraphone in the instrumental parts."""
     guitar, piano, strings = [], [], []
     for section, index, bar in bars():
         chord = section.chords[index]
@@ -157,7 +157,7 @@ def midi_file(parts: tuple[Part, ...]) -> mido.MidiFile:
 
 
 def play(parts: tuple[Part, ...], soundfont: Path) -> np.ndarray:
-    """The parts as (samples, 2), exactly as long as the song, without any effect."""
+    """The parts as (samples, 2) with the exact length of the song, without effects."""
     samples = round(score.SONG_S * score.SAMPLE_RATE_HZ)
     with tempfile.TemporaryDirectory() as folder:
         midi_path, wave_path = Path(folder, "part.mid"), Path(folder, "part.wav")
@@ -177,7 +177,7 @@ def play(parts: tuple[Part, ...], soundfont: Path) -> np.ndarray:
 
 
 def render(soundfont: Path) -> dict[str, np.ndarray]:
-    """The three accompanying stems. Each has its own random numbers: a change in one leaves the others."""
+    """The three accompanying stems. Each has its own random numbers, so a change in one does not affect the others."""
     return {
         "drums": play(drums(random.Random(1)), soundfont),
         "bass": play(bass(random.Random(2)), soundfont),

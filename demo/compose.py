@@ -1,4 +1,4 @@
-"""Makes the demo song: `python demo/compose.py` writes `demo/paper-boats/` anew, about 35 s on one core.
+"""Generates the demo song: `python demo/compose.py` writes `demo/paper-boats/`, about 35 s on one core.
 
 Needs, besides Python 3.11:
     apt-get install fluidsynth fluid-soundfont-gm espeak-ng
@@ -26,7 +26,7 @@ PYTHON_PACKAGES = {"numpy": "numpy", "scipy": "scipy", "soundfile": "soundfile",
 
 
 def missing_tools() -> list[str]:
-    """Commands that install what is not there."""
+    """Commands that install the missing tools."""
     debian = []
     if shutil.which("fluidsynth") is None:
         debian.append("fluidsynth")

@@ -13,8 +13,8 @@ STEMS = ("vocals", "drums", "bass", "other")
 # Level of each stem where all of them play (verse and first chorus), before the limiter.
 LEVEL_DB = {"vocals": -22.0, "drums": -24.0, "bass": -23.5, "other": -24.0}
 PEAK_DB = -1.0
-STEP = 2  # the last of the 16 bits stays 0: its noise at -92 dB is not heard and would cost 2 MB of FLAC
-ENVELOPE_BLOCK = 64  # samples; loudness is followed in steps of 1.5 ms
+STEP = 2  # the last of the 16 bits stays 0: its noise at -92 dB is inaudible and would add 2 MB of FLAC
+ENVELOPE_BLOCK = 64  # samples; the level is measured in steps of 1.5 ms
 
 
 def gain(level_db: float | np.ndarray) -> float | np.ndarray:

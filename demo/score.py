@@ -1,4 +1,4 @@
-"""The song "Paper Boats" as data: form, chords, words, melody and patterns. No sound is made here.
+"""The song "Paper Boats" as data: form, chords, words, melody and patterns. This module generates no sound.
 
 Beats count from 0 inside a bar. Patterns have one character a sixteenth note, sixteen a bar.
 """

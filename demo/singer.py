@@ -18,7 +18,7 @@ from speech import Phoneme, Speaker
 RATE_HZ = score.SAMPLE_RATE_HZ
 FRAME_MS = 5.0
 FRAME_S = FRAME_MS / 1000
-PAD_S = 0.05  # silence around the spoken line, so that nothing starts abruptly
+PAD_S = 0.05  # silence around the spoken line, against abrupt starts
 PAUSE_S = 0.03  # espeak-ng waits before "and": sung, this is a short gap
 CONSONANT_RATE = 0.9  # sung consonants are a little quicker than these slowly spoken ones
 LEAST_VOWEL_SHARE = 0.45  # of the time from one syllable to the next
@@ -152,7 +152,7 @@ def time_map(spoken: Spoken, syllables: list[list[SungNote]]) -> tuple[np.ndarra
             vowel_end_s, scale = notes[-1].end_s, 1.0
         else:
             room_s = later[0].start_s - start_s
-            # Consonants that leave the vowel too little time are said faster.
+            # Consonants that leave too little time for the vowel are shortened.
             needed_s = natural_s(consonants)
             scale = min(1.0, room_s * (1 - LEAST_VOWEL_SHARE) / needed_s) if needed_s else 1.0
             vowel_end_s = later[0].start_s - needed_s * scale
@@ -193,7 +193,7 @@ def melody(times_s: np.ndarray, syllables: list[list[SungNote]], take: Take) -> 
 
 
 def evened_db(spoken: Spoken) -> np.ndarray:
-    """The envelope with its vowels brought near to one loudness: a singer holds what a speaker swallows."""
+    """The envelope with the vowels brought to a similar level, since speakers swallow some that singers hold."""
     times_s = np.arange(len(spoken.envelope_db)) * FRAME_S
     power = (10 ** (spoken.envelope_db / 10)).sum(axis=1)
     vowels = [p for p in spoken.phonemes if p.is_vowel]
@@ -279,6 +279,6 @@ def render() -> np.ndarray:
                 if lead_rms == 0.0:
                     lead_rms = float(np.sqrt(np.mean(sound**2)))
                     place(start_s - 0.29, breath(section.first_bar + number), BREATH_GAIN, 0.0)
-                # Lines differ in loudness as they come from the speaker: bring each to one level.
+                # The spoken lines differ in level: normalise each.
                 place(start_s, sound, 10 ** (take.gain_db / 20) * LINE_RMS / lead_rms, take.pan)
     return out

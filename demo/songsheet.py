@@ -1,4 +1,4 @@
-"""SONG.md: words, chords and origin of the song, written from the score so that it cannot go stale."""
+"""SONG.md: words, chords and origin of the song, generated from the score so that they always match."""
 
 import score
 

@@ -1,4 +1,4 @@
-"""Spoken lines from espeak-ng, together with the moment at which each speech sound starts.
+"""Spoken lines from espeak-ng, with the start time of each speech sound.
 
 The command line tool does not tell those moments, so its library is called directly.
 """

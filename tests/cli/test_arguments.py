@@ -1,4 +1,4 @@
-"""Options that several commands have: how they are read, and what is refused."""
+"""Options that several commands share: parsing and checks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rtsep.errors import UsageError
 
 
 def read(*words: str) -> dict[str, object]:
-    """What a command with all these options gets."""
+    """The arguments that a command with all these options gets."""
     app = App(result_action="return_value")
 
     @app.default
@@ -29,7 +29,7 @@ def read(*words: str) -> dict[str, object]:
     return app(words, exit_on_error=False, print_error=False)  # type: ignore[return-value]
 
 
-def test_values_arrive_as_what_they_are() -> None:
+def test_values_are_converted() -> None:
     asked = ("--gain", "vocals=-6", "--chunk", "7", "--loud", "--gain", "drums=-inf", "--seconds", "1.5")
     asked += ("--to", "vocals=3-4", "--to", "bass=5")
     assert read(*asked) == {
@@ -57,7 +57,7 @@ def test_values_arrive_as_what_they_are() -> None:
         ("--to drums=3-4 --to vocals=4-5", "--to vocals=4-5: channels 3-4 are taken"),
     ],
 )
-def test_what_is_refused_is_a_usage_error(words: str, says: str) -> None:
+def test_a_wrong_value_is_a_usage_error(words: str, says: str) -> None:
     with pytest.raises(UsageError) as caught:
         read(*words.split())
     assert str(caught.value).startswith(says)
@@ -74,6 +74,6 @@ def test_gains(text: str, expected: tuple[str, float]) -> None:
 @pytest.mark.parametrize(
     "text", ["", "vocals", "vocals=", "=3", "vocals=loud", "vocals=nan", "vocals=inf", "vocals=12.1", "vocals=-61"]
 )
-def test_what_is_no_gain_is_a_usage_error(text: str) -> None:
+def test_an_invalid_gain_is_a_usage_error(text: str) -> None:
     with pytest.raises(UsageError, match=r"STEM=DB .* -60 to \+12, or -inf"):
         parse_gain(text)

@@ -1,4 +1,4 @@
-"""Batch jobs: songs to separate and songs to copy, into a folder of their own."""
+"""Job files: songs to separate and songs to copy, into a folder."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_job_separates_and_copies(
     assert {path for path in out.rglob("*") if path.is_file()} == set(written)
 
 
-def test_songs_of_one_name_have_places_of_their_own(
+def test_songs_with_the_same_name_get_different_folders(
     tmp_path: Path, short_wav: Path, constant_bundle: Callable[..., Path]
 ) -> None:
     (tmp_path / "in").mkdir()
@@ -44,7 +44,7 @@ def test_songs_of_one_name_have_places_of_their_own(
     assert {path.name for path in out.iterdir()} == {"song", "song (2)", "song (3)"}
 
 
-def test_what_a_job_leaves_out_is_empty(tmp_path: Path) -> None:
+def test_missing_keys_are_empty_lists(tmp_path: Path) -> None:
     job = tmp_path / "job.json"
     job.write_text('{"convert": ["a.wav"], "copy": null}')
     assert read_job(job) == ([tmp_path / "a.wav"], [], Path("."))
@@ -55,7 +55,7 @@ def test_what_a_job_leaves_out_is_empty(tmp_path: Path) -> None:
     [("[1]", "object"), ("{", "job.json"), ('{"convert": "a.wav"}', "array"), ('{"out": "x"}', "out")]
     + [(json.dumps({"output": folder}), "inside --out") for folder in ("/etc", "../x", "a/../../b")],
 )
-def test_what_is_no_job_is_one_line(tmp_path: Path, text: str, complaint: str) -> None:
+def test_an_invalid_job_is_one_line(tmp_path: Path, text: str, complaint: str) -> None:
     job = tmp_path / "job.json"
     job.write_text(text)
     with pytest.raises(RtsepError, match=complaint) as caught:
@@ -63,7 +63,7 @@ def test_what_is_no_job_is_one_line(tmp_path: Path, text: str, complaint: str) -
     assert "\n" not in str(caught.value)
 
 
-def test_one_missing_song_does_not_end_the_job(
+def test_a_missing_song_does_not_stop_the_job(
     tmp_path: Path, short_wav: Path, constant_bundle: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     job = tmp_path / "job.json"
@@ -82,7 +82,7 @@ def test_one_missing_song_does_not_end_the_job(
         (["--tta", "shifted"], "tta and merge_artifacts need"),
     ],
 )
-def test_what_cannot_be_is_refused(
+def test_impossible_combinations_are_usage_errors(
     tmp_path: Path, short_wav: Path, arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["separate", str(short_wav), "-o", str(tmp_path / "out"), *arguments]) == 2

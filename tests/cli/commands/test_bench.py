@@ -1,4 +1,4 @@
-"""`rtsep bench`: a thin door to benches/ of a checkout."""
+"""`rtsep bench` runs the benchmarks of a checkout."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from rtsep.cli.main import main
         (["zzz"], 2, "the commands are latency, soak, throughput, runtimes, peers"),
     ],
 )
-def test_what_cannot_be_measured_is_one_line(
+def test_impossible_measurements_are_one_line(
     capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, words: str
 ) -> None:
     assert main(["bench", *arguments]) == code
@@ -54,9 +54,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.usefixtures("default_bundle")
-def test_peers_that_are_not_there_are_skipped_with_a_line_each(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_missing_peers_are_skipped_with_a_line_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "peers", "--seconds", "1", "--out", str(tmp_path)]) == 0
     assert [line.split()[1] for line in capsys.readouterr().err.splitlines()] == ["hs-tasnet", "demucs", "spleeter"]
     told = json.loads((tmp_path / "peers.json").read_text())
@@ -65,7 +63,7 @@ def test_peers_that_are_not_there_are_skipped_with_a_line_each(
 
 
 @pytest.mark.usefixtures("default_bundle")
-def test_runtimes_that_are_not_there_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_runtimes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "runtimes", "--out", str(tmp_path)]) == 1
     assert capsys.readouterr().err == ("rtsep: runtimes is not installed: run rtsep bench runtimes --install\n")
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""`rtsep doctor`: versions, devices, measured speed, and a remedy for everything that is wrong."""
+"""`rtsep doctor`: versions, devices, measured speed, and a remedy for each problem."""
 
 import importlib.metadata
 import json
@@ -18,7 +18,7 @@ SPEAKERS = Device(2, "Speakers", "ALSA", 0, 2, 48000.0, False, True)
 
 @pytest.fixture(autouse=True)
 def quick_and_small(monkeypatch: pytest.MonkeyPatch, constant_bundle: Callable[..., Path], tmp_path: Path) -> None:
-    """The default model is one without weights, there are speakers, and measuring takes a moment."""
+    """A default model without weights, one output device, and short measurements."""
     folder = tmp_path / "models"
     folder.mkdir()
     constant_bundle(vocals=0.5, other=0.5).rename(folder / "frame-transformer-2stems")
@@ -54,7 +54,7 @@ def test_a_healthy_machine(capsys: pytest.CaptureFixture[str], monkeypatch: pyte
     assert "no problems found" in capsys.readouterr().out
 
 
-def test_what_portaudio_prints_stays_away_from_a_loop_back(
+def test_portaudio_prints_nothing_during_a_loopback(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
@@ -67,14 +67,14 @@ def test_what_portaudio_prints_stays_away_from_a_loop_back(
     assert capfd.readouterr() == ("", "rtsep: cannot open it\n")
 
 
-def test_no_device_comes_with_a_remedy(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_device_has_a_remedy(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rtsep.audio.devices.discovery.list_devices", list)
     assert "no audio output device" in report(capsys)["problems"][0]
     assert main(["doctor"]) == 0
     assert "to fix:\n    no audio output device" in capsys.readouterr().out
 
 
-def test_no_portaudio_does_not_stop_the_rest(
+def test_missing_portaudio_does_not_stop_the_other_checks(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse() -> list[Device]:
@@ -119,7 +119,7 @@ def test_a_broken_model_is_named(capsys: pytest.CaptureFixture[str], tmp_path: P
     assert found["speed"] == []
 
 
-def test_a_machine_too_slow_for_live_is_told(
+def test_a_machine_too_slow_for_live_is_a_problem(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rtsep.cli.model_speed.measure_hop", lambda processor, chunk, stride: (15.0, 30.0, 16.0))
@@ -149,7 +149,7 @@ fade = 2
 
 @pytest.fixture
 def windows(tmp_path: Path) -> Path:
-    """A model of windows whose weights are not here."""
+    """A model with windows and without weights."""
     folder = tmp_path / "models" / "windows"
     folder.mkdir()
     (folder / "recipe.toml").write_text(WINDOWED)
@@ -161,7 +161,7 @@ def windows(tmp_path: Path) -> Path:
     ("longest_ms", "mean_ms", "way", "why"),
     [(40.0, 10.0, "live", "keeps up"), (300.0, 10.0, "play", "250 ms"), (100.0, 25.0, "ahead", "factor 1.077")],
 )
-def test_how_a_model_of_windows_is_played_best(
+def test_advice_for_a_model_with_windows(
     longest_ms: float, mean_ms: float, way: str, why: str,
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -181,7 +181,7 @@ def test_how_a_model_of_windows_is_played_best(
 
 
 @pytest.mark.usefixtures("windows")
-def test_windows_are_measured_by_whole_strides(capsys: pytest.CaptureFixture[str]) -> None:
+def test_windows_are_measured_in_whole_strides(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--model", "windows", "--json"]) == 0
     for speed in json.loads(capsys.readouterr().out)["speed"]:
         assert speed["hop_p99_ms"] > speed["hop_p50_ms"], "one hop of a stride has all the work"
@@ -190,7 +190,7 @@ def test_windows_are_measured_by_whole_strides(capsys: pytest.CaptureFixture[str
     assert "windows suits rtsep " in capsys.readouterr().out
 
 
-def test_a_model_that_looks_too_far_is_played_ahead(windows: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_with_too_much_lookahead_needs_ahead(windows: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (windows / "recipe.toml").write_text(WINDOWED.partition("[live]")[0])
     assert main(["doctor", "--model", "windows"]) == 0
     said = capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""`rtsep play` where there is no sound device: stems and a picture are written instead."""
+"""`rtsep play` without a sound device writes stems and a picture."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_without_a_device_stems_and_picture_are_written(
 
 
 @pytest.mark.parametrize("rate", [RATE, 48000])
-def test_without_a_device_the_part_asked_for_is_written(
+def test_without_a_device_the_requested_part_is_written(
     silent_environment: dict[str, str], tmp_path: Path, constant_bundle: Callable[..., Path], rate: int
 ) -> None:
     song = np.random.default_rng(3).uniform(-0.5, 0.5, (3 * rate, 1)).astype(np.float32)
@@ -113,7 +113,7 @@ def test_a_song_is_never_replaced_by_its_own_stem(
     assert song.read_bytes() == short_wav.read_bytes()
 
 
-def test_without_any_device_a_device_asked_for_is_a_failure(
+def test_a_requested_device_that_is_missing_is_a_failure(
     silent_environment: dict[str, str], short_wav: Path, tmp_path: Path, constant_bundle: Callable[..., Path]
 ) -> None:
     environment = silent_environment | {"PYTHONPATH": str(REPOSITORY)}

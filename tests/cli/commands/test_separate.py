@@ -1,4 +1,4 @@
-"""Stems as files: at the file's own rate and exact length, summing to it, whole or not at all."""
+"""`rtsep separate`: stems with the sample rate and length of the file, that sum to it, all or none."""
 
 import json
 import shutil
@@ -43,7 +43,7 @@ def decibels(error: np.ndarray, reference: np.ndarray) -> float:
 
 @pytest.mark.parametrize("rate", [8000, 22050, 44100, 48000, 96000])
 @pytest.mark.parametrize("frames", [1, 1023, 4097, 50_021])
-def test_own_rate_exact_length_and_the_sum_is_the_mixture(
+def test_rate_and_length_are_kept_and_stems_sum_to_the_mixture(
     tmp_path: Path, constant_bundle: Maker, rate: int, frames: int
 ) -> None:
     mixture = sound(frames, rate)
@@ -60,7 +60,7 @@ def test_own_rate_exact_length_and_the_sum_is_the_mixture(
 
 
 @pytest.mark.parametrize("rate", [22050, 44100, 96000])
-def test_stems_are_in_their_place(tmp_path: Path, constant_bundle: Maker, rate: int) -> None:
+def test_stems_are_aligned(tmp_path: Path, constant_bundle: Maker, rate: int) -> None:
     mixture = np.zeros((rate, 2), np.float32)
     mixture[rate // 3] = (1.0, -0.5)
     song = write(tmp_path / "song.wav", mixture, rate)
@@ -73,7 +73,7 @@ def test_stems_are_in_their_place(tmp_path: Path, constant_bundle: Maker, rate: 
     assert vocals[rate // 3, 1] == pytest.approx(-0.5 * vocals[rate // 3, 0], rel=1e-4)
 
 
-def test_above_22_khz_belongs_to_the_rest(tmp_path: Path, constant_bundle: Maker) -> None:
+def test_content_above_22_khz_goes_to_the_residual_stem(tmp_path: Path, constant_bundle: Maker) -> None:
     whistle = 0.5 * np.sin(2 * np.pi * 30_000 * np.arange(96_000) / 96_000)
     song = write(tmp_path / "song.wav", np.stack([whistle, whistle], axis=1).astype(np.float32), 96_000)
     model = constant_bundle(drums=0.5, other=0.2, vocals=0.3)
@@ -83,7 +83,7 @@ def test_above_22_khz_belongs_to_the_rest(tmp_path: Path, constant_bundle: Maker
         assert np.abs(read(paths[stem])[5000:-5000]).max() < 1e-3
 
 
-def test_masks_that_do_not_sum_to_one_stay_as_they_are(tmp_path: Path, constant_bundle: Maker) -> None:
+def test_masks_that_do_not_sum_to_one_are_not_changed(tmp_path: Path, constant_bundle: Maker) -> None:
     """The rest gets what the conversion lost, not what the network left out: as at 44.1 kHz."""
     for rate in (44_100, 48_000):
         mixture = sound(rate, rate)
@@ -106,7 +106,7 @@ def test_a_mono_file_has_mono_stems(tmp_path: Path, constant_bundle: Maker) -> N
     assert decibels(sum(stems) - mixture, mixture) < -100
 
 
-def test_it_is_the_separator_and_chunk_counts(tmp_path: Path, constant_bundle: Maker) -> None:
+def test_the_output_is_that_of_the_separator_with_the_same_chunk(tmp_path: Path, constant_bundle: Maker) -> None:
     mixture = sound(44100 * 2 + 7, 44100)
     song = write(tmp_path / "song.wav", mixture, 44100)
     model = constant_bundle(vocals=0.3, instrumental=0.7)
@@ -259,7 +259,7 @@ def test_a_song_is_never_replaced_by_its_own_stem(
     assert sorted(path.name for path in folder.iterdir()) == sorted({name, song.name})
 
 
-def test_what_was_there_survives_a_failure(tmp_path: Path, constant_bundle: Maker) -> None:
+def test_existing_files_survive_a_failure(tmp_path: Path, constant_bundle: Maker) -> None:
     out = tmp_path / "out"
     (out / "song").mkdir(parents=True)
     (out / "song" / "vocals.wav").write_text("older")
@@ -318,7 +318,7 @@ def test_progress_is_for_terminals_only(
     assert "100%" in capsys.readouterr().err
 
 
-def test_the_wiener_filter_hears_each_file_twice(tmp_path: Path, constant_bundle: Maker) -> None:
+def test_the_wiener_filter_reads_each_file_twice(tmp_path: Path, constant_bundle: Maker) -> None:
     """Stems that stand in one place share the mixture by their energies: 0.25^2 and 0.75^2."""
     songs = [write(tmp_path / f"{rate}.wav", sound(60_000, rate), rate) for rate in (44100, 22050)]
     words = [*map(str, songs), "-o", str(tmp_path / "out"), "--model", str(constant_bundle(vocals=0.25, other=0.75))]
