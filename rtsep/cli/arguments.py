@@ -84,7 +84,9 @@ def _repeatable(converter: Callable[[object, Sequence[Token]], object], metavar:
 
 
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
-Files = Annotated[tuple[Path, ...], Parameter(negative="", validator=_checked(check_files), help="Audio files.")]
+Files = Annotated[
+    tuple[Path, ...], Parameter(negative="", validator=_checked(check_files), help="Audio files, or folders of them.")
+]
 OutputFolder = Annotated[Path, Parameter(validator=_checked(check_folder))]
 Model = Annotated[str | None, Parameter(help="Name or folder of a model. Default: the bundled two-stem model.")]
 Compute = Annotated[

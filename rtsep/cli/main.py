@@ -32,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _unwind_on_termination()
     use_passive_waiting()
     try:
+        if "" in words:
+            raise UsageError("an argument is empty: an empty shell variable?")
         code = build_app(words)(_with_file_names(words), exit_on_error=False, print_error=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0

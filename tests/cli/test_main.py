@@ -69,6 +69,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["separate", "a.wav", "-o", "x", "--chunk", "many"], "many"),
         (["separate", "a.wav", "-o", "x", "--chunk", "0"], "--chunk 0: expected 1 to 32"),
         (["separate", "a.wav", "-o", "x", "--compute", "gpu"], "--compute gpu: expected auto, cpu, cuda"),
+        (["separate", "", "-o", "x"], "an argument is empty"),
         (["--nonsense"], "--nonsense"),
         (["models", "--json"], "--json"),
     ],

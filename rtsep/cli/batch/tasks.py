@@ -27,10 +27,14 @@ class Task:
 def plan_tasks(files: Sequence[Path], out: Path) -> list[Task]:
     """Return the tasks for audio files, folders of them and job files (.json), each with a folder of its own.
 
+    The stems of an earlier run, which lie in `out`, are not songs of a folder around it.
+
     Raises RtsepError for a job file that is not valid.
     """
     songs: list[tuple[Path, Path, bool]] = []  # song, parent of its folder, whether it is copied
     for file in with_folders_expanded(files):
+        if file not in files and out.resolve() in file.resolve().parents:
+            continue
         if file.suffix.lower() == ".json":
             convert, copy, folder = read_job(file)
             songs += [(song, out / folder, False) for song in convert]

@@ -191,6 +191,15 @@ class TestSeveralFiles:
         assert main(["separate", *options, *before, *names]) == 0
         assert {path.name for path in Path("out").iterdir()} == {Path(name).stem for name in names}
 
+    def test_stems_in_a_folder_are_not_separated_again(
+        self, tmp_path: Path, constant_bundle: Maker, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        write(tmp_path / "song.wav", sound(100, 44100), 44100)
+        words = ["separate", str(tmp_path), "-o", str(tmp_path / "out"), "--model", str(constant_bundle())]
+        for _ in range(2):
+            assert main(words) == 0
+            assert len(capsys.readouterr().out.splitlines()) == 2
+
     def test_standard_streams_are_not_supported(self, capsys: pytest.CaptureFixture[str]) -> None:
         for words in (["-", "-o", "out"], ["song.wav", "-o", "-"]):
             assert main(["separate", *words]) == 2
