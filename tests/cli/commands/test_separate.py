@@ -151,7 +151,9 @@ class TestSeveralFiles:
         late.write_bytes(late.read_bytes()[:400_000])
         last = write(tmp_path / "last.wav", sound(5000, 44100), 44100)
         out = tmp_path / "out"
-        words = [str(path) for path in (good, bad, tmp_path, nan, late, last)]
+        empty = tmp_path / "empty"
+        empty.mkdir()
+        words = [str(path) for path in (good, bad, empty, nan, late, last)]
         assert main(["separate", *words, "-o", str(out), "--model", str(constant_bundle())]) == 3
         said = capsys.readouterr()
         assert said.err.count("\n") == 4
