@@ -1,1 +1,1 @@
-"""Transport: sources, play, pause, seek, gains, bypass. Never imports torch."""
+"""Players of files and of live sound: transport, mixer, queue, devices, recording. Never imports torch."""

@@ -1,4 +1,4 @@
-"""Faders: what a stem is set to, and the range of every gain."""
+"""Faders: the settings of a stem, and the range of all gains."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ class Fader:
 
 
 def db_to_linear(gain_db: float) -> float:
-    """20 dB are a factor of ten; minus infinity is 0."""
+    """Return the factor of an amplitude; minus infinity dB is 0."""
     return 10.0 ** (gain_db / 20.0)

@@ -1,4 +1,4 @@
-"""The player of files: it owns engine, source and device stream. Where it plays is `navigation`'s matter."""
+"""The player of files: owns engine, source and device stream. Jumps, loops and the queue are in `navigation`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rtsep.player.queue.navigation import Navigator
 from rtsep.player.queue.song import Song, open_songs
 from rtsep.player.queue.source import FileSource
 from rtsep.player.queue.timeline import Place
-from rtsep.player.snapshot import PlayerStatus
+from rtsep.player.snapshot import PlayerSnapshot
 from rtsep.player.stream_protocols import PlaybackStream
 from rtsep.separation.options import find_playable
 from rtsep.shared.state import SharedState
@@ -25,20 +25,18 @@ from rtsep.timebase import SAMPLE_RATE
 
 FIRST_PATIENCE_S = 3.0
 FIRST_LEAD_S = 0.3
-"""Stems ready before the device is opened, so that the first block is already separated."""
+"""Stems that are ready before the device is opened, so that the first block is already separated."""
 
 
 class FilePlayer(Mixer, Navigator):
-    """Plays files, one after the other, through a model. A context manager.
-
-    `close` ends stream, source and worker, in this order.
+    """Separates and plays files, one after the other. A context manager; `close` ends stream, source and worker.
 
     Args:
         paths: the audio files; those that cannot be read are left out.
         model, chunk, compute: see `rtsep.engine.live_engine.Engine`.
         open_stream: opens the device for a shared state, e.g. ``lambda shared: OutputStream(shared, device_index)``.
-            None: nothing is heard and nobody moves the play head.
-        start_s: where to begin, in the first one.
+            None: no output, and the play head doesn't move.
+        start_s: where to start, in the first song.
         ahead: separate songs before they are played; networks of whole segments always do.
 
     Attributes:
@@ -90,25 +88,25 @@ class FilePlayer(Mixer, Navigator):
         self.close()
 
     def close(self) -> None:
-        """End everything, orderly; nothing is left behind. May be called twice."""
+        """End stream, source and worker. May be called twice."""
         if self._stream is not None:
-            # First of all: the callback looks at the shared state, which goes with the engine.
+            # First of all: the callback uses the shared state, which is freed with the engine.
             stream, self._stream = self._stream, None
-            stream.stop()  # plays what the device still has
+            stream.stop()  # plays what is buffered
             stream.close()
         self._closing.close()
 
-    def open(self, limit_s: float = 120.0, tell_waiting: Callable[[Waiting], None] = lambda waiting: None) -> None:
+    def open(self, limit_s: float = 120.0, on_wait: Callable[[Waiting], None] = lambda waiting: None) -> None:
         """Wait for the worker and the first separated sound, then open the device. RtsepError if either fails.
 
-        `tell_waiting` is called while a song that is separated ahead is waited for. Another thread may jump meanwhile.
+        `on_wait` is called repeatedly while a song is separated ahead. Another thread may jump meanwhile.
         """
         self.engine.wait_ready(limit_s)
         if isinstance(self.engine, AheadEngine):
-            self.engine.wait_enough(lambda: (self.place, self.song.length), tell_waiting)
+            self.engine.wait_enough(lambda: (self.place, self.song.length), on_wait)
         length, enough = self.song.length, self.position + round(FIRST_LEAD_S * SAMPLE_RATE)
         deadline = time.monotonic() + FIRST_PATIENCE_S
-        while time.monotonic() < deadline:  # a machine too slow for it begins with the dry sound
+        while time.monotonic() < deadline:  # a machine that is too slow starts with the original mix
             stem = self.shared.stem.header()
             if stem.epoch == self.epoch and stem.end >= (enough if length is None else min(enough, length)):
                 break
@@ -120,7 +118,7 @@ class FilePlayer(Mixer, Navigator):
 
     @property
     def delay(self) -> int:
-        """Samples between the callback and the ear, on the device of now."""
+        """Samples between the callback and the ear, on the current device."""
         return 0 if self._stream is None else round(self._stream.latency_s * SAMPLE_RATE)
 
     @property
@@ -129,21 +127,21 @@ class FilePlayer(Mixer, Navigator):
         return self.source.songs[self.place.track]
 
     def play(self) -> None:
-        """Go on."""
+        """Play, or resume."""
         self.shared.transport.playing = True
 
     def pause(self) -> None:
-        """Stand still, in silence."""
+        """Stop the play head, in silence."""
         self.shared.transport.playing = False
 
     def toggle_pause(self) -> None:
-        """Pause or go on."""
+        """Pause or resume."""
         self.shared.transport.playing = not self.shared.transport.playing
 
-    # -- what is going on ------------------------------------------------------------------------------------
+    # -- status ----------------------------------------------------------------------------------------------
 
-    def status(self) -> PlayerStatus:
-        """A snapshot. When source or engine have given up, `messages` say why; the sound goes on as far as it can."""
+    def status(self) -> PlayerSnapshot:
+        """A snapshot. If source or engine have failed, `messages` say why; playback continues as far as possible."""
         head = self.shared.callback.read()
         track, position = self.place
         song = self.source.songs[track]
@@ -165,10 +163,10 @@ class FilePlayer(Mixer, Navigator):
         )
 
     def _latency(self, block: int) -> Latency:
-        """What the same settings would mean for live sound; a file is read ahead, and only the device's is felt.
+        """The latency that the same settings would have live; a file is read ahead, and only the device's counts.
 
-        Live sound comes hop by hop, so that an automatic chunk is one frame there. The margin is the reserve and what
-        computing one chunk takes: its frames times the 99th percentile of one hop as measured, in whatever chunks.
+        Live sound arrives hop by hop, so an automatic chunk is one frame there. The margin is the reserve plus the time
+        of computing one chunk: its frames times the 99th percentile of one hop, measured with whatever chunks.
         """
         stats = self.engine.stats()
         chunk = self.engine.chunk or 1

@@ -25,7 +25,7 @@ from rtsep.player.live_latency import EPOCH, LiveLatency
 from rtsep.player.mixer import Mixer
 from rtsep.player.notices import Notices
 from rtsep.player.recorder import Recorder
-from rtsep.player.snapshot import LiveStatus, PlayerStatus
+from rtsep.player.snapshot import LiveSnapshot, PlayerSnapshot
 from rtsep.player.stream_protocols import Capture, TwoWayStream
 from rtsep.shared.state import SharedState
 from rtsep.timebase import SAMPLE_RATE
@@ -211,7 +211,7 @@ class LivePlayer(Mixer):
         """What happened to devices and latency; the status has the last hundred, and the engine's notices."""
         return self._notices
 
-    def status(self) -> PlayerStatus:
+    def status(self) -> PlayerSnapshot:
         """A snapshot. If the engine has given up, `messages` say why; the original mix plays on."""
         head = self.shared.callback.read()
         overflows, bad_samples = self._counts()
@@ -226,7 +226,7 @@ class LivePlayer(Mixer):
             latency=self.latency(),
             messages=tuple(text for text in (self.engine.failure, recorder_failure) if text is not None),
             notices=(*self.engine.notices, *self._notices),
-            live=LiveStatus(
+            live=LiveSnapshot(
                 overflows=overflows,
                 bad_samples=bad_samples,
                 rejumps=max(self.live_latency.jumps - 1, 0),

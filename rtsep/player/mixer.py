@@ -8,7 +8,7 @@ import numpy as np
 
 from rtsep.errors import UsageError
 from rtsep.player.faders import MAX_GAIN_DB, MIN_GAIN_DB, Fader, db_to_linear
-from rtsep.player.snapshot import PlayerStatus
+from rtsep.player.snapshot import PlayerSnapshot
 from rtsep.player.stem_engine import StemEngine
 from rtsep.shared.status import PlayHead
 from rtsep.timebase import SAMPLE_RATE
@@ -18,7 +18,7 @@ SILENCE_DB = -100.0
 
 
 class Mixer:
-    """The faders of an engine's stems. Stems are counted from 0.
+    """Faders, mutes, solos and volume of an engine's stems, which are counted from 0.
 
     Attributes:
         engine, shared: whose gains it sets.
@@ -33,13 +33,13 @@ class Mixer:
         self._volume_db = 0.0
 
     def stem_index(self, stem: str) -> int:
-        """Number of a stem by its name; UsageError that names the stems there are."""
+        """Index of a stem by its name; UsageError with the stems of the model if there is none."""
         if stem not in self.stems:
-            raise UsageError(f'no stem is called "{stem}"; {self.engine.model_name} has {", ".join(self.stems)}')
+            raise UsageError(f'no stem "{stem}"; {self.engine.model_name} has {", ".join(self.stems)}')
         return self.stems.index(stem)
 
     def set_gain(self, stem: str, gain_db: float) -> None:
-        """Set a fader, in dB; minus infinity is silence."""
+        """Set a fader in dB; minus infinity is silence."""
         self._faders[self.stem_index(stem)].gain_db = gain_db
         self._apply_gains()
 
@@ -51,7 +51,7 @@ class Mixer:
         self._apply_gains()
 
     def toggle_mute(self, index: int) -> None:
-        """Mute a stem, or bring it back: a fader at the very bottom comes back at 0 dB."""
+        """Mute or unmute a stem; a fader at minus infinity is set to 0 dB."""
         fader = self._faders[index]
         if fader.gain_db == float("-inf") and not fader.muted:
             fader.gain_db = 0.0
@@ -60,7 +60,7 @@ class Mixer:
         self._apply_gains()
 
     def toggle_solo(self, index: int) -> None:
-        """Hear this stem alone, or all again: alone it is heard, as `toggle_mute` brings it back."""
+        """Solo a stem, or end the solo. A stem that is soloed is unmuted too, as by `toggle_mute`."""
         alone = not self._faders[index].solo
         for number, fader in enumerate(self._faders):
             fader.solo = alone and number == index
@@ -70,7 +70,7 @@ class Mixer:
         self._apply_gains()
 
     def all_on(self) -> None:
-        """Nothing muted, nothing alone, and every fader that was at the very bottom at 0 dB."""
+        """Clear all mutes and solos, and set every fader at minus infinity to 0 dB."""
         for fader in self._faders:
             fader.muted = fader.solo = False
             if fader.gain_db == float("-inf"):
@@ -78,20 +78,20 @@ class Mixer:
         self._apply_gains()
 
     def toggle_bypass(self) -> None:
-        """The song as it is, at the same place and as loud; or the stems again."""
+        """Switch between the original mix and the stems, at the same position."""
         self.shared.transport.bypass = not self.shared.transport.bypass
 
     def set_volume(self, volume_db: float) -> None:
-        """Set the volume of everything, in dB."""
+        """Set the volume of the output in dB."""
         self._volume_db = min(max(volume_db, MIN_GAIN_DB), MAX_GAIN_DB)
         self._apply_volume()
 
     def change_volume(self, step_db: float) -> None:
-        """Move the volume of everything by a step."""
+        """Change the volume of the output by a step in dB."""
         self.set_volume(self._volume_db + step_db)
 
     def linear_gain(self, index: int) -> float:
-        """What a stem is multiplied with, mute and solo considered, without the volume."""
+        """Linear gain of a stem with mute and solo, without the volume."""
         fader = self._faders[index]
         silent = fader.muted or (any(other.solo for other in self._faders) and not fader.solo)
         return 0.0 if silent else db_to_linear(fader.gain_db)
@@ -108,9 +108,9 @@ class Mixer:
         for index in range(len(self.stems)):
             self.shared.transport.set_gain(index, self.linear_gain(index))
 
-    def _snapshot(self, head: PlayHead, **own: Any) -> PlayerStatus:
-        """The status of now: what mixer and engine know, and what the player adds."""
-        return PlayerStatus(
+    def _snapshot(self, head: PlayHead, **own: Any) -> PlayerSnapshot:
+        """A snapshot of mixer and engine, with the fields `own` of the player."""
+        return PlayerSnapshot(
             kind=head.kind,
             bypass=self.shared.transport.bypass,
             volume_db=self._volume_db,
@@ -129,7 +129,7 @@ class Mixer:
         )
 
     def _levels_db(self, position: int, epoch: int) -> tuple[float, ...]:
-        """Levels of what is played now. A guest's look: samples that are not there count as silence."""
+        """Levels of what is played now; samples that aren't in the ring count as silence."""
         block = np.zeros((self.shared.stem.rows, METER_SAMPLES), np.float32)
         if not self.shared.transport.playing or not self.shared.stem.read(position, block, epoch):
             return (SILENCE_DB,) * len(self.stems)

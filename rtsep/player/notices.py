@@ -1,4 +1,4 @@
-"""What happens while sound plays, a line each, for whoever shows it."""
+"""Events during playback, a line each, for whatever displays them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ NOTICES_KEPT = 100
 
 
 class Notices:
-    """Lines in the order in which they came. The last hundred are kept, and all are counted.
+    """Lines in the order in which they were appended. The last hundred are kept, and all are counted.
 
-    Who reads them remembers the count, so that none is missed because it reads like another, or told twice because
-    older ones went. Any thread may append, and any number may read.
+    A reader remembers the count, so that equal lines are told apart and none is shown twice. Any thread may append, and
+    any number may read.
     """
 
     def __init__(self) -> None:
@@ -22,17 +22,17 @@ class Notices:
         self._lock = threading.Lock()
 
     def append(self, line: str) -> None:
-        """Add what has just happened."""
+        """Append one line."""
         self.extend([line])
 
     def extend(self, lines: Sequence[str]) -> None:
-        """Add several, in their order."""
+        """Append several lines, in their order."""
         with self._lock:
             self._lines.extend(lines)
             self._count += len(lines)
 
     def since(self, count: int) -> tuple[list[str], int]:
-        """Those that came after the first `count`, as far as they are kept; and how many there have been by now."""
+        """Return the lines after the first `count`, as far as they are kept, and how many there have been so far."""
         with self._lock:
             new = min(self._count - count, len(self._lines))
             return list(self._lines)[len(self._lines) - new :], self._count

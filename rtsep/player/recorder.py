@@ -1,7 +1,7 @@
-"""Recording: a guest of the rings that writes mixture and stems to WAV files, one thread, all of the same length.
+"""Recording of mixture and stems to WAV files of equal length, by a thread that reads the rings.
 
-It holds nobody up. What the rings no longer have when it looks, and stems that were never made, are written as
-silence and counted as a gap.
+It never holds up the writers of the rings. What they have overwritten already, and stems that were never separated, are
+written as silence and counted as gaps.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from rtsep.timebase import SAMPLE_RATE
 
 BLOCK = 8192
 LAG = 2 * SAMPLE_RATE
-"""Samples behind the end of the mixture at which stems are given up. The ring holds them for six seconds."""
+"""Stems that are missing so many samples behind the end of the mixture are no longer waited for. The ring holds six
+seconds."""
 LOOK_S = 0.1
 
 
@@ -27,7 +28,7 @@ class Recorder:
 
     Args:
         shared: whose rings are recorded.
-        folder: made when missing. RtsepError if one of the files is there already, or it cannot be written.
+        folder: created if missing. RtsepError if one of the files exists already or can't be written.
         stems: names, in the order of the stem ring.
     """
 
@@ -36,7 +37,7 @@ class Recorder:
         names = ("mixture", *stems)
         for name in names:
             if (folder / f"{name}.wav").exists():
-                raise RtsepError(f"{folder / name}.wav is there already; record into another folder")
+                raise RtsepError(f"{folder / name}.wav exists already; choose another folder")
         self._wavs = [AtomicWav(folder / f"{name}.wav", SAMPLE_RATE, 2) for name in names]
         try:
             for wav in self._wavs:
@@ -66,7 +67,7 @@ class Recorder:
         self._thread.start()
 
     def close(self) -> None:
-        """Write what is there and give the files their names; nothing is left of a recording that never began.
+        """Complete the files and give them their names; a recording that never started leaves none.
 
         May be called twice.
         """
@@ -101,7 +102,7 @@ class Recorder:
             self.failure = str(error)
 
     def _record_until(self, last: int | None) -> None:
-        """Write whole blocks that are complete, or too old to become so; in the end all up to `last`."""
+        """Write whole blocks that are complete or too old to be waited for; at the end everything up to `last`."""
         while True:
             mixture_end, stem = self._shared.mixture.end, self._shared.stem.header()
             ready = max(stem.end if stem.epoch == self._epoch else 0, mixture_end - LAG)
@@ -125,7 +126,7 @@ class Recorder:
         self._position += count
 
     def _read_stems(self, out: np.ndarray) -> bool:
-        """What the stem ring has of `out`'s place, silence elsewhere; whether it had all of it."""
+        """Fill `out` from the stem ring, with silence for what it doesn't have; returns whether it had everything."""
         out[:] = 0.0
         header = self._shared.stem.header()
         first = max(self._position, header.begin)

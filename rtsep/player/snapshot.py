@@ -1,4 +1,4 @@
-"""What a player tells whoever shows it: one snapshot."""
+"""The state of a player at one moment, for whatever displays it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from rtsep.shared.status import Kind
 
 
 @dataclass(frozen=True)
-class LiveStatus:
+class LiveSnapshot:
     """What only live sound has.
 
     Attributes:
-        overflows: times that the input device had lost samples.
-        bad_samples: that came in, were no numbers and became silence.
-        rejumps: times that the play head was put back to its distance behind the input.
-        device_measured: whether the device's part of the latency comes from time stamps; else it is PortAudio's word.
-        recorded_s, recording_gaps: of the files being written.
+        overflows: how often the input device lost samples.
+        bad_samples: samples from the input that were not finite numbers and were replaced by silence.
+        rejumps: how often the latency was corrected.
+        device_measured: whether the device's latency was measured by time stamps; else it is what PortAudio reports.
+        recorded_s, recording_gaps: length of the recording, and gaps in it.
     """
 
     overflows: int
@@ -32,10 +32,10 @@ class LiveStatus:
 
 
 @dataclass(frozen=True)
-class PlayerStatus:
-    """Everything there is to show, of about one moment. Levels are RMS in dB full scale, after the fader.
+class PlayerSnapshot:
+    """Everything there is to display, at about one moment. Levels are RMS in dBFS, after the fader.
 
-    Position, length, loop and cue are those of the song that plays, number `track` of `tracks`, counted from 0.
+    Position, length, loop and cue belong to the current song, number `track` of `tracks`, counted from 0.
     """
 
     position_s: float
@@ -58,10 +58,10 @@ class PlayerStatus:
     engine: EngineStats
     bypass_s: float
     messages: tuple[str, ...]
-    """What has failed for good, a line each."""
+    """Permanent failures, a line each."""
     notices: tuple[str, ...] = ()
-    """What is worth a line and may pass."""
-    live: LiveStatus | None = None
+    """Events and conditions that may pass, a line each."""
+    live: LiveSnapshot | None = None
     file: Path | None = None
     track: int = 0
     tracks: int = 1
@@ -70,5 +70,5 @@ class PlayerStatus:
 
     @property
     def played_s(self) -> float:
-        """Seconds of sound that went out, however: separated, dry or bypassed."""
+        """Seconds played, whether separated, dry or bypassed."""
         return self.wet_s + self.dry_s + self.bypass_s

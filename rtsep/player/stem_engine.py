@@ -1,5 +1,5 @@
-"""What a player asks of whatever makes its stems: `rtsep.engine.live_engine.Engine` while they are heard, `ahead`
-before."""
+"""The protocol of what makes a player's stems: `rtsep.engine.live_engine.Engine` while they are played,
+`rtsep.player.ahead.engine.AheadEngine` before."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rtsep.shared.state import SharedState
 
 
 class StemEngine(Protocol):
-    """See `rtsep.engine.live_engine.Engine` for what the names mean."""
+    """See `rtsep.engine.live_engine.Engine` for the meaning of each member."""
 
     @property
     def shared(self) -> SharedState: ...

@@ -1,5 +1,4 @@
-"""What the players ask of streams: `rtsep.audio.streams.device_stream`, `rtsep.audio.streams.live_stream`, and whoever
-stands for them."""
+"""The protocols of the streams that players use, see `rtsep.audio.streams.device_stream` and `live_stream`."""
 
 from __future__ import annotations
 
@@ -7,7 +6,7 @@ from typing import Protocol
 
 
 class Stream(Protocol):
-    """What is opened on devices, and closed; see `rtsep.audio.streams.device_stream.DeviceStream`."""
+    """A stream that is open on one or two devices; see `rtsep.audio.streams.device_stream.DeviceStream`."""
 
     def start(self) -> None: ...
     def stop(self) -> bool: ...
@@ -15,14 +14,14 @@ class Stream(Protocol):
 
 
 class PlaybackStream(Stream, Protocol):
-    """What the player of files asks of `rtsep.audio.streams.device_stream.OutputStream`."""
+    """An output, see `rtsep.audio.streams.device_stream.OutputStream`."""
 
     @property
     def latency_s(self) -> float: ...
 
 
 class Capture(Protocol):
-    """What the live player asks of the capture side, `rtsep.audio.callback.capture.CaptureControl`."""
+    """The counters of an input, see `rtsep.audio.callback.capture.CaptureControl`."""
 
     @property
     def frames(self) -> int: ...
@@ -36,7 +35,7 @@ class Capture(Protocol):
 
 
 class TwoWayStream(Stream, Protocol):
-    """What the live player asks of `rtsep.audio.streams.live_stream.LiveStream`."""
+    """An input and an output, see `rtsep.audio.streams.live_stream.LiveStream`."""
 
     @property
     def capture(self) -> Capture: ...

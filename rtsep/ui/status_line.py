@@ -10,7 +10,7 @@ from rtsep.ui.text import cells, printable, shorten
 if TYPE_CHECKING:
     from rtsep.engine.latency import Latency
     from rtsep.player.faders import Fader
-    from rtsep.player.snapshot import PlayerStatus
+    from rtsep.player.snapshot import PlayerSnapshot
 
 BARS = " ▁▂▃▄▅▆▇█"
 BAR_WIDTH = 3
@@ -54,7 +54,7 @@ def live_latency_text(latency: Latency) -> str:
     return f"latency {latency.total * 1000 / SAMPLE_RATE:.0f} ms ({_latency_parts(latency)})"
 
 
-def status_line(status: PlayerStatus, selected: int, columns: int) -> str:
+def status_line(status: PlayerSnapshot, selected: int, columns: int) -> str:
     """One line: position, song of the queue, loop and cue, stems, late hops and blocks, latency in its parts.
 
     It may be longer than `columns`; its end matters least. Whatever the song is called, the faders stay within.
@@ -77,12 +77,12 @@ def _width(*parts: str) -> int:
     return sum(cells(part) + 2 for part in parts)
 
 
-def _position(status: PlayerStatus) -> str:
+def _position(status: PlayerSnapshot) -> str:
     length = "live" if status.live is not None else "?" if status.length_s is None else clock(status.length_s)
     return f"{'▶' if status.playing else 'Ⅱ'} {clock(status.position_s)}/{length}"
 
 
-def _song(status: PlayerStatus, room: int) -> list[str]:
+def _song(status: PlayerSnapshot, room: int) -> list[str]:
     """Number and name in the queue, shortened to `room` cells with the spaces after it."""
     if status.tracks <= 1 or status.file is None:
         return []
@@ -93,7 +93,7 @@ def _song(status: PlayerStatus, room: int) -> list[str]:
     return [f"{number} {shorten(printable(status.file.name), left)}"]
 
 
-def _marks(status: PlayerStatus) -> list[str]:
+def _marks(status: PlayerSnapshot) -> list[str]:
     """Loop and cue point, if they are set."""
     marks = []
     if status.loop_s is not None:
@@ -104,7 +104,7 @@ def _marks(status: PlayerStatus) -> list[str]:
     return marks
 
 
-def _faders(status: PlayerStatus, selected: int, compact: bool) -> list[str]:
+def _faders(status: PlayerSnapshot, selected: int, compact: bool) -> list[str]:
     """A part for each stem; and bypass and volume where they are set."""
     text = _compact_fader if compact else _fader
     parts = [
@@ -133,7 +133,7 @@ def _compact_fader(stem: str, fader: Fader, level_db: float) -> str:
     return f"{name} {level_bar(level_db, 1)}{solo}" + (f"{fader.gain_db:+.0f}" if round(fader.gain_db) else "")
 
 
-def _counters(status: PlayerStatus) -> list[str]:
+def _counters(status: PlayerSnapshot) -> list[str]:
     late_hops = status.engine.late_hops + status.engine.skipped_hops
     parts = [
         f"late {late_hops} hops {status.late_blocks} blocks",

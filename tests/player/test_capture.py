@@ -18,7 +18,7 @@ import rtsep
 from rtsep.audio.devices.discovery import find_device
 from rtsep.audio.streams.device_stream import OutputStream
 from rtsep.player.file_player import FilePlayer
-from rtsep.player.snapshot import PlayerStatus
+from rtsep.player.snapshot import PlayerSnapshot
 from tests.listening import RATE, Recorder, excused_by_stalls, place_of
 from tests.virtual_audio import VirtualAudio
 
@@ -59,7 +59,7 @@ def decibels(error: np.ndarray, signal: np.ndarray) -> float:
 
 def played_and_captured(
     song: Path, bundle: Path, record: Callable[[], Recorder], block: int
-) -> tuple[PlayerStatus, np.ndarray]:
+) -> tuple[PlayerSnapshot, np.ndarray]:
     """The song played without its vocals: the status at the end, and what was heard, (2, n)."""
     device = find_device("rt_out").index
     recorder = record()

@@ -300,7 +300,7 @@ def test_it_is_recorded_meanwhile(live: Live, tmp_path: Path) -> None:
     assert len(mixture) == len(vocals) == len(rest)
     np.testing.assert_allclose(vocals + rest, mixture, atol=1e-5)
     assert player.status().live.recording_gaps == 0  # type: ignore[union-attr]
-    with pytest.raises(RtsepError, match="there already"):
+    with pytest.raises(RtsepError, match="exists already"):
         LivePlayer(lambda shared, *_: FakeLive(shared), *SIDES, model=player.engine._model, record=tmp_path / "take")
 
 

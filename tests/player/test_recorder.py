@@ -106,7 +106,7 @@ def test_what_was_never_begun_leaves_nothing_and_what_is_there_is_kept(tmp_path:
     Recorder(make_deck(), tmp_path, STEMS).close()
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "drums.wav").write_text("precious")
-    with pytest.raises(RtsepError, match=r"drums\.wav is there already"):
+    with pytest.raises(RtsepError, match=r"drums\.wav exists already"):
         Recorder(make_deck(), tmp_path, STEMS)
     assert (tmp_path / "drums.wav").read_text() == "precious"
     assert [path.name for path in tmp_path.iterdir()] == ["drums.wav"]

@@ -10,13 +10,13 @@ import pytest
 from rtsep.engine.latency import Latency
 from rtsep.engine.live_engine import EngineStats
 from rtsep.player.faders import Fader
-from rtsep.player.snapshot import PlayerStatus
+from rtsep.player.snapshot import PlayerSnapshot
 from rtsep.shared.status import Kind
 from rtsep.ui.status_line import clock, latency_text, level_bar, status_line
 from rtsep.ui.text import cut, printable
 
 
-def status(**changes: object) -> PlayerStatus:
+def status(**changes: object) -> PlayerSnapshot:
     fields: dict = {
         "file": Path("song.flac"),
         "track": 0,
@@ -44,7 +44,7 @@ def status(**changes: object) -> PlayerStatus:
         "bypass_s": 0.0,
         "messages": (),
     }
-    return PlayerStatus(**(fields | changes))
+    return PlayerSnapshot(**(fields | changes))
 
 
 @pytest.mark.parametrize(

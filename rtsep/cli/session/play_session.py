@@ -65,7 +65,7 @@ def play_on(session: Session, output: Side, files: Sequence[Path], options: Play
         for song in player.source.songs:
             notices.extend(song.notes)
         player.play()
-        player.open(tell_waiting=lambda waiting: session.wait_line.separating(player.song.path.name, waiting))
+        player.open(on_wait=lambda waiting: session.wait_line.separating(player.song.path.name, waiting))
         session.run()
         status = player.status()
         session.report(status)

@@ -8,18 +8,18 @@ from typing import Any
 
 from rtsep.audio.devices.discovery import Device
 from rtsep.engine.latency import Latency
-from rtsep.player.snapshot import PlayerStatus
+from rtsep.player.snapshot import PlayerSnapshot
 from rtsep.player.stem_engine import StemEngine
 from rtsep.timebase import SAMPLE_RATE
 from rtsep.ui.status_line import latency_text, live_latency_text
 
 
-def exit_code(status: PlayerStatus, interrupted: bool, left_out: Sequence[str] = ()) -> int:
+def exit_code(status: PlayerSnapshot, interrupted: bool, left_out: Sequence[str] = ()) -> int:
     """Exit code: 130 after control-C, 1 if something failed for good, 3 if files were left out, else 0."""
     return 130 if interrupted else 1 if status.messages else 3 if left_out else 0
 
 
-def summary(status: PlayerStatus) -> str:
+def summary(status: PlayerSnapshot) -> str:
     """Return what happened, in one line for people."""
     engine, live = status.engine, status.live
     parts = [
@@ -36,7 +36,7 @@ def summary(status: PlayerStatus) -> str:
 
 
 def play_report(
-    status: PlayerStatus,
+    status: PlayerSnapshot,
     engine: StemEngine,
     device: str,
     start_s: float,
@@ -66,7 +66,7 @@ def play_report(
 
 
 def live_report(
-    status: PlayerStatus, engine: StemEngine, source: Device, sink: Device, notices: Iterable[str]
+    status: PlayerSnapshot, engine: StemEngine, source: Device, sink: Device, notices: Iterable[str]
 ) -> dict[str, Any]:
     """Return the report of `rtsep live` for programs, in the same way."""
     assert status.live is not None
@@ -80,7 +80,7 @@ def live_report(
     }
 
 
-def _common(status: PlayerStatus, engine: StemEngine, notices: Iterable[str]) -> dict[str, Any]:
+def _common(status: PlayerSnapshot, engine: StemEngine, notices: Iterable[str]) -> dict[str, Any]:
     return {
         "model": engine.model_name,
         "compute": engine.compute,

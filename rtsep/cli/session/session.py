@@ -22,7 +22,7 @@ from rtsep.ui.status_line import status_line
 if TYPE_CHECKING:
     from rtsep.player.file_player import FilePlayer
     from rtsep.player.live_player import LivePlayer
-    from rtsep.player.snapshot import PlayerStatus
+    from rtsep.player.snapshot import PlayerSnapshot
 
 REFRESH_S = 0.05
 FADE_OUT_S = 0.1
@@ -74,7 +74,7 @@ class Session:
 
     @property
     def reported(self) -> Iterable[str]:
-        """The last hundred lines that were shown, except those of `PlayerStatus.messages`."""
+        """The last hundred lines that were shown, except those of `PlayerSnapshot.messages`."""
         return self._notifications.reported
 
     def attach(self, player: FilePlayer | LivePlayer, notices: Notices) -> None:
@@ -112,7 +112,7 @@ class Session:
         self._starter.join()
         console.clear_status()
 
-    def report(self, status: PlayerStatus) -> None:
+    def report(self, status: PlayerSnapshot) -> None:
         """Say what is new since the last call."""
         for line in self._notifications.look(status.messages, self.player.engine.notices, time.monotonic()):
             console.say(line)

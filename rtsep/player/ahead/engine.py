@@ -1,9 +1,9 @@
-"""Stems made before they are heard: for networks that want more of a song than a player can look ahead, and for those
-that are too slow here.
+"""The engine that separates songs before they are played: for networks that need more of a song than a player can look
+ahead, and for those that are too slow for this machine.
 
-A process of its own separates the queue from the first song on, at its own pace, into a store; a feeder brings the
-stems from there to the ring. Nobody has to wait until all is done: a song can begin as soon as what is left of it will
-be ready in time.
+A separate process works through the queue, from the first song on and at its own pace, and fills a store; a feeder
+copies the stems from there to the ring. A song can start before all of it is separated, as soon as the rest will be
+ready in time.
 """
 
 from __future__ import annotations
@@ -27,24 +27,25 @@ from rtsep.player.queue.timeline import Place
 from rtsep.separation.backends.stepper import check_compute
 from rtsep.separation.options import find_playable
 from rtsep.shared.state import SharedLayout, SharedState
+from rtsep.system.guarded_thread import guarded_thread
 from rtsep.system.spawn import ChildProcess
 from rtsep.timebase import HOP, RESERVE_S, SAMPLE_RATE
 
 CAUTION = 1.1
-"""What is still to be computed is taken to last so much longer than what was: a machine has other things to do too."""
+"""The rest is expected to take this much longer than what is done: a machine has other things to do too."""
 LEAST_LEAD = 2 * SAMPLE_RATE
-"""Samples that are there in any case before a song begins."""
+"""Samples that must be ready before a song starts."""
 LOOK_S = 0.05
-MISSING = "the sound goes on as it is where it is not separated yet"
+MISSING = "not separated yet; playing the original mix"
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """Why a song does not begin yet.
+    """How far the separation is while a song can't start yet.
 
     Attributes:
-        share: of the song that is separated, 0 to 1; None while its length is not known.
-        left_s: seconds until it can begin, at the pace of now; None while there is none.
+        share: of the song that is separated, 0 to 1; None while its length isn't known.
+        left_s: seconds until it can start, at the current pace; None until one is known.
     """
 
     share: float | None
@@ -52,14 +53,14 @@ class Waiting:
 
 
 class AheadEngine:
-    """A `StemEngine` that separates files before they are played. `close` leaves nothing behind.
+    """A `StemEngine` that separates files before they are played. `close` ends its process and frees all memory.
 
     Args:
         songs: files in the order in which they are separated.
         model: name or folder of a bundle, None for the default.
         compute: auto, cpu, cuda or cuda:N, for the process that separates.
 
-    Raises RtsepError or UsageError for a model or option that is not there or cannot be played.
+    Raises RtsepError or UsageError for a model or option that doesn't exist or can't be played.
     """
 
     chunk = None
@@ -95,40 +96,38 @@ class AheadEngine:
         except RtsepError:
             self._release()
             raise
-        self._listener = threading.Thread(target=self._listen, name="rtsep-ahead", daemon=True)
+        self._listener = guarded_thread(self._listen, "rtsep-ahead", "receiving the separated stems", self._fail)
         self._listener.start()
 
     def follow(self, source: FileSource) -> None:
-        """Feed the stem ring with what `source`, which plays the same songs, is about to play. Call it once."""
+        """Feed the stem ring with the stems of what `source`, which has the same songs, is about to play. Call once."""
         self._feeder = StemFeeder(self.shared, source, self._store)
         self._feeder.start()
 
     def wait_ready(self, limit_s: float) -> None:
-        """Wait until the network is loaded. RtsepError with its own words if it cannot be, or takes too long."""
+        """Wait until the network is loaded. RtsepError with the reason if it fails or takes too long."""
         deadline = time.monotonic() + limit_s
         while not self._ready.wait(LOOK_S):
             self.poll()
             if time.monotonic() > deadline:
-                raise RtsepError(f"the process that separates ahead was not ready after {limit_s:.0f} s")
+                raise RtsepError(f"the separation process was not ready after {limit_s:.0f} s")
         self.poll()
 
-    def wait_enough(
-        self, where: Callable[[], tuple[Place, int | None]], tell_waiting: Callable[[Waiting], None]
-    ) -> None:
-        """Wait until the rest of a song will be ready in time, `tell_waiting` meanwhile. RtsepError as `poll`.
+    def wait_enough(self, where: Callable[[], tuple[Place, int | None]], on_wait: Callable[[Waiting], None]) -> None:
+        """Wait until the rest of a song will be ready in time, `on_wait` meanwhile. RtsepError as `poll`.
 
         `where`: the place to start at, and the samples of its song, None while they are unknown.
         """
         while (waiting := self.waiting(*where())) is not None:
-            tell_waiting(waiting)
+            on_wait(waiting)
             self.poll()
             time.sleep(LOOK_S)
 
     def waiting(self, place: Place, length: int | None) -> Waiting | None:
-        """None if the song may begin at `place`, and will not have to stop; see `wait_enough`.
+        """None if the song can start at `place` and play to its end without a gap; see `wait_enough`.
 
-        Stems come in blocks of b samples at s a second. So the next must be there before the last one has been heard,
-        and the last block of the song when the one before it has been.
+        Stems arrive in blocks of b samples, s samples a second. So the next block must arrive before the previous one
+        has been played, and the last one of the song likewise.
         """
         done = self._store.count(place.track)
         if self._store.complete(place.track):
@@ -144,14 +143,14 @@ class AheadEngine:
         return Waiting(min(done / length, 1.0), (needed - done) / speed)
 
     def poll(self) -> int:
-        """0 restarts. RtsepError if nothing more will be separated though it should."""
+        """0 restarts. RtsepError if the separation has failed."""
         if self.failure is not None:
             raise RtsepError(self.failure)
         return 0
 
     @property
     def failure(self) -> str | None:
-        """Why nothing more will be separated, in one line; None while all is well."""
+        """Why the separation has failed, in one line; None otherwise."""
         return self._failure or (self._feeder.failure if self._feeder is not None else None)
 
     @property
@@ -161,13 +160,13 @@ class AheadEngine:
         return (*self._errors, MISSING) if missing else self._errors
 
     def stats(self) -> EngineStats:
-        """The counters of now; times are means."""
+        """The current counters; times are means."""
         hop_ms = 1000 * HOP / self._samples_per_s if self._samples_per_s else 0.0
         published = 0 if self._feeder is None else self._feeder.published
         return EngineStats("ahead", 0, published // HOP, 0, 0, 0, hop_ms, hop_ms)
 
     def close(self) -> None:
-        """End process and threads, and let go of the stems. Nobody may look at the shared state any more."""
+        """End process and threads, and free the stems and the shared state, which nobody may use any more."""
         self._closing = True
         self._process.end()
         self._listener.join(timeout=5.0)
@@ -183,18 +182,22 @@ class AheadEngine:
     # -- the listener's thread -------------------------------------------------------------------------------
 
     def _listen(self) -> None:
-        """Take what the process gives until it ends."""
+        """Receive what the process sends until it ends."""
         try:
-            self._take(self._process)
+            self._receive(self._process)
         except (OSError, ValueError) as error:
-            if not self._closing:
-                self._failure = f"what was separated cannot be kept: {getattr(error, 'strerror', None) or error}"
-                self._process.kill()
+            self._fail(f"cannot store the separated stems: {getattr(error, 'strerror', None) or error}")
         reason = self._process.wait()
-        if not self._closing and reason is not None and self._failure is None:
-            self._failure = f"the process that separates ahead died: {reason}"
+        if reason is not None and self._failure is None:
+            self._fail(f"the separation process died: {reason}")
 
-    def _take(self, process: ChildProcess) -> None:
+    def _fail(self, reason: str) -> None:
+        """The original mix plays on."""
+        if not self._closing:
+            self._failure = reason
+            self._process.kill()
+
+    def _receive(self, process: ChildProcess) -> None:
         for line in process.stdout:
             message: dict[str, Any] = json.loads(line)
             if "ready" in message:
@@ -203,14 +206,14 @@ class AheadEngine:
             elif "song" not in message:
                 self._failure = message["error"]
             elif "samples" in message:
-                self._keep(message["song"], message["samples"], process.stdout)
+                self._store_samples(message["song"], message["samples"], process.stdout)
             elif message.get("complete"):
                 self._errors += (message["error"],) if "error" in message else ()
                 self._store.finish(message["song"])
             else:
                 self._began_s = time.monotonic()
 
-    def _keep(self, song: int, count: int, pipe: IO[bytes]) -> None:
+    def _store_samples(self, song: int, count: int, pipe: IO[bytes]) -> None:
         data = pipe.read(4 * count * self.shared.layout.stem_rows)
         if count == 0 or len(data) < 4 * count * self.shared.layout.stem_rows:
             return

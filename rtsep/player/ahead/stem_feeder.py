@@ -1,4 +1,4 @@
-"""Stored stems to the stem ring, where the play head will be: what the worker is for sound that is separated live."""
+"""Copies stored stems to the stem ring ahead of the play head, as the worker does for sound that is separated live."""
 
 from __future__ import annotations
 
@@ -6,28 +6,30 @@ import threading
 
 import numpy as np
 
+from rtsep.errors import RtsepError
 from rtsep.player.ahead.stem_store import Float32, StemStore
 from rtsep.player.queue.source import FileSource
 from rtsep.shared.rings import RingHeader
 from rtsep.shared.state import SharedState
+from rtsep.system.guarded_thread import guarded_thread
 from rtsep.timebase import FADE, SAMPLE_RATE
 
 AHEAD_LIMIT = 2 * SAMPLE_RATE
 BLOCK = 8192
 RESTART_LEAD = 2048
-"""Samples before the play head where stems begin again after some were missing."""
+"""Samples ahead of the play head at which stems start again after some were missing."""
 WAIT_S = 0.01
 
 
 class StemFeeder:
     """Keeps the stem ring of a shared state filled from a store. A thread of its own; `turn` is its loop body.
 
-    What is not in the store when the play head comes to it is heard as the callback hears whatever is late: dry.
+    Where the store has nothing yet, the callback plays the original mix, as for all stems that are late.
 
     Attributes:
-        missing: whether the play head stands where the store has nothing yet.
+        missing: whether the store has nothing yet for where the play head is.
         published: samples written to the ring so far.
-        failure: why it has given up, in one line; None while all is well.
+        failure: why it has ended early, in one line; None otherwise. The original mix plays on.
     """
 
     def __init__(self, shared: SharedState, source: FileSource, store: StemStore) -> None:
@@ -36,7 +38,7 @@ class StemFeeder:
         self._next = 0
         self._joined = False
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="rtsep-stem-feeder", daemon=True)
+        self._thread = guarded_thread(self._run, "rtsep-stem-feeder", "reading the separated stems", self._fail)
         self._rise = np.arange(1, FADE + 1, dtype=np.float32) / np.float32(FADE + 1)
         self.missing = False
         self.published = 0
@@ -56,13 +58,15 @@ class StemFeeder:
             try:
                 pause_s = self.turn()
             except OSError as error:
-                self.failure = f"separated sound cannot be read back: {error.strerror or error}"
-                return
+                raise RtsepError(f"cannot read the separated stems: {error.strerror or error}") from error
             if pause_s > 0:
                 self._closing.wait(pause_s)
 
+    def _fail(self, reason: str) -> None:
+        self.failure = reason
+
     def turn(self) -> float:
-        """Write the next block if there is one to write; returns the seconds to wait before the next turn."""
+        """Write the next block if there is one; returns the seconds to wait before the next turn."""
         ring = self._shared.mixture.header()
         if ring.epoch < 0:
             return WAIT_S
@@ -84,9 +88,9 @@ class StemFeeder:
         return 0.0
 
     def _block(self, ring: RingHeader, position: int) -> Float32 | None:
-        """The stems (rows, n) that come next, None while there are none or they are not yet wanted.
+        """The next stems (rows, n), None while there are none or they aren't needed yet.
 
-        Only as far as the mixture is there: so far it is known which song lies where.
+        No further than the mixture: beyond it the songs' positions aren't known.
         """
         end = min(ring.end, ring.eof, max(position, ring.start) + AHEAD_LIMIT)
         piece = self._source.piece(self._epoch, self._next)

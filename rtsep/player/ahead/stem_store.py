@@ -1,6 +1,6 @@
-"""Stems that were separated before they are played: appended by one thread, read by another, in a file without a name.
+"""Stems separated ahead, in a temporary file without a name: appended by one thread, read by another.
 
-On disk, since an hour of four stems is five gigabytes; without a name, so that nothing is left behind whatever dies.
+On disk, since an hour of four stems takes five gigabytes; without a name, so that it is deleted whichever process dies.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ Float32 = NDArray[np.float32]
 
 
 class StemStore:
-    """Stems of songs that come one after the other.
+    """The stems of several songs, one after the other.
 
     Args:
         rows: stems times channels.
-        songs: how many there will be.
+        songs: number of songs.
     """
 
     def __init__(self, rows: int, songs: int) -> None:
@@ -31,29 +31,29 @@ class StemStore:
         self._complete = [False] * songs
 
     def append(self, song: int, samples: Float32) -> None:
-        """More stems (n, rows) of `song`; those of the songs before it are all there. OSError if the disk is full."""
+        """Append stems (n, rows) of `song`; earlier songs must be complete. OSError if the disk is full."""
         with self._lock:
             self._file.seek(4 * self._rows * sum(self._counts[: song + 1]))
             self._file.write(np.ascontiguousarray(samples).data)
-            self._file.flush()  # a full disk is to be met here
+            self._file.flush()  # a full disk must show here
             self._counts[song] += len(samples)
 
     def finish(self, song: int) -> None:
-        """Nothing more comes of `song`."""
+        """Mark `song` as complete."""
         self._complete[song] = True
 
     def count(self, song: int) -> int:
-        """Samples of `song` that are there."""
+        """Samples stored of `song`."""
         return self._counts[song]
 
     def complete(self, song: int) -> bool:
-        """Whether all of `song` is there that will ever be."""
+        """Whether nothing more of `song` will be appended."""
         return self._complete[song]
 
     def read(self, song: int, begin: int, count: int) -> Float32:
-        """Stems (rows, count) from sample `begin` of `song` on. ValueError if they are not all there."""
+        """Return stems (rows, count) from sample `begin` of `song` on. ValueError if some are missing."""
         if begin < 0 or begin + count > self._counts[song]:
-            raise ValueError(f"samples {begin} to {begin + count} of song {song} are not there")
+            raise ValueError(f"samples {begin} to {begin + count} of song {song} are not stored")
         samples = np.empty((count, self._rows), np.float32)
         if count == 0:
             return samples.T
@@ -63,5 +63,5 @@ class StemStore:
         return np.ascontiguousarray(samples.T)
 
     def close(self) -> None:
-        """Let go of the file, which is gone then."""
+        """Delete the file."""
         self._file.close()

@@ -1,15 +1,15 @@
-"""Songs into stems before they are played: a process of its own, `python -m rtsep.player.ahead.worker`.
+"""The process that separates songs before they are played: `python -m rtsep.player.ahead.worker`.
 
-`rtsep.player.ahead.engine` starts it, tells it what to do in one JSON line on stdin and reads from its stdout JSON
-lines, and stems behind those that have `samples`, float32 (samples, stems times channels):
+`rtsep.player.ahead.engine` starts it, configures it by one JSON line on stdin and reads JSON lines from its stdout, and
+after those with `samples` the stems, float32 (samples, stems times channels):
 
     {"ready": {"compute": "cpu", "latency_samples": 343980}}
-    {"song": 0}                      begun: from now on it computes
-    {"song": 0, "samples": 257985}   so many more
-    {"song": 0, "complete": true}    nothing more comes of it; with "error" where not all of it could be separated
+    {"song": 0}                      started: from now on it computes
+    {"song": 0, "samples": 257985}   the number of samples that follow
+    {"song": 0, "complete": true}    the end of the song; with "error" if not all of it could be separated
     {"error": "..."}                 the end
 
-It computes with what the player leaves it of the processor, and ends when stdin does.
+It runs at low priority, and ends when stdin does.
 """
 
 from __future__ import annotations

@@ -276,4 +276,4 @@ def test_a_folder_that_has_a_recording_is_refused_before_anything_starts(
     (tmp_path / "mixture.wav").touch()
     arguments = ["--input", "rt_mic", "--output", "rt_out", "--model", str(constant_bundle())]
     assert main(["live", *arguments, "--record", str(tmp_path), "--no-ui"]) == 1
-    assert "mixture.wav is there already" in capsys.readouterr().err
+    assert "mixture.wav exists already" in capsys.readouterr().err

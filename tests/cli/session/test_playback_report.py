@@ -11,14 +11,14 @@ import pytest
 from rtsep.audio.devices.discovery import Device
 from rtsep.cli.session.playback_report import exit_code, live_report, play_report, summary
 from rtsep.engine.live_engine import Engine
-from rtsep.player.snapshot import LiveStatus, PlayerStatus
+from rtsep.player.snapshot import LiveSnapshot, PlayerSnapshot
 from tests.ui.test_status_line import status
 
 DEVICE = Device(3, "card", "ALSA", 2, 2, 48000.0, True, True)
 
 
-def live_status(bad_samples: int = 0, recorded_s: float = 0.0) -> PlayerStatus:
-    return status(live=LiveStatus(0, bad_samples, 0, True, recorded_s, 2), file=None, length_s=None)
+def live_status(bad_samples: int = 0, recorded_s: float = 0.0) -> PlayerSnapshot:
+    return status(live=LiveSnapshot(0, bad_samples, 0, True, recorded_s, 2), file=None, length_s=None)
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def test_a_song_begins_when_the_rest_will_be_ready_in_time_and_beyond_that_is_dr
     made, streams = player(model(tmp_path / "slow", pause_s=0.3), speed=1.0)  # a quarter of a second each
     told: list[Waiting] = []
     began = time.monotonic()
-    made.open(tell_waiting=told.append)
+    made.open(on_wait=told.append)
     waited_s = time.monotonic() - began
     shares = [waiting.share for waiting in told]
     assert told and shares == sorted(shares, key=lambda share: share or 0.0)

@@ -65,6 +65,19 @@ def test_stems_follow_a_queue(shared: SharedState, feeding: Callable[[Sequence[i
     play(shared, feeder, 0, RATE, epoch=2)
 
 
+def test_an_unexpected_error_ends_in_one_line(
+    shared: SharedState, feeding: Callable[[Sequence[int], Sequence[int]], Made]
+) -> None:
+    source, store, feeder = feeding((RATE,), (RATE,))
+    source.start(1, Place(0, 0))
+    wait_until(lambda: filled(shared, 1))
+    store.close()
+    feeder.start()
+    wait_until(lambda: feeder.failure is not None)
+    feeder.close()
+    assert feeder.failure == "reading the separated stems failed: ValueError: seek of closed file"
+
+
 @pytest.mark.parametrize(("begin", "end"), [(RATE, RATE + 4410), (40, 8192 + 30), (0, 3 * RATE), (5000, 5000 + 16390)])
 def test_stems_turn_back_with_a_loop(
     begin: int, end: int, shared: SharedState, feeding: Callable[[Sequence[int], Sequence[int]], Made]
@@ -119,6 +132,6 @@ def test_a_store_gives_back_what_it_got() -> None:
     np.testing.assert_array_equal(store.read(1, 0, 5), songs[1].T)
     assert store.read(1, 5, 0).shape == (3, 0)
     for begin, count in ((-1, 2), (4, 2)):
-        with pytest.raises(ValueError, match="not there"):
+        with pytest.raises(ValueError, match="not stored"):
             store.read(1, begin, count)
     store.close()
