@@ -25,7 +25,7 @@ def resampled_length(frames: int, rate_in: int, rate_out: int) -> int:
 class StreamResampler:
     """Convert a stream block by block. Block sizes do not change the result; delay is compensated.
 
-    `push` gives what is complete (which may be nothing), `flush` the rest; together exactly
+    `push` returns what is complete (which may be nothing), `flush` the rest; together exactly
     `resampled_length(frames pushed)` samples. Equal rates pass through untouched.
     """
 
@@ -34,13 +34,13 @@ class StreamResampler:
         self.rate_out = rate_out
         self.channels = channels
         self._pushed = 0
-        self._given = 0
+        self._returned = 0
         self._soxr = None
         if rate_in != rate_out:
             self._soxr = soxr.ResampleStream(rate_in, rate_out, channels, dtype="float32", quality="HQ")
 
     def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Take (channels, n) at the input rate, give (channels, m) at the output rate."""
+        """Convert samples (channels, n) at the input rate. Returns (channels, m) at the output rate."""
         if samples.ndim != 2 or samples.shape[0] != self.channels:
             raise ValueError(f"expected ({self.channels}, n) samples, got {samples.shape}")
         self._pushed += samples.shape[1]
@@ -49,16 +49,16 @@ class StreamResampler:
     def flush(self) -> NDArray[np.float32]:
         """The rest (channels, m). The resampler is then ready for a new stream."""
         rest = self._convert(np.zeros((self.channels, 0), dtype=np.float32), last=True)
-        wanted = resampled_length(self._pushed, self.rate_in, self.rate_out) - (self._given - rest.shape[1])
+        wanted = resampled_length(self._pushed, self.rate_in, self.rate_out) - (self._returned - rest.shape[1])
         if rest.shape[1] != wanted:
-            # soxr rounds the length as we do; this holds the promise whatever its next version does.
+            # soxr rounds the length as we do; its next version may not.
             rest = np.pad(rest, ((0, 0), (0, max(wanted - rest.shape[1], 0))))[:, :wanted]
         self.reset()
         return rest
 
     def reset(self) -> None:
-        """Forget everything: the next push begins a new stream."""
-        self._pushed = self._given = 0
+        """Start a new stream with the next push."""
+        self._pushed = self._returned = 0
         if self._soxr is not None:
             self._soxr.clear()
 
@@ -68,7 +68,7 @@ class StreamResampler:
         else:
             frames_first = np.ascontiguousarray(samples.T, dtype=np.float32)
             converted = np.ascontiguousarray(self._soxr.resample_chunk(frames_first, last=last).T)
-        self._given += converted.shape[1]
+        self._returned += converted.shape[1]
         return converted
 
 
@@ -82,7 +82,7 @@ class EngineReader:
         self._grid = reader.sample_rate // math.gcd(reader.sample_rate, SAMPLE_RATE)
         self._pending = np.zeros((2, 0), dtype=np.float32)
         self._ended = False
-        self._error: RtsepError | None = None  # met, to be raised when all before it has been given
+        self._error: RtsepError | None = None  # met, to be raised after the samples before it
 
     @property
     def length(self) -> int | None:

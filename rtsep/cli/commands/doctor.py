@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PACKAGES = ("numpy", "numba", "pyfftw", "sounddevice", "soundfile", "soxr", "torch", "av")
 OPTIONAL = {
     "torch": "not installed; needed for training, CUDA and most imported models: pip install 'rtsep[torch]'",
-    "av": "not installed; needed for M4A files: pip install 'rtsep[aac]'",
+    "av": "not installed; needed for M4A, WebM, WMA and damaged files: pip install 'rtsep[aac]'",
 }
 
 
