@@ -170,7 +170,8 @@ TAKES_A_NAME = [
 def test_names_are_never_parsed(line: str, argument: str, name: str) -> None:
     words = [name if word == "NAME" else word for word in line.split()]
     _, bound, *_ = build_app(words).parse_args(words, exit_on_error=False, print_error=False)
-    value = bound.arguments[argument]
+    options = bound.arguments.get("options")
+    value = bound.arguments[argument] if argument in bound.arguments else getattr(options, argument)
     assert str(value[0] if isinstance(value, tuple) else value) == name
 
 
