@@ -1,13 +1,13 @@
 """Multiband frame attention over a sliding window of frames, with true relative positions.
 
-Inside a chunk of K frames attention looks both ways, across chunks only back: query q sees key k if and only if
-k // K <= q // K and -context < k - q < context, positions counted from the last reset. `Span` says which keys those are
-and at which offset; it is made once a call and serves every layer. A step finds its span in `RingTables`.
+Attention is bidirectional inside a chunk of K frames and causal across chunks: query q attends to key k if and only if
+k // K <= q // K and -context < k - q < context, with positions counted from the last reset. A `Span` holds these keys
+and their offsets; it is made once per call for all layers. A step looks its span up in `RingTables`.
 
 Heads are bands of the token, as in carperbr's frame transformer (README of vocal-remover-frame-transformer), and every
-query also asks the encoder's map of the same level (skip attention). Depthwise convolutions follow the projections as
-in Primer (So et al. 2021, arXiv:2109.08668). A learned bias for each offset replaces the source's relative term, whose
-code transposes where it should skew (Huang et al. 2018, arXiv:1809.04281, have the skew).
+query also attends to the encoder's map of the same level (skip attention). Depthwise convolutions follow the
+projections as in Primer (So et al. 2021, arXiv:2109.08668). A learned bias for each offset replaces the source's
+relative term, whose code transposes instead of skewing (Huang et al. 2018, arXiv:1809.04281).
 
 Dimensions: B batch, T frames, D width of a token, H heads (of both attentions together), E = D / heads.
 """
@@ -26,7 +26,7 @@ from rtsep.nn.layers import CausalDepthwise
 
 @dataclass(frozen=True)
 class Span:
-    """Queries [start, stop) see keys [first, last).
+    """Queries [start, stop) attend to keys [first, last).
 
     Either `offsets` (queries, keys) indexes the columns of the bias table and its wall, or `bias` (1, H, queries, keys)
     is one layer's, looked up already.
@@ -60,7 +60,7 @@ def spans(frames: int, chunk: int, context: int, table_context: int, device: tor
 
 
 class RingTables:
-    """What the steps of a stream look up rather than compute: the bias of every layer, slot of the ring and query.
+    """Precomputed tables for the steps of a stream: the bias of every layer, ring slot and query.
 
     A ring that held only `context` frames would lose keys that the first queries of a chunk still need; it holds
     context + max_chunk - 1. `biases` are the layers' parameters (H, 2 table_context - 1), taken over as they are now.

@@ -1,14 +1,14 @@
-"""An autoregressive frame transformer: each frame of the instrumental from the mixture and all frames before it.
+"""An autoregressive frame transformer: predicts each frame of the instrumental from the mixture and earlier frames.
 
-After carperbr's unfinished wip/frame_transformer_ar.py (5bc163f). There the target's future leaked into its past, so
-that nothing was learnt which generation could use. Three things differ here, and a test holds the result to causality:
+After carperbr's unfinished wip/frame_transformer_ar.py (5bc163f), in which the target's future leaked into its past, so
+that generation could not work. Three things differ here, and a test verifies causality:
 
 * the relative term of every attention on the target's side is gathered by distance from the asking frame's own query
   (the source's comes from the keys' queries, and those of later frames are among them);
 * normalisation on the target's side is over the maps of each bin and frame (batch statistics run over time);
 * convolutions between the target's frames are causal.
 
-The mixture's side looks both ways. Training shows the true frames, shifted by one (teacher forcing); generation feeds
+The mixture's side is bidirectional. Training shows the true frames, shifted by one (teacher forcing); generation feeds
 back its own, one at a time, with the keys and values of earlier frames kept. The prediction is a magnitude; its share
 of the mixture's, at most 1, is the mask. A window is hundreds of steps, each reads every weight: for files only.
 

@@ -1,6 +1,6 @@
-"""Multiband frame attention of carperbr's frame transformer: heads are bands of the token, all frames see all frames.
+"""Multiband frame attention of carperbr's frame transformer: heads are bands of the token; attention is bidirectional.
 
-Its relative term comes in two ways. `transpose` is what the author's code computes and his weights were trained with:
+There are two relative terms. `transpose` is what the author's code computes and the weights were trained with:
 the padded product is transposed where the Music Transformer (Huang et al. 2018, arXiv:1809.04281) reshapes it, so that
 row i, column j holds what query j asks of table column i. It needs exactly as many frames as the table has columns.
 `skew` is the true relative term: query i asks for the distance to key j, in both directions, over any number of frames

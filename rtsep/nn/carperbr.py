@@ -1,14 +1,14 @@
-"""carperbr's frame transformer in its three states: a U-net along frequency with transformer blocks at every level.
+"""carperbr's frame transformer in three versions: a U-net along frequency with transformer blocks at every level.
 
     A  6ed73e8 (2022-05-02)  post-norm decoder blocks only: what the README describes
     B  0f77420 (2022-05-05)  pre-norm, encoder blocks too: what the README's checkpoint belongs to
     C  5bc163f (2022-05-09)  B with residual convolutions, normalised per frame, and wider depthwise ones
 
 of github.com/carperbr/vocal-remover-frame-transformer, lib/frame_transformer.py and lib/res_frame_transformer.py.
-Convolutions never mix frames and time is never reduced. Every block reads its level as one map and adds one channel;
-decoder blocks also ask the encoder's map of their level.
+Convolutions never mix frames and time is never reduced. Every block projects its level to one map and adds one channel;
+decoder blocks also attend to the encoder's map of their level.
 
-The causal mask that C can put on its attention is not offered: its centred convolutions look ahead all the same.
+The causal mask of version C is not supported: its centred convolutions look ahead anyway.
 `rtsep.nn.autoregressive` is causal. The input is divided by the largest magnitude of the song.
 
 Dimensions: B batch, S stems, C channels, F bins, T frames.

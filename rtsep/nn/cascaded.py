@@ -1,11 +1,11 @@
 """The vocal remover of tsurumeso, versions 5 and 6: U-nets over bands of bins, each stage fed by those before it.
 
-Two narrow U-nets look at the lower and upper half of the spectrum, two wider ones look again with the first answers
-beside the input, and the last sees the whole with all answers. Each U-net carries a recurrent layer over frames at half
-resolution. Source: github.com/tsurumeso/vocal-remover, tags v5.1.1 and v6.0.0b4.
+Two narrow U-nets process the lower and upper half of the spectrum, two wider ones process them again together with the
+first outputs, and the last processes the whole spectrum with all outputs. Each U-net has a recurrent layer over frames
+at half resolution. Source: github.com/tsurumeso/vocal-remover, tags v5.1.1 and v6.0.0b4.
 
-The input is divided by the largest magnitude of the song; 256 frames go in, and the masks of the outer 64 at either end
-are thrown away. The variants for complex spectra are not offered: their masks are complex, the contract's are real.
+The input is divided by the largest magnitude of the song; a window has 256 frames, and the masks of the outer 64 at
+either end are discarded. The variants for complex spectra are not supported: their masks are complex, ours are real.
 
 Dimensions: B batch, S stems, C channels, F bins, T frames.
 """

@@ -1,4 +1,4 @@
-"""Does a network keep the streaming contract? The same questions for ours and for anybody's."""
+"""Check that a network obeys the streaming contract."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CHUNKS = (1, 2, 3, 7, 32)
 
 
 def stepped(network: StreamingNetwork, magnitudes: Tensor, chunk: int, state: State) -> Tensor:
-    """Masks of a recording, `chunk` frames a step, from the state as it is."""
+    """Masks of a recording with `chunk` frames per step, from the current state."""
     parts = magnitudes.split(chunk, dim=3)
     return torch.cat([network.step(part.contiguous(), state).clone() for part in parts], dim=4)
 
@@ -28,7 +28,7 @@ def _problems(network: StreamingNetwork) -> Iterator[str]:
     for chunk in CHUNKS:
         whole = network.forward(magnitudes, chunk=chunk)
         if tuple(whole.shape) != expected:
-            yield f"forward gives masks {tuple(whole.shape)}, expected {expected}"
+            yield f"forward returns masks {tuple(whole.shape)}, expected {expected}"
             return
         if not torch.isfinite(whole).all():
             yield f"masks at chunk {chunk} are not finite"
@@ -53,16 +53,16 @@ def _problems(network: StreamingNetwork) -> Iterator[str]:
     after = stepped(network, short, 3, state)
     state.restore(saved)
     if not torch.equal(stepped(network, short, 3, state), after):
-        yield "a restored snapshot does not go on as the state that it was taken from"
+        yield "a restored snapshot gives other masks than the original state"
     state.reset()
     if not torch.equal(stepped(network, short, 5, state), first):
-        yield "after a reset the masks are not those of a fresh state"
+        yield "masks after a reset differ from those of a new state"
     state.reset()
     if not torch.isfinite(stepped(network, torch.zeros_like(short), 1, state)).all():
-        yield "silence gives masks that are not finite"
+        yield "masks of silence are not finite"
 
 
 def check_network(network: StreamingNetwork) -> list[str]:
-    """Every broken rule of the contract, one line each; empty if it is kept. `network` in evaluation mode."""
+    """The violations of the contract, one line each. `network` must be in evaluation mode."""
     with torch.inference_mode():
         return list(_problems(network))

@@ -1,4 +1,4 @@
-"""A network without parameters whose masks never change: to hear, measure and test the path around a network."""
+"""A network without parameters and with constant masks, to measure and test everything around a network."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ConstantState(State):
 
 
 class ConstantMask(StreamingNetwork):
-    """Gives stem s the gain `gains[s]` in every bin of every frame.
+    """The mask of stem s is `gains[s]` in every bin of every frame.
 
     Raises ValueError unless there is one gain a stem.
     """

@@ -1,4 +1,4 @@
-"""The streaming contract that every network of the player obeys; no network in here.
+"""The streaming contract: the interface of every network the player runs.
 
 A network turns magnitude frames into one real mask per stem. The engine knows nothing else about it:
 
@@ -6,7 +6,7 @@ A network turns magnitude frames into one real mask per stem. The engine knows n
     masks = net.step(magnitudes, state)            # K frames at a time, state written in place
     masks = net.forward(magnitudes, chunk=K)       # a whole song in one call, the same masks
 
-Dimensions: B batch, S stems, C channels, F bins that the network sees, T or K frames. Masks have F + 1 rows: row f < F
+Dimensions: B batch, S stems, C channels, F bins of the network's input, T or K frames. Masks have F + 1 rows: row f < F
 is the gain of bin f, row F the gain of every bin above.
 """
 
@@ -23,8 +23,8 @@ from torch import Tensor, nn
 class State:
     """Base of all streaming states: a tree of tensors, allocated once and only ever written in place.
 
-    A subclass is a dataclass whose fields are tensors, states, or lists of states. All zeros is the state before the
-    first frame, so that nothing has to be known to reset it.
+    A subclass is a dataclass whose fields are tensors, states, or lists of states. The state before the first frame is
+    all zeros.
     """
 
     def tensors(self) -> Iterator[Tensor]:
@@ -43,9 +43,9 @@ class State:
             tensor.zero_()
 
     def snapshot(self, into: list[Tensor] | None = None) -> list[Tensor]:
-        """A copy of the state, for `restore`; independent of what is stepped afterwards.
+        """A copy of the state for `restore`, independent of later steps.
 
-        `into`: an earlier snapshot of such a state, to be overwritten rather than made anew.
+        `into`: an earlier snapshot of such a state to overwrite instead of allocating a new one.
         """
         if into is None:
             return [tensor.clone() for tensor in self.tensors()]
@@ -66,13 +66,13 @@ class State:
 
 
 class StreamingNetwork(nn.Module):
-    """What the engine asks of a network.
+    """The interface of a network.
 
     Attributes:
         stems: names of the S stems, in the order of the mask axis.
         channels: C, audio channels.
-        bins: F, the lowest bins of the spectrum, which the network sees.
-        context_frames: how many past frames (its own included) one attention may look at.
+        bins: F, the number of bins of its input, the lowest of the spectrum.
+        context_frames: frames (its own included) that one attention may look back at.
         lookahead_frames: how many frames beyond its own chunk a mask depends on.
         mask_exponent: p, where masks are estimate^p over the sum of all estimates^p. It may be set before the first
             step: the Wiener filter wants the estimates' own shares, p = 1.
@@ -89,11 +89,11 @@ class StreamingNetwork(nn.Module):
 
     @property
     def mask_rows(self) -> int:
-        """Rows of a mask: one a bin, and one for the whole band above."""
+        """Rows of a mask: one per bin, and one for the whole band above."""
         return self.bins + 1
 
     def freeze(self) -> None:
-        """Weights and device will not change again: work out, once, what every step would of them. May do nothing."""
+        """Precompute what depends on weights and device alone; they must not change afterwards. May do nothing."""
 
     def init_state(self, batch: int = 1, max_chunk: int = 32) -> State:
         """A fresh state for `batch` streams and steps of at most `max_chunk` frames, on the network's device."""

@@ -1,6 +1,6 @@
-"""Convolution, batch normalisation, activation: the brick of networks that other people trained.
+"""Convolution, batch normalisation, activation: the building block of networks with foreign weights.
 
-Channels stand second, (B, C, F, T), as in their weights; `rtsep.nn.layers` has the parts of our own networks.
+Channels come second, (B, C, F, T), as in those weights; `rtsep.nn.layers` has the layers of our own networks.
 """
 
 from __future__ import annotations

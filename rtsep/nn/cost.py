@@ -1,4 +1,4 @@
-"""What a network costs to compute, without computing it."""
+"""Count the multiply-adds of a network without computing it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """HT Demucs (Rouard, Massa, Défossez 2023, arXiv 2211.08553), computed by its authors' package, the extra `demucs`.
 
-It looks at a segment both as a waveform and as a complex spectrogram. Several of one kind may be averaged, each stem
-with weights of its own: of the published "fine-tuned" one every member is a specialist for a single stem.
+It processes a segment both as a waveform and as a complex spectrogram. Several networks may be averaged with weights
+for each stem: in the published "fine-tuned" bag every member is a specialist for one stem.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rtsep.nn.segment_network import SegmentNetwork
 
 
 def authors_class() -> Any:
-    """`demucs.htdemucs.HTDemucs`. Raises MissingPackage that says what to install where it is not there."""
+    """`demucs.htdemucs.HTDemucs`. Raises MissingPackage, which says what to install."""
     try:
         return importlib.import_module("demucs.htdemucs").HTDemucs
     except ImportError as error:

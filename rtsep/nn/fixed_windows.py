@@ -1,8 +1,8 @@
-"""A whole song through a network of fixed windows, as the authors of the vocal removers cut it.
+"""Separate a whole song with a network of fixed windows, segmented as by the authors of the vocal removers.
 
-The song, divided by its largest magnitude, is padded with zeros and cut into windows; of each window's masks the
-`margin` frames at either end are thrown away. Test-time augmentation averages passes whose windows begin elsewhere. An
-option mends the mask where no voice sounds. Sources: inference.py and lib/spec_utils.py of tsurumeso/vocal-remover
+The song, divided by its largest magnitude, is padded with zeros and cut into windows; the masks of the `margin` frames
+at either end of a window are discarded. Test-time augmentation averages passes with shifted windows. An option corrects
+masks where there are no vocals. Sources: inference.py and lib/spec_utils.py of tsurumeso/vocal-remover
 (v5.1.1), inference.py of carperbr/vocal-remover-frame-transformer (5bc163f).
 
 Dimensions: B batch, S stems, C channels, F bins, T frames.

@@ -1,10 +1,10 @@
-"""The default network: a frame transformer that streams, with any chunk size from one checkpoint.
+"""The default network: a streaming frame transformer, one checkpoint for any chunk size.
 
 A U-net along frequency alone encodes each frame by itself (N×1 convolutions, 1024 -> 256 -> 64 -> 16 bins); only
-transformer modules move information between frames. They stand at the bottleneck and at two decoder levels. Each works
-on a narrow projection of its level, with a second projection of the encoder's map as memory, and its output joins the
-level as further channels. The idea is carperbr's frame transformer (README of vocal-remover-frame-transformer); causal
-convolutions, the sliding context and the free chunk size are what streaming asks for.
+transformer modules move information between frames, at the bottleneck and at two decoder levels. Each works on a narrow
+projection of its level, with a second projection of the encoder's map as memory; its output becomes further channels of
+the level. The idea is carperbr's frame transformer (README of vocal-remover-frame-transformer); causal convolutions,
+the sliding context and the free chunk size were added for streaming.
 
 Dimensions: B batch, S stems, C channels, F bins, T or K frames, D width of a token; maps are (B, T, bins, maps).
 """
@@ -33,7 +33,7 @@ class LayerState(State):
 
 @dataclass
 class FrameTransformerState(State):
-    """All that a stream remembers; `position` counts frames since the last reset. `tables` never change."""
+    """The state of a stream; `position` counts frames since the last reset, `tables` are constant."""
 
     max_chunk: int
     tables: RingTables
@@ -236,7 +236,7 @@ class FrameTransformer(StreamingNetwork):
         x = join(x, transform(self.middle, x, middle, n_low))
         x = torch.cat([F.silu(self.norm_middle(self.up_middle(x))), high], dim=-1)
         tokens = transform(self.top, x, high, n_low + n_middle)
-        # A straight line over each bin's own level, so that a mask can part a partial from the noise beside it.
+        # Linear in each bin's own level, so that a mask can separate a partial from the noise beside it.
         # Stems move outside the bins: every sum that follows runs over long rows.
         stems, channels = len(self.stems), self.channels
         line = self.to_line(join(x, tokens)).view(batch, frames, -1, 2 * stems, self.STRIDE * channels)

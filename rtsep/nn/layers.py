@@ -1,7 +1,7 @@
-"""The small parts of our own networks. Channels stand last, so that everything is a matrix product.
+"""Layers of our own networks. Channels come last, so that everything is a matrix product.
 
-Every part that looks at other frames takes an optional buffer of past frames: without it the past is silence and the
-call is the whole recording; with it the call is one step, and the buffer is brought up to date in place.
+Layers that use other frames take an optional buffer of past frames: without it the past is silence and the call is the
+whole recording; with it the call is one step, and the buffer is updated in place.
 
 Dimensions: B batch, T frames, F bins, C channels, D width of a token.
 """

@@ -1,9 +1,8 @@
-"""The AI player's transformer over whole frames, and the small U-net beside it, for one stem.
+"""The AI player's transformer over whole frames with a small U-net in parallel, for one stem.
 
-After audioai.gfsoftware.com/wp/?p=78: one convolution over all bins of a frame, without an activation, makes a token of
-it; a transformer works on 192 tokens; the reverse of the convolution makes frames of them. A small U-net in parallel
-sees what tokens lose, and both answers are mixed. The post gives no numbers of layers and heads and no way of mixing;
-these are ours.
+After audioai.gfsoftware.com/wp/?p=78: a convolution over all bins turns a frame into a token, without activation; a
+transformer processes 192 tokens; the transposed convolution turns them into frames. A small U-net in parallel keeps
+what tokens lose, and both outputs are mixed. The post does not state layers, heads or the mixing; these are ours.
 
 Dimensions: B batch, C channels, F bins, T frames, D width of a token.
 """

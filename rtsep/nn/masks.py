@@ -1,4 +1,4 @@
-"""From what networks answer to masks with a row for every bin and one for the band above.
+"""Turn the outputs of networks into masks with a row for every bin and one for the band above.
 
 Dimensions: B batch, S stems, C channels, F bins, T frames.
 """
@@ -12,9 +12,9 @@ from torch.nn import functional as F
 from rtsep.nn.windowed import WindowNetwork
 
 SILENCE = 1e-4
-"""Of a magnitude: where there is less, there is nothing to share out."""
+"""Smallest magnitude that is divided among the stems."""
 TOP_BINS = 64
-"""The highest bins, by which the band above is judged."""
+"""Number of highest bins whose mean mask is used for the band above."""
 
 
 def repeat_top_bin(masks: Tensor) -> Tensor:

@@ -1,11 +1,11 @@
-"""The AI player's networks as systems: a token transformer for each stem, and the four stems that help each other.
+"""The AI player's systems: a token transformer for each stem, and a four-stem system whose networks are connected.
 
 After audioai.gfsoftware.com/wp/?p=78. In the four-stem system vocals and drums run in parallel and one layer crosses
 between them to lessen bleed; bass has a smaller network over the lowest bins alone; "other" is a small U-net fed with
 the mixture and all separated stems, which predicts the rest. All numbers are ours, the post names none.
 
-Inputs are divided by the loudest magnitude so far (`input_scale` of the window). Estimates are free while training;
-played, they share the mixture out.
+Inputs are divided by the largest magnitude so far (`input_scale` of the window). In training estimates are
+unconstrained; in playback they are turned into shares of the mixture.
 
 Dimensions: B batch, S stems, C channels, F bins, T frames.
 """

@@ -1,4 +1,4 @@
-"""The AI player's U-net: skips are thinned out by 1×1 convolutions before they join the decoder.
+"""The AI player's U-net, whose skips are reduced by 1×1 convolutions.
 
 After audioai.gfsoftware.com/wp/?p=78 (2024-06-11), player v0.1, a plain U-net on blocks of 1024 bins × 192 frames with
 fewer channels in its skips. The post gives no numbers; these are ours: 5×5 convolutions of stride 2, batch norm,

@@ -1,7 +1,7 @@
-"""What the engine asks of a network that takes segments of sound and gives waveforms; no network in here.
+"""The interface of networks that map segments of audio to waveforms.
 
-It sees no frames and gives no masks, so that nothing of it can be had sooner than half a segment late: it is for files.
-Its stems need not sum to the mixture.
+They have no frames and no masks, and a delay of at least half a segment: they are for files. Their stems need not sum
+to the mixture.
 """
 
 from __future__ import annotations
@@ -43,6 +43,6 @@ def _problems(network: SegmentNetwork) -> Iterator[str]:
 
 
 def check_segments(network: SegmentNetwork) -> list[str]:
-    """What is wrong with a network, one line each; empty if nothing is. `network` in evaluation mode."""
+    """The violations of the interface, one line each. `network` must be in evaluation mode."""
     with torch.inference_mode():
         return list(_problems(network))

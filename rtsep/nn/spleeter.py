@@ -1,13 +1,13 @@
-"""Spleeter's networks: one U-net a stem on raw magnitudes, and the BLSTM that can stand in its place.
+"""Spleeter's networks: one U-net per stem on raw magnitudes, or a BLSTM in its place.
 
 After Hennequin et al. 2020, "Spleeter: a fast and efficient music source separation tool with pre-trained models"
-(doi:10.21105/joss.02154), and the program that goes with it. What its weights expect, and a port easily misses:
+(doi:10.21105/joss.02154), and the authors' program. What its weights expect, and ports easily miss:
 
 * TensorFlow's SAME padding of a 5×5 kernel at stride 2 is 1 before and 2 behind; its transpose drops 1 and 2.
 * A skip is the bare convolution, before norm and activation; the decoder has its norm behind the activation.
 * The released batch norms were trained with statistics that never moved: they are gains and biases.
-* Nothing is normalised on the way in: a louder song is another song.
-* The loss is about each stem's estimate by itself, not about the ratio masks that are made of all of them.
+* The input is not normalised: the result depends on the level.
+* The loss is on each stem's own estimate, not on the ratio masks made of all of them.
 * Two stems have leaky ReLU and ReLU, four and five have ELU, five a softmax over the stems: the wrong ones load
   without an error.
 

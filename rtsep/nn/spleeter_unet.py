@@ -1,4 +1,4 @@
-"""Spleeter's U-net, with its transposed and its dilated convolutions computed as plain ones, several times as fast.
+"""Spleeter's U-net, with transposed and dilated convolutions computed as plain ones, several times faster.
 
 Sort the samples of a map by the parity of row and column: each of the four quarters of the output is a plain
 convolution, of the whole input or of its quarters. The kernels for that are rearranged from those that are saved.
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# In place: what they are given is wanted nowhere else.
+# In place: their inputs are not needed afterwards.
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "leaky_relu": lambda x: F.leaky_relu(x, 0.2, inplace=True),
     "relu": lambda x: F.relu(x, inplace=True),

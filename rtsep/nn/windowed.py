@@ -1,4 +1,4 @@
-"""The wrapper that lets a network of whole windows stream: a ring of frames in, cross-faded masks out.
+"""The wrapper that streams a network of whole windows: a ring of frames as input, cross-faded masks as output.
 
 The song is cut into blocks of `stride` frames; the first begins `lead` frames of silence before the song. Every block
 gets its masks from a window of `frames` frames that reaches `lookahead` frames beyond it:
@@ -7,9 +7,9 @@ gets its masks from a window of `frames` frames that reaches `lookahead` frames 
                      |<-- block -->|<-lookahead->|
                      |<-fade->|
 
-In the first `fade` frames of a block the masks pass from those of the window before, which saw these frames among its
-lookahead. `stride = frames` is the segmentation of most authors, and exact; live, a short stride answers sooner and is
-computed more often. Where the blocks lie depends on the last reset alone, never on how many frames a step takes.
+In the first `fade` frames of a block the masks are cross-faded from those of the previous window, which had these
+frames in its lookahead. `stride = frames` is the segmentation of most authors, and exact; for live use a short stride
+has less latency and costs more. The position of blocks depends on the last reset alone, not on the size of steps.
 
 Letters: B batch, S stems, C channels, F bins, K frames of a step, W frames of a window.
 """
@@ -28,7 +28,7 @@ INPUT_SCALES = ("none", "running_max")
 
 
 class WindowNetwork(nn.Module):
-    """What `Windowed` asks of a network, which knows nothing of streams.
+    """The interface of a network of whole windows.
 
     Attributes:
         stems: names of the S stems, in the order of the mask axis.

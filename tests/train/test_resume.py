@@ -91,7 +91,7 @@ def test_a_run_that_is_asked_to_stop_loses_no_step(
     assert 5 <= done < 500
     *_, stopping, stopped = said.decode().splitlines()
     assert stopping.startswith("rtsep: stopping after this step")
-    assert stopped == f"rtsep: stopped at step {done} of 500; go on with --resume"
+    assert stopped == f"rtsep: stopped at step {done} of 500; continue with --resume"
     assert trainer(longer, run, resume=True).step == done
 
 
@@ -142,11 +142,11 @@ def test_a_run_that_is_there_is_not_overwritten(recipe: Path, tmp_path: Path) ->
     short = variant(recipe, "short", steps=1)
     list(trainer(short, tmp_path / "run").run())
     before = contents(tmp_path / "run")
-    with pytest.raises(UsageError, match="holds a run already .*: go on with --resume, or give --out a new folder"):
+    with pytest.raises(UsageError, match="already holds a run .*: continue it with --resume"):
         trainer(short, tmp_path / "run")
     (tmp_path / "run" / "last.pt").unlink()
     for resume in (False, True):
-        with pytest.raises(UsageError, match="no checkpoint to go on from; give --out a new folder"):
+        with pytest.raises(UsageError, match="cannot be resumed; choose a new folder with --out"):
             trainer(short, tmp_path / "run", resume)
     before.pop("last.pt")
     assert contents(tmp_path / "run") == before
@@ -189,7 +189,7 @@ def test_a_damaged_checkpoint_is_one_clear_line(recipe: Path, tmp_path: Path) ->
     list(trainer(short, tmp_path / "run").run())
     content = (tmp_path / "run" / "last.pt").read_bytes()
     (tmp_path / "run" / "last.pt").write_bytes(content[: len(content) // 2])
-    with pytest.raises(RtsepError, match=r"last\.pt is no checkpoint that can be read") as caught:
+    with pytest.raises(RtsepError, match=r"last\.pt is not a readable checkpoint") as caught:
         trainer(short, tmp_path / "run", resume=True)
     assert "\n" not in str(caught.value)
 

@@ -83,7 +83,7 @@ def test_only_the_named_parts_are_trained(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_part_that_is_not_there_is_one_line(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(RtsepError, match="no part 'drums'"):
+    with pytest.raises(RtsepError, match="no module 'drums'"):
         trainer(folder, tmp_path / "run", UNET, '\nparts = ["drums"]')
 
 

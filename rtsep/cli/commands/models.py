@@ -1,4 +1,4 @@
-"""`rtsep models`: what models are here, and whether they keep their promises."""
+"""`rtsep models list` and `rtsep models check`."""
 
 import json as json_format
 import sys
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Row:
-    """One model, with its live settings; sizes as `rtsep.cli.model_sizes.Size` has them.
+    """One model with its live settings; for sizes see `rtsep.cli.model_sizes.Size`.
 
-    `published`: `rtsep models get` knows its weights.
+    `published`: `rtsep models get` can download its weights.
     """
 
     name: str
@@ -35,14 +35,14 @@ class _Row:
 
 
 def list_models(*, json: Flag = False) -> None:
-    """List the models that are here: stems, size, cost, latency, licence, place.
+    """List models: stems, size, cost, latency, licence, folder.
 
-    Looked for in the folder that RTSEP_MODEL_DIR names, in the user's cache, and among what came along.
+    Models are searched in the folder in RTSEP_MODEL_DIR, in the user's cache, and among the bundled ones.
 
     Parameters
     ----------
     json
-        A JSON list on stdout.
+        Print a JSON list.
     """
     from rtsep.bundle import bundle_folders, list_bundles
     from rtsep.cli.model_sizes import recorded_sizes
@@ -50,7 +50,7 @@ def list_models(*, json: Flag = False) -> None:
 
     known, recorded = published(), recorded_sizes()
     bundles = list_bundles()
-    rows = (_row(bundle, recorded, bundle.name in known) for bundle in bundles)  # own ones take a second each to count
+    rows = (_row(bundle, recorded, bundle.name in known) for bundle in bundles)  # counting others takes a second each
     if json:
         print(json_format.dumps([asdict(row) for row in rows]))
         return
@@ -59,39 +59,39 @@ def list_models(*, json: Flag = False) -> None:
         print(f"rtsep: no models in {places}", file=sys.stderr)
     for row in rows:
         if row.problem:
-            print(f"{row.name}  {row.path}\n    unusable: {row.problem}")
+            print(f"{row.name}  {row.path}\n    cannot be used: {row.problem}")
             continue
         remedy = f": `rtsep models get {row.name}`" if row.published else ""
-        state = "" if row.weights else f"  (its weights are not here{remedy})"
+        state = "" if row.weights else f"  (weights not downloaded{remedy})"
         print(f"{row.name}  {', '.join(row.stems)}{state}")
-        cost = "" if row.gmac_per_s is None else f"{row.gmac_per_s:.2f} GMAC a second, "
-        latency = "for files alone" if row.latency_ms is None else f"{row.latency_ms:.0f} ms of standard latency"
+        cost = "" if row.gmac_per_s is None else f"{row.gmac_per_s:.2f} GMAC/s, "
+        latency = "files only" if row.latency_ms is None else f"{row.latency_ms:.0f} ms standard latency"
         print(f"    {row.parameters / 1e6:.2f} M parameters, {cost}{latency}")
-        print(f"    licence: {row.licence or 'none given'}")
+        print(f"    licence: {row.licence or 'not stated'}")
         print(f"    {row.path}", flush=True)
-    print("rtsep's code: MIT; the weights: as listed; pyfftw's wheel, which comes along, carries FFTW (GPL 2 or later)")
+    print("Licences: rtsep's code MIT; weights as listed; the pyfftw wheel contains FFTW (GPL 2 or later)")
 
 
 def check_models(names: Annotated[tuple[str, ...], Parameter(negative="")] = (), /) -> int:
-    """Verify models: checksum of the weights, and the contract that streaming rests on.
+    """Verify models: the checksum of their weights, and the streaming contract of their networks.
 
     Parameters
     ----------
     names
-        Names or folders. Default: every model whose weights, and the package that it may need, are here.
+        Names or folders. Default: every model whose weights and required packages are installed.
     """
     from rtsep.bundle import find_bundle, list_bundles
 
     bundles = [find_bundle(name) for name in names] if names else list_bundles()
     if not bundles:
-        raise RtsepError("there are no models to check; name a folder with a recipe.toml")
+        raise RtsepError("no models to check: name a folder with a recipe.toml")
     failed = 0
     for bundle in bundles:
         try:
             problems = _problems(bundle)
         except (MissingWeights, MissingPackage) as error:
             if not names:
-                missing = "its weights are not here" if isinstance(error, MissingWeights) else str(error)
+                missing = "weights not downloaded" if isinstance(error, MissingWeights) else str(error)
                 print(f"{bundle.name}: {missing}", flush=True)
                 continue
             problems = [str(error)]
@@ -117,7 +117,7 @@ def _problems(bundle: "Bundle") -> list[str]:
         return list(check_network(bundle.load_network(live=True)))
     except (MissingWeights, MissingPackage):
         raise
-    except Exception as error:  # a network is anybody's code: whatever it raises is what is wrong with it
+    except Exception as error:  # a network may be anyone's code and raise anything
         return [_in_one_line(error)]
 
 
@@ -139,7 +139,7 @@ def _row(bundle: "Bundle", recorded: "dict[str, Size]", is_published: bool) -> _
             weights=has_weights or size.parameters == 0,
             published=is_published,
         )
-    except Exception as error:  # as above; the other models are to be listed all the same
+    except Exception as error:  # as above; the other models must still be listed
         problem = _in_one_line(error)
         return _Row(bundle.name, [], 0, 0.0, 0.0, "", str(bundle.path), has_weights, is_published, problem)
 

@@ -1,1 +1,1 @@
-"""How well a network separates songs whose stems are known."""
+"""Scores of a network on songs with known stems."""

@@ -1,19 +1,19 @@
-"""BSSEval version 4: what an estimate lacks, second by second, told apart into four ratios.
+"""BSSEval version 4: the errors of an estimate in four ratios, second by second.
 
-An estimate is taken as the true stem, plus what filters of 512 taps from channel to channel make of the true stem
-(spatial distortion), plus what such filters make of the other stems (interference), plus the rest (artifacts). The
-filters are those that come nearest to the estimate over the whole song; energies are counted in frames of a second.
+An estimate is decomposed into the true stem, the true stem filtered by 512 taps from channel to channel (spatial
+distortion), the other stems filtered likewise (interference), and the rest (artifacts). The filters are the
+least-squares solution for the whole song; energies are measured in frames of one second.
 
     SDR  true stem / everything else          ISR  true stem / spatial distortion
     SIR  filtered stem / interference         SAR  filtered stem and interference / artifacts
 
-No filtered signal is ever made: the energy of what filters make of a frame's stems is a quadratic form of the filters
-in the frame's correlations, which are found once for a song; of each estimate only its error is correlated with them.
+No filtered signal is computed: the energy of a frame's filtered stems is a quadratic form of the filters in the frame's
+correlations, which are computed once per song; of each estimate only the error is correlated with the stems.
 
 Sources: Vincent, Gribonval and Févotte, "Performance measurement in blind audio source separation", 2006; Stöter,
-Liutkus and Ito, "The 2018 signal separation evaluation campaign", 2018. The figures are those of the package museval,
-which defines them in practice (the tests hold some of its own); it is not used here because it loads FFmpeg's program
-at import, has had no release since 2023, and solves the same equations anew for every estimate.
+Liutkus and Ito, "The 2018 signal separation evaluation campaign", 2018. The results are those of the package museval,
+the reference in practice (the tests contain some of its values); it is not used here because it needs the FFmpeg
+program at import, has had no release since 2023, and solves the same equations again for every estimate.
 
 Dimensions: S stems, C channels, N samples, L taps of a filter, J frames; R = S C rows of the true stems, Q rows of
 what they are filtered towards.
@@ -36,9 +36,9 @@ Float64 = NDArray[np.float64]
 
 FILTER_SAMPLES = 512
 RIDGE = 1e-12
-"""Of the mean energy of a channel, so that two equal channels, as in mono, do not leave the filters undetermined."""
+"""Relative to the mean energy of a channel; equal channels, as in mono, would leave the filters undetermined."""
 LEAST_ARTIFACTS = 1e-12
-"""Of the energy of what is explained, -120 dB: what is left over below that is rounding."""
+"""Relative to the explained energy, -120 dB: anything below is rounding."""
 
 
 def correlate(left: Tensor, right: Tensor, lags: int) -> Tensor:
@@ -73,7 +73,7 @@ def _solve(factors: tuple[Tensor, Tensor], correlations: Tensor) -> Tensor:
 
 
 def _is_silent(stems: Float32) -> bool:
-    """Whether the channels of any stem (S, C, n) cancel out at every sample; frames in which they do are not judged."""
+    """Whether the channels of any stem (S, C, n) sum to 0 at every sample; such frames have no value."""
     return bool((stems.sum(axis=1) == 0).all(axis=1).any())
 
 
@@ -88,12 +88,11 @@ class _Correlations:
 
 
 class BssEval:
-    """A song's true stems, ready to judge estimates of them.
+    """Evaluates estimates of a song's true stems.
 
     Args:
         references: (S, C, N), none of them silent.
-        frame_samples: length of a frame and distance to the next; what is left over at the end is not judged. More
-            than `taps`.
+        frame_samples: length and hop of a frame, more than `taps`; the remainder at the end is ignored.
     """
 
     def __init__(self, references: Float32, frame_samples: int, taps: int = FILTER_SAMPLES) -> None:
@@ -105,10 +104,10 @@ class BssEval:
         self._all = _factorise(self._stems.whole)
         self._own = [_factorise(self._stems.whole[part, part]) for part in self._parts()]
 
-    def judge(self, estimates: Float32) -> Float64:
+    def evaluate(self, estimates: Float32) -> Float64:
         """SDR, ISR, SIR and SAR in dB of estimates (S, C, N): (4, S, J).
 
-        NaN in frames in which any reference or estimate is silent, and where a ratio has no end; SAR ends at 120 dB.
+        NaN in frames in which any reference or estimate is silent, and for infinite ratios; SAR is at most 120 dB.
         """
         stems, channels, samples = self.references.shape
         if estimates.shape != self.references.shape:

@@ -1,4 +1,4 @@
-"""The scores in a model's CARD.md, between two markers; nothing else in the file is touched."""
+"""Write scores into a model's CARD.md, between two markers; the rest of the file stays as it is."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ END = "<!-- rtsep eval --card writes to here -->"
 
 
 def read_card(bundle: Path) -> tuple[str, str]:
-    """What stands before and after the scores, markers included; of a new card where the bundle has none yet.
+    """The text before and after the scores, markers included; of a new card if the bundle has none.
 
-    Raises RtsepError if the card cannot be read or does not say where the scores belong.
+    Raises RtsepError if the card cannot be read or has no markers.
     """
     path = bundle / CARD_FILE
     try:
@@ -27,11 +27,11 @@ def read_card(bundle: Path) -> tuple[str, str]:
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
-        raise RtsepError(f"{path} does not say where the scores belong: put {BEGIN} and {END} there, a line each")
+        raise RtsepError(f"{path} has no place for the scores: add the lines {BEGIN} and {END}")
     return before + begin, end + after
 
 
 def write_scores(bundle: Path, scores: str) -> None:
-    """Put `scores` (Markdown) where the card holds them, at once or not at all. Raises RtsepError as `read_card`."""
+    """Replace the scores (Markdown) in the card, atomically. Raises RtsepError as `read_card` does."""
     before, after = read_card(bundle)
     write_atomically(bundle / CARD_FILE, f"{before}\n\n{scores}\n\n{after}".encode())

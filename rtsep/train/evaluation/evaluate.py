@@ -1,7 +1,7 @@
-"""How well a network separates songs whose true stems are known: whole songs, seconds, and pauses.
+"""Evaluate a network on songs with known stems: whole songs, seconds, and pauses.
 
-Beside the network stand three rows that tell what its figure is worth: the mixture itself, the mixture at the best
-constant gain <m, s>/<m, m> (a volume knob that knows the answer), and the ideal ratio mask (a mask that knows it).
+Three reference systems are scored too: the mixture itself, the mixture at the best constant gain <m, s>/<m, m>, and the
+ideal ratio mask.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ Float64 = NDArray[np.float64]
 Complex64 = NDArray[np.complex64]
 CPU = torch.device("cpu")
 SILENT_RMS = 10 ** (-60 / 20)
-LEAST_PAUSE_DB = -120.0  # what is told of an estimate that is silent, or nearly so
+LEAST_PAUSE_DB = -120.0  # reported for (nearly) silent estimates
 
 
 def decibels(ratio: float) -> float:
-    """10 log10 of a power ratio; infinite where it has no end."""
+    """10 log10 of a power ratio; may be infinite."""
     return -math.inf if ratio <= 0 else math.inf if math.isinf(ratio) else 10 * math.log10(ratio)
 
 
@@ -46,12 +46,12 @@ def sdr_db(reference: Float32, estimate: Float32) -> float:
 
 
 def best_gain(mixture: Float32, reference: Float32) -> float:
-    """The constant that brings the mixture nearest to the reference."""
+    """The constant gain of the mixture with the least squared error."""
     return float(np.vdot(mixture.astype(np.float64), reference.astype(np.float64))) / max(energy(mixture), 1e-20)
 
 
 def network_masks(network: StreamingNetwork, frames: Complex64, chunk: int, device: torch.device = CPU) -> Float32:
-    """(S, C, F + 1, T) for chunks of `chunk` frames, 0 for one chunk of the whole song. `device`: the network's."""
+    """Masks (S, C, F + 1, T) with chunks of `chunk` frames, 0: one chunk. `device`: the network's."""
     magnitudes = np.abs(frames[:, :, : network.bins]).transpose(1, 2, 0)
     with torch.inference_mode():
         masks = network.forward(torch.from_numpy(magnitudes)[None].to(device), chunk=chunk or None)
@@ -78,7 +78,7 @@ def is_silent(x: Float32) -> bool:
 
 
 def pause_level_db(mixture: Float32, reference: Float32, estimate: Float32, second: int) -> float | None:
-    """Level of the estimate against the mixture over the seconds in which the reference is silent; None without any."""
+    """Level of the estimate relative to the mixture in the seconds with a silent reference; None without any."""
     left = right = 0.0
     for start in range(0, mixture.shape[1] - second + 1, second):
         part = slice(start, start + second)
@@ -89,7 +89,7 @@ def pause_level_db(mixture: Float32, reference: Float32, estimate: Float32, seco
 
 
 class SongEvaluator:
-    """A song whose true stems are known, ready to judge separations of it.
+    """Scores separations of one song.
 
     Attributes:
         stems: (S, C, N); mixture: (C, N), their sum.
@@ -104,13 +104,13 @@ class SongEvaluator:
         self._bss = BssEval(self.stems[self._sounding], self.second) if self._sounding else None
 
     def rows(self, system: str, latency: str | None, estimates: Float32) -> Iterator[Row]:
-        """A row for each stem that is known; `estimates` (S, C, N).
+        """A row for each known stem; `estimates` (S, C, N).
 
-        Where one is not, nobody can tell interference from artifacts: such rows have neither ratio.
+        If a stem is unknown, interference and artifacts cannot be distinguished: rows then have neither SIR nor SAR.
         """
         medians: dict[int, list[float | None]] = {}
         if self._bss is not None:
-            frames = self._bss.judge(estimates[self._sounding])
+            frames = self._bss.evaluate(estimates[self._sounding])
             medians = {index: [_median(x) for x in frames[:, at]] for at, index in enumerate(self._sounding)}
         for index, stem in enumerate(self.names):
             if not self._known[index]:
@@ -130,20 +130,22 @@ class SongEvaluator:
 
 
 def _median(values: Float64) -> float | None:
-    """Of the frames that are judged."""
-    judged = values[~np.isnan(values)]
-    return float(np.median(judged)) if len(judged) else None
+    """The median over the frames that have a value."""
+    finite = values[~np.isnan(values)]
+    return float(np.median(finite)) if len(finite) else None
 
 
 def evaluate_song(
     network: StreamingNetwork, song: Song, stft: Stft, chunks: Iterable[int], latencies: Iterable[str] = ("standard",)
 ) -> Iterator[Row]:
-    """A row for each stem: of the mixture, the best constant gain, the ideal mask, and the network at each chunk size
-    (0: the whole song is one chunk); of the masks, in each latency mode."""
-    judge = SongEvaluator(song, network.stems, stft.sample_rate)
-    mixture, stems = judge.mixture, judge.stems
-    yield from judge.rows("mixture", None, np.broadcast_to(mixture, stems.shape))
-    yield from judge.rows("constant gain", None, np.stack([best_gain(mixture, stem) * mixture for stem in stems]))
+    """Rows for each stem: the mixture, the best constant gain, the ideal mask, and the network at each chunk size.
+
+    Chunk 0: the whole song is one chunk. Masks are scored in each latency mode.
+    """
+    evaluator = SongEvaluator(song, network.stems, stft.sample_rate)
+    mixture, stems = evaluator.mixture, evaluator.stems
+    yield from evaluator.rows("mixture", None, np.broadcast_to(mixture, stems.shape))
+    yield from evaluator.rows("constant gain", None, np.stack([best_gain(mixture, stem) * mixture for stem in stems]))
     frames = analyse(mixture, stft.n_fft, stft.hop)
     systems: dict[str, Callable[[], Float32]] = {"ideal mask": partial(ideal_ratio_masks, stems, stft)}
     systems |= {f"K={chunk or 'all'}": partial(network_masks, network, frames, chunk) for chunk in chunks}
@@ -151,4 +153,4 @@ def evaluate_song(
         masks = find_masks()
         for latency in latencies:
             estimates = synthesise(frames, masks, song.samples, stft.n_fft, stft.hop, latency)
-            yield from judge.rows(system, latency, estimates)
+            yield from evaluator.rows(system, latency, estimates)

@@ -1,4 +1,4 @@
-"""What was scored and how it is told: a row a stem, song and system, their means, and Markdown tables of both."""
+"""Score rows (one per stem, song and system), their means, and Markdown tables of both."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 LEGEND = """\
-Figures in dB. *SDR*: ratio of stem to error over the whole song, mean of the songs. *1-s frames*: BSSEval v4 as museval
-has it, median of the songs' medians. *In pauses*: level of the estimate against the mixture in the seconds without the
-stem. *Constant gain*: a volume knob that knows the best setting; *ideal mask*: the power-ratio mask of the true stems.
-A dash: nothing there to judge. A stem that is silent throughout a song counts in no mean; the song's line tells its
-level against the mixture instead."""
+All values in dB. *SDR*: ratio of stem to error over the whole song, mean over songs. *1-s frames*: BSSEval v4 as in
+museval, median over songs of the median over frames. *In pauses*: level of the estimate relative to the mixture in the
+seconds without the stem. *Constant gain*: the mixture at the best constant gain; *ideal mask*: the power-ratio mask of
+the true stems. A dash: no value. A stem that is silent throughout a song counts in no mean; the song's line has its
+level relative to the mixture instead."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One system's estimates of one stem in a song, or in all songs of a folder. Figures in dB; None: there is none.
+    """Scores of one system for one stem, in a song or in all songs of a folder. In dB; None: no value.
 
     Attributes:
         song: None for all songs of the folder.
         system: "mixture", "constant gain", "ideal mask", or "K=1" for the network with chunks of one frame.
-        latency: mode of the synthesis; None where nothing is synthesised.
-        songs: in which the stem sounds. Without any, only `pause_db` is told.
-        sdr_db: of the whole song; the mean of songs.
-        median_sdr_db, median_isr_db, median_sir_db, median_sar_db: BSSEval v4, the median of frames; of songs.
-        pause_db: level of the estimate against the mixture in the seconds without the stem; the mean of songs.
+        latency: synthesis mode; None for systems without synthesis.
+        songs: number of songs in which the stem is not silent. If 0, only `pause_db` has a value.
+        sdr_db: of the whole song; mean over songs.
+        median_sdr_db, median_isr_db, median_sir_db, median_sar_db: BSSEval v4, median over frames; over songs.
+        pause_db: level of the estimate relative to the mixture in seconds without the stem; mean over songs.
     """
 
     folder: str
@@ -46,7 +46,7 @@ class Row:
 def overall(rows: Iterable[Row]) -> list[Row]:
     """A row for all songs of each folder, by stem, system and latency.
 
-    Left out are songs in which the stem is silent, and ratios without end, as of a mixture that is one stem.
+    Songs in which the stem is silent and infinite ratios (a mixture of a single stem) are left out.
     """
     groups: dict[tuple[str, str, str, str | None], list[Row]] = {}
     for row in rows:
@@ -56,8 +56,8 @@ def overall(rows: Iterable[Row]) -> list[Row]:
         sounding = [row for row in group if row.songs]
 
         def over(of: Callable[[list[float]], float], name: str, sounding: list[Row] = sounding) -> float | None:
-            told = [getattr(row, name) for row in sounding]
-            values = [value for value in told if value is not None and math.isfinite(value)]
+            found = [getattr(row, name) for row in sounding]
+            values = [value for value in found if value is not None and math.isfinite(value)]
             return of(values) if values else None
 
         mean, median = statistics.fmean, statistics.median
@@ -76,7 +76,7 @@ def overall(rows: Iterable[Row]) -> list[Row]:
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """Three tables: all songs of each folder, each song as a whole, each song's median frame; and what they mean."""
+    """Three tables (all songs of each folder, SDR of each song, median frame of each song) and a legend."""
     return "\n\n".join(
         [
             "All songs:",
@@ -97,16 +97,16 @@ def _overall_table(rows: Iterable[Row]) -> str:
         head,
         4,
         [
-            [row.folder, row.stem, row.system, row.latency or "", str(row.songs), _told(row.sdr_db)]
-            + [_told(x) for x in (row.median_sdr_db, row.median_isr_db, row.median_sir_db, row.median_sar_db)]
-            + [_told(row.pause_db, 1)]
+            [row.folder, row.stem, row.system, row.latency or "", str(row.songs), _format(row.sdr_db)]
+            + [_format(x) for x in (row.median_sdr_db, row.median_isr_db, row.median_sir_db, row.median_sar_db)]
+            + [_format(row.pause_db, 1)]
             for row in rows
         ],
     )
 
 
 def _song_table(rows: Sequence[Row], figure: str) -> str:
-    """A line for each song, stem and latency mode: `figure` of every system, then more of the first chunk size."""
+    """A line for each song, stem and latency: `figure` of every system, then details for the first chunk size."""
     systems = list(dict.fromkeys(row.system for row in rows))
     first = next(system for system in systems if system.startswith("K="))
     latencies = list(dict.fromkeys(row.latency for row in rows if row.latency))
@@ -121,16 +121,16 @@ def _song_table(rows: Sequence[Row], figure: str) -> str:
             values = {system: getattr(line[system], figure) for system in systems}
             net, gain = values[first], values["constant gain"]
             over_gain = None if net is None or gain is None else net - gain
-            told = [*map(_told, values.values()), _told(over_gain), _told(line[first].pause_db, 1)]
-            lines.append([str(song), stem, latency, *told])
+            cells = [*map(_format, values.values()), _format(over_gain), _format(line[first].pause_db, 1)]
+            lines.append([str(song), stem, latency, *cells])
     return _table(["song", "stem", "latency", *systems, f"{first} over gain", f"{first} in pauses"], 3, lines)
 
 
-def _told(value: float | None, digits: int = 2) -> str:
+def _format(value: float | None, digits: int = 2) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
 def _table(head: list[str], words: int, lines: list[list[str]]) -> str:
-    """Markdown; the columns after the first `words` are figures, set to the right."""
+    """A Markdown table; the columns after the first `words` are right-aligned numbers."""
     rule = ["---"] * words + ["---:"] * (len(head) - words)
     return "\n".join("| " + " | ".join(line) + " |" for line in (head, rule, *lines))

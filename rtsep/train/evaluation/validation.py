@@ -1,6 +1,6 @@
-"""What a network scores on the held-out songs while it is trained, and how one clip of them sounds and looks.
+"""Validation during training: scores on the held-out songs, and audio and picture of one clip.
 
-Cheaper than `rtsep eval`: the first seconds of every song, frame by frame, against the best constant gain.
+Cheaper than `rtsep eval`: the first seconds of every song, one frame per step, relative to the best constant gain.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ Float32 = NDArray[np.float32]
 
 
 class Validation:
-    """Scores over the first `seconds` of each song, shared out among the processes.
+    """Scores the first `seconds` of each song; the songs are distributed over the processes.
 
-    The clip is the first song's: where its first stem is loudest. `folder` gets its mixture and that stem, and for
-    every validation step what the network made of it, as sound (FLAC) and as spectrogram (PNG, with matplotlib).
+    The clip is where the first song's first stem is loudest. `folder` gets its mixture and that stem, and for every
+    validation the estimate, as audio (FLAC) and as spectrogram (PNG, with matplotlib).
     """
 
     def __init__(
@@ -43,12 +43,14 @@ class Validation:
         self._samples = round(seconds * stft.sample_rate)
 
     def __bool__(self) -> bool:
-        """Whether there is anything to be scored."""
+        """Whether there are songs to score."""
         return len(self._songs) > 0
 
     def run(self, network: StreamingNetwork, step: int) -> dict[str, float]:
-        """SDR over that of the best constant gain, in dB: means over the songs where a stem is known, sounds and does
-        not sound alone, one a stem, and the mean of these as `over_gain_db`. Empty if there are none."""
+        """SDR in dB above the best constant gain: the mean for each stem, and their mean as `over_gain_db`.
+
+        Over songs in which the stem is known, not silent and not alone. Empty if there are none.
+        """
         found: list[tuple[str, float]] = []
         for index in self._group.share(len(self._songs)):
             song = self._songs[index]
@@ -58,8 +60,8 @@ class Validation:
             masks = network_masks(network, frames, CHUNK, self._group.device)
             estimates = synthesise(frames, masks, mixture.shape[1], self._stft.n_fft, self._stft.hop)
             known = song.known or (True,) * len(stems)
-            for stem, told, reference, estimate in zip(network.stems, known, stems, estimates, strict=True):
-                if told and not is_silent(reference) and not is_silent(mixture - reference):
+            for stem, is_known, reference, estimate in zip(network.stems, known, stems, estimates, strict=True):
+                if is_known and not is_silent(reference) and not is_silent(mixture - reference):
                     gained = best_gain(mixture, reference) * mixture
                     found.append((stem, sdr_db(reference, estimate) - sdr_db(reference, gained)))
             if index == 0:
@@ -89,7 +91,7 @@ class Validation:
 
 
 def loudest(x: Float32, length: int, pace: int) -> slice:
-    """The `length` samples of (C, N) with the most energy, of those that begin at a multiple of `pace`."""
+    """The `length` samples of (C, N) with the most energy that begin at a multiple of `pace`."""
     sums = np.concatenate([[0.0], np.cumsum(np.square(x, dtype=np.float64).sum(axis=0))])
     starts = range(0, max(x.shape[1] - length, 0) + 1, pace)
     start = max(starts, key=lambda begin: sums[min(begin + length, x.shape[1])] - sums[begin])

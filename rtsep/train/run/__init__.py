@@ -1,1 +1,1 @@
-"""A training run: loop, optimisers, checkpoints, processes, log."""
+"""A training run: loop, optimisers, checkpoints, distributed processes, log."""

@@ -1,4 +1,4 @@
-"""From a training run to a bundle that plays: weights in half precision, and the recipe that names their sum."""
+"""Export the weights of a run as a bundle, in half precision."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rtsep.recipe import Recipe
 
 
 def export_bundle(recipe: Recipe, recipe_text: str, parameters: dict[str, Tensor], folder: Path) -> Path:
-    """Write `recipe.toml` (the text, with its comments) and `weights.safetensors`; returns the folder, a bundle."""
+    """Write `recipe.toml` (the text, with its comments) and `weights.safetensors`; return the bundle's folder."""
     halves = {
         name: (tensor.detach().to(torch.float16) if tensor.ndim > 1 else tensor.detach()).contiguous()
         for name, tensor in parameters.items()

@@ -1,4 +1,4 @@
-"""What moves the weights: AdamW, or Muon for the matrices of linear layers with AdamW for all else."""
+"""Optimisers: AdamW, or Muon for the matrices of linear layers with AdamW for everything else."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from rtsep.train.run.parameters import parameter_groups
 from rtsep.train_settings import Train
 
 MUON_RATE = 2.0
-"""Of the recipe's learning rate, and so of its decay. At 1 Muon's updates are as large as AdamW's; it bears larger
-ones."""
+"""Muon's learning rate (and so its decay), relative to the recipe's. At 1 its updates are as large as AdamW's; it
+tolerates larger ones."""
 
 
 class Optimizers:
-    """The optimisers of a network's trained parameters, as if they were one.
+    """The optimisers of a network's trained parameters, with the interface of one.
 
     AdamW is that of Loshchilov and Hutter 2019 (arXiv:1711.05101). Muon (Jordan et al. 2024, "Muon: an optimizer for
-    hidden layers") makes each matrix's update orthogonal, so that every direction of it is learnt at one pace; its
-    updates are scaled to the size of AdamW's as by Liu et al. 2025 (arXiv:2502.16982).
+    hidden layers") orthogonalises each matrix's update, so that all directions are learnt at one rate; updates are
+    scaled to the size of AdamW's as by Liu et al. 2025 (arXiv:2502.16982).
 
-    Raises RtsepError for Muon where no linear layer is trained, or where PyTorch is older than Muon in it.
+    Raises RtsepError for Muon if no linear layer is trained or PyTorch is too old for it.
     """
 
     def __init__(self, network: nn.Module, train: Train) -> None:
@@ -48,8 +48,8 @@ class Optimizers:
             scaler.unscale_(optimizer)
 
     def step(self, scaler: torch.amp.GradScaler, skip: bool = False) -> None:
-        """`skip`: leave the step out, since a gradient overflowed; by itself the scaler would only hold back the
-        optimiser in whose share that was."""
+        """Do a step. `skip`: skip it in all optimisers because a gradient overflowed; the scaler alone would skip it
+        only in the optimiser whose gradient that was."""
         for optimizer in () if skip else self._all:
             scaler.step(optimizer)
         scaler.update()
@@ -58,16 +58,16 @@ class Optimizers:
         return [optimizer.state_dict() for optimizer in self._all]
 
     def load_state_dict(self, states: list[dict[str, Any]]) -> None:
-        """Raises ValueError for the states of other optimisers."""
+        """Restore the state. Raises ValueError for states of other optimisers."""
         for optimizer, state in zip(self._all, states, strict=True):
             optimizer.load_state_dict(state)
 
 
 def _matrices(network: nn.Module) -> list[Tensor]:
-    """Of the linear layers that are trained."""
+    """The matrices of the trained linear layers."""
     if not hasattr(torch.optim, "Muon"):
-        raise RtsepError(f'train.optimizer: "muon" needs PyTorch 2.9 or newer, and this is {torch.__version__}')
+        raise RtsepError(f'train.optimizer: "muon" needs PyTorch 2.9 or newer, found {torch.__version__}')
     matrices = [m.weight for m in network.modules() if isinstance(m, nn.Linear) and m.weight.requires_grad]
     if not matrices:
-        raise RtsepError('train.optimizer: "muon" moves linear layers, and no such layer is trained here')
+        raise RtsepError('train.optimizer: "muon" trains linear layers, but none is trained here')
     return matrices

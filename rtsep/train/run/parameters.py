@@ -1,4 +1,4 @@
-"""Which of a network's parameters are trained, and which of them decay."""
+"""Choose the parameters that are trained, and those with weight decay."""
 
 from __future__ import annotations
 
@@ -11,24 +11,26 @@ from rtsep.errors import RtsepError
 
 
 def freeze_all_but(network: nn.Module, parts: tuple[str, ...]) -> None:
-    """Leave only the named parts of the network to be trained, the rest as when it plays; all of it if none is named.
+    """Freeze the network except the named modules; without names, train all of it.
 
-    Raises RtsepError for a part that the network does not have.
+    Raises RtsepError for a name that the network does not have.
     """
     if not parts:
         return
     modules = {name.removeprefix("network."): module for name, module in network.named_modules()}
     unknown = [part for part in parts if part not in modules]
     if unknown:
-        raise RtsepError(f"train.parts: the network has no part {unknown[0]!r}")
+        raise RtsepError(f"train.parts: the network has no module {unknown[0]!r}")
     network.eval().requires_grad_(False)
     for part in parts:
         modules[part].train().requires_grad_()
 
 
 def parameter_groups(network: nn.Module, weight_decay: float, but: Collection[int] = ()) -> list[dict[str, Any]]:
-    """Matrices decay; gains, biases and tables of positions do not. What is frozen, or whose id is in `but`, is in
-    neither group."""
+    """Parameter groups with and without weight decay: matrices decay; gains, biases and position tables do not.
+
+    Parameters that are frozen, or whose id is in `but`, are in neither group.
+    """
     trained = {name: p for name, p in network.named_parameters() if p.requires_grad and id(p) not in but}
     matrices = [p for name, p in trained.items() if p.ndim >= 2 and not name.endswith("attention.bias")]
     chosen = {id(p) for p in matrices}

@@ -1,4 +1,4 @@
-"""What a run tells while it goes on: a JSON object a line, and TensorBoard's own files where asked for."""
+"""The log of a run: one JSON object per line, and TensorBoard files on request."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Report = dict[str, float]
 
 
 class RunLog:
-    """Reports of steps and validations, each with its `step`, into a folder.
+    """Writes reports of steps and validations, each with its `step`, to a folder.
 
-    Goes on after step `after`: what a run that was killed has told beyond it is taken back, since it will be told
-    again. None begins anew.
+    `after`: continue after this step; later lines of a run that was killed are removed, since those steps are repeated.
+    None begins a new log.
     """
 
     def __init__(self, folder: Path, after: int | None, tensorboard: bool = False) -> None:
@@ -38,7 +38,7 @@ class RunLog:
                 self._board.add_scalar(name, report[name], int(report["step"]))
 
     def close(self) -> None:
-        """Let TensorBoard write what it has."""
+        """Flush TensorBoard's files."""
         if self._board is not None:
             self._board.close()
 
@@ -47,7 +47,7 @@ class RunLog:
 
 
 def _step(line: str) -> float:
-    """Infinite for a line that a kill has cut short."""
+    """The step of a line; infinite for a line that a kill has truncated."""
     try:
         return json.loads(line)["step"]
     except (ValueError, KeyError):

@@ -1,4 +1,4 @@
-"""How fast the weights move, step by step."""
+"""The learning-rate schedule."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from rtsep.train_settings import Train
 
 
 def learning_rate(step: int, train: Train) -> float:
-    """Linear warm-up, level, then down to the final rate over the last `decay_share` of the steps.
+    """Learning rate of a step: linear warm-up, constant, then decay over the last `decay_share` of the steps.
 
-    The way down is (1 - x)^power with x from 0 to 1, or half a cosine (Loshchilov and Hutter 2017, arXiv:1608.03983,
-    without restarts). A decay share of 1 - warmup_steps / steps leaves nothing level: carperbr's schedule.
+    The decay is (1 - x)^power with x from 0 to 1, or half a cosine (Loshchilov and Hutter 2017, arXiv:1608.03983,
+    without restarts). A decay share of 1 - warmup_steps / steps leaves no constant part: carperbr's schedule.
     """
     rise = (step + 1) / max(1, train.warmup_steps)
     left = min(1.0, (train.steps - step) / max(1, round(train.steps * train.decay_share)))

@@ -95,7 +95,7 @@ def test_a_card_without_a_place_for_scores_is_told_before_anything_is_judged(
     model = constant_bundle()
     (model / "CARD.md").write_text("# No markers\n")
     assert run(musdb, tmp_path, model, "--card") == 1
-    assert "does not say where the scores belong" in capsys.readouterr().err
+    assert "has no place for the scores" in capsys.readouterr().err
     assert not (tmp_path / "cache").exists()
 
 

@@ -80,10 +80,8 @@ def test_progress_is_shown_on_a_terminal(
 def test_what_can_be_fetched_is_told_where_weights_are_missing(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "list"]) == 0
     said = capsys.readouterr().out
-    assert (
-        "spleeter-2stems  vocals, instrumental  (its weights are not here: `rtsep models get spleeter-2stems`)" in said
-    )
-    assert "(its weights are not here)" in said, "of what nobody has published"
+    assert "spleeter-2stems  vocals, instrumental  (weights not downloaded: `rtsep models get spleeter-2stems`)" in said
+    assert "(weights not downloaded)" in said, "of what nobody has published"
 
 
 @pytest.mark.usefixtures("models")

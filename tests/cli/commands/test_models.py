@@ -47,8 +47,8 @@ def test_list_tells_stems_size_latency_licence_and_place(models: Path, capsys: p
     assert main(["models", "list"]) == 0
     said = capsys.readouterr().out
     assert "good  vocals, other\n" in said
-    assert "untrained  vocals, instrumental  (its weights are not here)" in said
-    assert "unusable: " in said
+    assert "untrained  vocals, instrumental  (weights not downloaded)" in said
+    assert "cannot be used: " in said
     assert "MIT" in said.splitlines()[-1]
     assert "FFTW (GPL 2 or later)" in said.splitlines()[-1]
 
@@ -62,7 +62,7 @@ def test_check_says_what_is_wrong(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert main(["models", "check"]) == 3
     said = capsys.readouterr().out
     assert "good: ok" in said
-    assert "untrained: its weights are not here\n" in said, "that is nothing to mend"
+    assert "untrained: weights not downloaded\n" in said, "that is nothing to mend"
     assert "netwrk" in said
     assert main(["models", "check", "good"]) == 0
     assert main(["models", "check", "untrained"]) == 1
@@ -99,7 +99,7 @@ def test_a_network_that_raises_anything_is_one_broken_model(
     assert capsys.readouterr().out == "good: ok\nraising: FAILED\n    NotImplementedError: not yet\n"
     assert main(["models", "list"]) == 0
     said = capsys.readouterr().out
-    assert f"raising  {models / 'raising'}\n    unusable: NotImplementedError: not yet\n" in said
+    assert f"raising  {models / 'raising'}\n    cannot be used: NotImplementedError: not yet\n" in said
     assert "good  vocals, other\n" in said
 
 

@@ -42,7 +42,7 @@ MUSEVAL = [
 
 def test_the_figures_are_those_of_museval() -> None:
     stems = filtered_stems(5 * FRAME + 11)
-    frames = BssEval(stems, FRAME).judge(wrong_estimates(stems))
+    frames = BssEval(stems, FRAME).evaluate(wrong_estimates(stems))
     assert frames.shape == (4, 2, 5)
     np.testing.assert_allclose(frames, MUSEVAL, atol=1e-4)
 
@@ -93,25 +93,25 @@ def test_energies_of_filtered_frames_are_those_of_the_filtered_signals() -> None
     stems[1, :, 2 * FRAME :] = noise(19, 2, FRAME)
     estimates = wrong_estimates(stems)
     np.testing.assert_allclose(
-        BssEval(stems, FRAME, 16).judge(estimates), slowly_judged(stems, estimates, 16), atol=1e-6
+        BssEval(stems, FRAME, 16).evaluate(estimates), slowly_judged(stems, estimates, 16), atol=1e-6
     )
 
 
 def test_what_has_no_artifacts_but_rounding_has_a_ratio_to_them_of_120_db() -> None:
     stems = noise(20, 2, 2, 2 * FRAME)
-    ratios = BssEval(stems, FRAME, taps=16).judge(np.broadcast_to(stems.sum(axis=0), stems.shape))
+    ratios = BssEval(stems, FRAME, taps=16).evaluate(np.broadcast_to(stems.sum(axis=0), stems.shape))
     np.testing.assert_allclose(ratios[SAR], 120, atol=1e-6)
 
 
 def test_each_kind_of_error_lowers_its_own_ratio() -> None:
     stems = noise(3, 2, 2, 10 * FRAME)
     judge = BssEval(stems, FRAME, taps=16)
-    moved = judge.judge(np.roll(stems, 3, axis=2))[:, 0, 1:]  # a delay within the filters' reach
+    moved = judge.evaluate(np.roll(stems, 3, axis=2))[:, 0, 1:]  # a delay within the filters' reach
     assert (moved[SDR] < 0).all() and (moved[ISR] < 0).all() and (moved[SIR] > 25).all() and (moved[SAR] > 25).all()
-    mixed = judge.judge(stems + 0.1 * stems[::-1])[:, 0]
+    mixed = judge.evaluate(stems + 0.1 * stems[::-1])[:, 0]
     np.testing.assert_allclose(mixed[SIR], 20, atol=0.5)
     assert (mixed[ISR] > 30).all() and (mixed[SAR] > 30).all()
-    noisy = judge.judge(stems + 0.1 * noise(4, *stems.shape))[:, 0]
+    noisy = judge.evaluate(stems + 0.1 * noise(4, *stems.shape))[:, 0]
     np.testing.assert_allclose(noisy[SAR], 20, atol=0.5)
     assert (noisy[ISR] > 30).all() and (noisy[SIR] > 30).all()
 
@@ -121,7 +121,7 @@ def test_sdr_is_the_ratio_of_stem_to_error_in_each_frame() -> None:
     estimates = stems.copy()
     estimates[:, :, :FRAME] *= 0.9
     estimates[:, :, FRAME:] *= 0.5
-    sdr = BssEval(stems, FRAME, taps=8).judge(estimates)[SDR, 0]
+    sdr = BssEval(stems, FRAME, taps=8).evaluate(estimates)[SDR, 0]
     np.testing.assert_allclose(sdr, [20, 6.0206], atol=1e-4)
 
 
@@ -130,7 +130,7 @@ def test_frames_in_which_a_stem_or_an_estimate_is_silent_are_judged_for_none() -
     estimates = stems + 0.1 * noise(7, 2, 2, 4 * FRAME)
     stems[0, :, :FRAME] = 0
     estimates[1, :, 2 * FRAME : 3 * FRAME] = 0
-    frames = BssEval(stems, FRAME, taps=8).judge(estimates)
+    frames = BssEval(stems, FRAME, taps=8).evaluate(estimates)
     np.testing.assert_array_equal(np.isnan(frames).any(axis=(0, 1)), [True, False, True, False])
     np.testing.assert_array_equal(np.isnan(frames).all(axis=(0, 1)), [True, False, True, False])
 
@@ -138,17 +138,17 @@ def test_frames_in_which_a_stem_or_an_estimate_is_silent_are_judged_for_none() -
 def test_mono_sounds_can_be_judged() -> None:
     """Both channels are the same: any filter that takes from one what it gives to the other would do."""
     stems = np.repeat(noise(8, 2, 1, 3 * FRAME), 2, axis=1)
-    mixed = BssEval(stems, FRAME, taps=32).judge(stems + 0.1 * stems[::-1])
+    mixed = BssEval(stems, FRAME, taps=32).evaluate(stems + 0.1 * stems[::-1])
     np.testing.assert_allclose(mixed[SIR], 20, atol=1)
     np.testing.assert_allclose(mixed[SDR], 20, atol=0.5)
 
 
 def test_a_song_shorter_than_a_frame_is_one_frame() -> None:
     stems = noise(9, 2, 2, FRAME // 2)
-    assert BssEval(stems, FRAME, taps=8).judge(0.9 * stems).shape == (4, 2, 1)
+    assert BssEval(stems, FRAME, taps=8).evaluate(0.9 * stems).shape == (4, 2, 1)
 
 
 def test_estimates_of_another_shape_are_the_callers_mistake() -> None:
     stems = noise(9, 2, 2, 100)
     with pytest.raises(ValueError, match=r"expected estimates \(2, 2, 100\), got \(2, 2, 99\)"):
-        BssEval(stems, FRAME, taps=8).judge(stems[..., :99])
+        BssEval(stems, FRAME, taps=8).evaluate(stems[..., :99])

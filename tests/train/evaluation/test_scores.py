@@ -94,7 +94,7 @@ def test_a_model_without_a_card_gets_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["# no markers\n", f"{BEGIN}\n", f"{END}\n{BEGIN}\n"])
 def test_a_card_without_a_place_for_scores_is_left_as_it_is(text: str, tmp_path: Path) -> None:
     (tmp_path / "CARD.md").write_text(text)
-    with pytest.raises(RtsepError, match="CARD.md does not say where the scores belong"):
+    with pytest.raises(RtsepError, match="CARD.md has no place for the scores"):
         read_card(tmp_path)
     with pytest.raises(RtsepError):
         write_scores(tmp_path, "| 2 |")

@@ -61,5 +61,5 @@ def test_two_processes_stop_after_the_same_step_though_one_alone_is_asked_to(tmp
             launched.kill()
     done = len(logged_losses(run))
     assert 5 <= done < 1000
-    assert f"rtsep: stopped at step {done} of 1000; go on with --resume" in said
+    assert f"rtsep: stopped at step {done} of 1000; continue with --resume" in said
     assert Trainer(recipe, [tmp_path], run, resume=True).step == done

@@ -116,7 +116,7 @@ def test_a_toy_learns_by_muon_and_goes_on_by_no_other(tmp_path: Path) -> None:
 
 
 def test_a_network_without_linear_layers_is_one_clear_line() -> None:
-    with pytest.raises(RtsepError, match="no such layer is trained here"):
+    with pytest.raises(RtsepError, match="none is trained here"):
         Optimizers(nn.Conv1d(2, 2, 3), Train(optimizer="muon"))
 
 
