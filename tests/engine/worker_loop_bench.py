@@ -8,7 +8,10 @@ from rtsep.audio.callback.control import CallbackControl
 from rtsep.audio.callback.playback import mix_block
 from rtsep.engine.worker_loop import WorkerLoop
 from rtsep.nn.contract import StreamingNetwork
+from rtsep.nn.frame_transformer import FrameTransformer
+from rtsep.separation.backends.frame_transformer import CompiledStepper
 from rtsep.separation.backends.pytorch import TorchStepper, choose_compute
+from rtsep.separation.backends.stepper import FrameStepper
 from rtsep.separation.processor import Processor
 from rtsep.separation.stream_separator import StreamSeparator
 from rtsep.shared.state import SharedLayout, SharedState
@@ -21,6 +24,14 @@ SECOND = 44100
 
 def noise(samples: int, seed: int = 1) -> np.ndarray:
     return np.random.default_rng(seed).uniform(-0.5, 0.5, (2, samples)).astype(np.float32)
+
+
+def stepper_of(network: StreamingNetwork, max_chunk: int = 32) -> FrameStepper:
+    """What a worker on the CPU steps a network with: our own network in machine code, others with PyTorch."""
+    if isinstance(network, FrameTransformer):
+        weights = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
+        return CompiledStepper(weights, network.stems, max_chunk)
+    return TorchStepper(network, choose_compute("cpu"), max_chunk)
 
 
 class Bench:
@@ -40,8 +51,8 @@ class Bench:
         self.shared.transport.playing = True
 
     def start_worker(self) -> None:
-        stepper = TorchStepper(self.network, choose_compute("cpu"), 32)
-        self.worker_loop = WorkerLoop(self.shared, Processor(stepper, self.latency), self.chunk)
+        processor = Processor(stepper_of(self.network), self.latency)
+        self.worker_loop = WorkerLoop(self.shared, processor, self.chunk)
         self.worker_loop.calibrate()
 
     def start(self, target: int, past_hops: int = 195) -> None:
@@ -105,6 +116,6 @@ def steps(bench: Bench, count: int) -> tuple[list[int], list[int]]:
 
 def separated(network: StreamingNetwork, chunk: int, song: np.ndarray, latency: str = "standard") -> np.ndarray:
     """(S, 2, n), in process."""
-    separator = StreamSeparator(Processor(TorchStepper(network, choose_compute("cpu"), chunk), latency), chunk)
+    separator = StreamSeparator(Processor(stepper_of(network, chunk), latency), chunk)
     pieces = [separator.feed(song), separator.flush()]
     return np.stack([np.concatenate([piece[stem] for piece in pieces], axis=1) for stem in network.stems])
