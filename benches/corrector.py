@@ -45,7 +45,7 @@ def cost() -> list[Row]:
     rows: list[Row] = []
     for rates in RATES:
         corrector = Corrector(*rates)
-        out = np.empty((2, corrector.most(512)), np.float32)
+        out = np.empty((2, corrector.max_output(512)), np.float32)
         times = []
         for block in range(2000):
             began = time.perf_counter_ns()

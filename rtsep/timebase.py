@@ -1,15 +1,15 @@
-"""The grid on which all sound is addressed; engine, player and callback count in it."""
+"""Sample rate, hop, window and fade: the units in which all positions are counted."""
 
 SAMPLE_RATE = 44100
 N_FFT = 4096
 HOP = 1024
 SUPPORT_HOPS = N_FFT // HOP - 1
-"""Hops before its own that an analysis window reaches back: so many fill it before the first whole frame."""
+"""Hops before its own that an analysis window covers; so many fill it before the first complete frame."""
 LATENCY_HOPS_SAVED = {"standard": 0, "medium": 1, "low": 2}
-"""The latency modes: hops by which synthesis gives up waiting for later frames."""
+"""By latency mode: hops by which the synthesis window is shorter than the frame."""
 RESERVE_S = {"standard": 0.010, "medium": 0.002, "low": 0.002}
-"""By latency mode: how long everything may stand still before live sound suffers. So much time beyond what they need is
-given to the stems, and so much sound beyond a block lies in the output. Virtual machines and laptops take it."""
+"""By latency mode: how long the machine may stall before live sound suffers, in seconds. The stems get so much more
+time than they need, and the output buffers so much more than a block. Virtual machines and laptops need it."""
 FADE = 64
 """Samples of every cross-fade; a block is on time only when this many beyond it exist, so that one can be made."""
 

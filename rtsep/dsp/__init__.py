@@ -1,1 +1,1 @@
-"""Signal processing and shared memory of the real-time path: numpy, pyfftw and numba; no torch."""
+"""Signal processing: NumPy, FFTW and numba, no torch."""

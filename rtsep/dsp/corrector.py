@@ -95,7 +95,7 @@ MAX_LEANING = 5e-6  # but no faster
 def correct(control, samples, output):
     """Take all of `samples` (2 pairs, frames) and write to `output` (2 pairs, room); returns how many.
 
-    `Corrector.most` samples of room are always enough; what finds no room is late, or lost beyond one sample.
+    `Corrector.max_output` samples of room are always enough; what finds no room is late, or lost beyond one sample.
     """
     state = int64_at(control[STATE], STATE_FIELDS)
     table = float32_at(control[TABLE], PHASES + 1, TAPS)
@@ -147,8 +147,8 @@ def correct(control, samples, output):
 
 
 @kernel(types.int64(INT64_LINE, types.int64))
-def needed(control, count):
-    """Return how many input samples `correct` has to be given before it can write `count` >= 1 samples."""
+def input_needed(control, count):
+    """Return how many input samples `correct` needs to write `count` >= 1 samples."""
     state = int64_at(control[STATE], STATE_FIELDS)
     return ((state[NEXT] + (count - 1) * state[STEP]) >> TO_SAMPLE) + 1
 
@@ -228,15 +228,15 @@ def steer(control, distance, frames):
 
 
 class Corrector:
-    """Owner of everything `correct` and `steer` see; to be kept alive as long as a callback may call them.
+    """Owns all memory that `correct` and `steer` use; keep it as long as a callback may call them.
 
     Args:
         rate_in, rate_out: nominal rates in Hz.
         pairs: of channels, resampled together.
 
     Attributes:
-        control: int64, what the kernels are given.
-        delay_s: seconds by which the output is late.
+        control: int64, the argument of the kernels.
+        delay_s: delay of the output, in seconds.
     """
 
     def __init__(self, rate_in: float, rate_out: float, pairs: int = 1) -> None:
@@ -258,17 +258,17 @@ class Corrector:
         self._history[:] = 0.0  # np.zeros only promises pages; a callback must not be the first to touch them
         _set_step(self.control)
 
-    def most(self, frames: int) -> int:
-        """Samples that `correct` makes of `frames` at most, whatever the correction."""
+    def max_output(self, frames: int) -> int:
+        """Return how many samples `correct` writes for `frames` at most, at any correction."""
         return int(frames / (self._loop[NOMINAL] * (1 - 2 * MAX_DRIFT))) + 2
 
-    def hold_anew(self) -> None:
-        """Let `steer` hold the distance there is, from now on."""
+    def reset_target(self) -> None:
+        """Make `steer` hold the present distance from now on."""
         self._loop[TARGET] = np.nan
 
     @property
     def correction_ppm(self) -> float:
-        """By how much the input's clock is taken to be fast, in millionths."""
+        """Estimated deviation of the input's clock, in ppm; positive: fast."""
         return float(self._loop[CORRECTION]) * 1e6
 
 

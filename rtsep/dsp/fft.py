@@ -1,7 +1,7 @@
 """Real FFTs of many rows at once with FFTW: planned once, buffers aligned and reused, one thread.
 
-Plans are measured (`FFTW_MEASURE`), which takes a fraction of a second; what FFTW learnt ("wisdom") is kept
-in the user's cache folder, so that only the first process on a machine pays for it.
+Plans are measured (`FFTW_MEASURE`), which takes a fraction of a second; the result ("wisdom") is kept
+in the user's cache folder, so only the first process on a machine needs that time.
 """
 
 import contextlib
@@ -59,7 +59,7 @@ class RealFFT:
         if pyfftw.export_wisdom()[1] != before:
             _export_wisdom()
         self._scale = np.float32(1.0 / n_fft)
-        self.time[:] = 0.0  # measuring has filled both with rubbish
+        self.time[:] = 0.0  # measuring has overwritten both
         self.spectrum[:] = 0.0
 
     def forward(self) -> None:

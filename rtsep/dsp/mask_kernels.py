@@ -57,7 +57,7 @@ def apply_masks(spectrum, masks, out):
 
 @kernel(types.void(FLOAT32_ROWS, FLOAT32_LINE, FLOAT32_ROWS, FLOAT32_ROWS))
 def overlap_add(frame, window, pending, out):
-    """Add the end of one synthesised frame and give out the hop that no later frame reaches.
+    """Add the end of one synthesised frame and output the hop that no later frame reaches.
 
     `frame` (R, N); `window` (M,), M <= N, for its last M samples; `pending` (R, M - H) sums of the earlier frames,
     updated; `out` (R, H), H divides M, M >= 2 H.

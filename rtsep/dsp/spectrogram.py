@@ -1,4 +1,4 @@
-"""Spectrograms of streams, and their picture. Memory grows with the picture, not with the sound."""
+"""Spectrograms of streams, drawn into a PNG. Memory grows with the number of columns, not of samples."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RANGE_DB = 80.0
 
 
 class BandEnergies:
-    """Mean power in logarithmic frequency bands, a column for every 4096 samples of what was pushed."""
+    """Mean power of a stream in 256 logarithmic frequency bands, one column for every 4096 samples pushed."""
 
     def __init__(self, sample_rate: int) -> None:
         self.sample_rate = sample_rate
@@ -29,14 +29,14 @@ class BandEnergies:
         self._columns: list[NDArray[np.float32]] = []
 
     def push(self, samples: NDArray[np.float32]) -> None:
-        """Append samples (C, n), heard as one channel."""
+        """Append samples (C, n); the channels are averaged."""
         self._pending = np.concatenate([self._pending, samples.mean(axis=0)])
         while len(self._pending) >= N_FFT:
             self._column(self._pending[:N_FFT])
             self._pending = self._pending[N_FFT:]
 
     def decibels(self) -> NDArray[np.float32]:
-        """Levels (bands, columns) in dB, what is left of the last column included."""
+        """Return levels (bands, columns) in dB; the last, incomplete column is padded with zeros."""
         columns = list(self._columns)
         if len(self._pending) or not columns:
             self._column(np.pad(self._pending, (0, N_FFT - len(self._pending))))
@@ -46,14 +46,14 @@ class BandEnergies:
 
     def _column(self, samples: NDArray[np.float32]) -> None:
         power = np.abs(np.fft.rfft(samples * self._window)) ** 2
-        # A low band may be narrower than a bin: reduceat then gives the bin itself.
+        # A low band may be narrower than a bin: reduceat then returns the bin itself.
         sums = np.add.reduceat(power, self._first)
         widths = np.maximum(np.diff(np.append(self._first, len(power))), 1)
         self._columns.append((sums / widths).astype(np.float32))
 
 
 def draw(path: Path, panels: Sequence[tuple[str, BandEnergies]]) -> bool:
-    """Draw titled spectrograms under each other, on one scale, into a PNG; False without matplotlib."""
+    """Draw titled spectrograms below each other, on one scale, into a PNG; returns False without matplotlib."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure

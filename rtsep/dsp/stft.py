@@ -1,4 +1,4 @@
-"""Streaming STFT and its inverse, one hop in, one hop out, nothing allocated on the way.
+"""Streaming STFT and its inverse, one hop in, one hop out, without allocation.
 
 Frame t covers samples [hop*t, hop*t + n_fft). Pushing hop h of the input completes frame h - (n_fft/hop - 1);
 the frames before frame 0 see the zeros before the first sample. The inverse overlap-adds the last `support` samples
@@ -63,7 +63,7 @@ class StreamingISTFT:
         """Take one frame complex64 (rows, bins), return the hop float32 (rows, hop) which it completes.
 
         The returned array is this object's buffer, valid until the next push. When `spectrum` is this object's own
-        buffer it holds rubbish afterwards.
+        buffer its content is undefined afterwards.
         """
         if spectrum is not self.spectrum:
             if spectrum.shape != (self.rows, self.bins):

@@ -1,11 +1,11 @@
-"""Multichannel Wiener filter: stems of a stereo mixture, told apart by where they stand as well as by their masks.
+"""Multichannel Wiener filter: stems of a stereo mixture, from their masks and their place in the stereo field.
 
 One step of expectation-maximisation on the local Gaussian model (Duong, Vincent and Gribonval, "Under-determined
 reverberant audio source separation using a full-rank spatial covariance model", 2010), as `norbert.wiener` does it with
 its defaults. From the masks' own share of the mixture, y_j = g_j x, of stem j in frame t and bin f:
 
-    v_j(t, f) = mean over channels of |y_j|^2                 how loud the stem is now
-    R_j(f) = sum over t of y_j y_j^H / (e + sum over t of v_j)     where it stands
+    v_j(t, f) = mean over channels of |y_j|^2                 its power now
+    R_j(f) = sum over t of y_j y_j^H / (e + sum over t of v_j)     its spatial covariance
     stem_j = v_j R_j (sum over all k of v_k R_k + sqrt(e) I)^-1 x
 
 The sums over t are all that is remembered, so that the filter works in two passes over a song, as norbert's does, or
@@ -105,7 +105,7 @@ class MultichannelWiener:
         self._keep = float(np.exp(-1 / memory_frames))
         self._peak = 0.0
 
-    def hear(self, spectrum: Complex64, masks: Float32) -> None:
+    def observe(self, spectrum: Complex64, masks: Float32) -> None:
         """Add a frame to the sums: `spectrum` (2, F) of the mixture, `masks` (S, 2, M), the last row for all above."""
         add_covariances(spectrum, self._shares(masks), self._keep, self._sums)
         self._peak = max(self._peak, float(np.abs(spectrum).max()))
@@ -113,7 +113,7 @@ class MultichannelWiener:
     def separate(self, spectrum: Complex64, masks: Float32, out: Complex64) -> None:
         """Write the stems' spectra (S, 2, F) of a frame to `out`."""
         if self.running:
-            self.hear(spectrum, masks)
+            self.observe(spectrum, masks)
         scale = max(1.0, self._peak / 10) ** 2
         filter_stems(spectrum, self._shares(masks), self._sums, EPSILON * scale, EPSILON**0.5 * scale, out)
 
@@ -123,5 +123,5 @@ class MultichannelWiener:
         self._peak = 0.0
 
     def _shares(self, masks: Float32) -> Float32:
-        """What each stem's estimate is of all of them: (S, 2, M)."""
+        """Return each stem's share of the sum of all masks: (S, 2, M)."""
         return masks / np.maximum(masks.sum(axis=0), np.float32(1e-20))

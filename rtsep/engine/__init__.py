@@ -1,1 +1,1 @@
-"""The separation engine: worker process, rings and clock, dry fallback, statistics."""
+"""Live separation: the worker process, its supervision, its pace and latency."""

@@ -1,4 +1,4 @@
-"""The latency of the separated sound, in samples at 44 100 Hz, in the three parts that the user is shown."""
+"""The latency of the separated sound, in samples at 44 100 Hz, in three parts: algorithmic, margin, device."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rtsep.timebase import FADE
 
 @dataclass(frozen=True)
 class Latency:
-    """Samples. `algorithmic` cannot be less on any machine, `margin` is this machine's, `device` the sound card's."""
+    """In samples. `algorithmic`: on any machine; `margin`: for this machine's jitter; `device`: the sound devices'."""
 
     algorithmic: int
     margin: int
@@ -22,11 +22,11 @@ class Latency:
 
 
 def algorithmic_latency(chunk: int, block: int, *, lookahead: int = 0, support: int = 4096, hop: int = 1024) -> int:
-    """Samples between a sound's entry and its separated exit that no faster machine can save.
+    """Return the samples between a sound's input and its separated output that no faster machine can save.
 
-    When the callback plays [p, p + B), the stems must be there up to p + B + FADE. Stems end `support - hop` and the
-    lookahead behind the last whole chunk of K hops. Sound comes in blocks of B too, so that the samples of an
-    unfinished chunk, which have to be waited for, are a multiple of g = gcd(B, K * hop): up to K * hop - g.
+    When the callback plays [p, p + B), the stems must be ready up to p + B + FADE. Stems end `support - hop` and the
+    lookahead behind the last whole chunk of K hops. Sound comes in blocks of B too, so the samples of an
+    unfinished chunk, which must be waited for, are a multiple of g = gcd(B, K * hop): up to K * hop - g.
     The play head stays this far behind the captured sound; it need not stand on a multiple of anything.
 
     Args:

@@ -1,4 +1,4 @@
-"""Whether this machine keeps up with the sound, and with steps of how many frames."""
+"""The pace of the worker: whether this machine keeps up, and with steps of how many frames."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from rtsep.timebase import HOP, SAMPLE_RATE
 
 SMALL_CHUNK = 4
 LOAD_LIMIT = 0.9
-"""A step that takes more than this much of the time it lasts does not keep up."""
+"""A step that takes more than this share of its sound's duration doesn't keep up."""
 PROBE_PAUSE_S = 0.5
 
 
 class Pace:
-    """Chooses the fewest frames a step may take. `chunk` None: 4, or 32 where only the longest steps keep up.
+    """Chooses the fewest frames a step may take. `chunk` None: 4, or 32 if only the longest steps keep up.
 
-    A worker that was late is `doubtful`: before it publishes again it steps to see whether it can keep up at all. One
-    that cannot publishes nothing, or the sound would change to and fro, and looks again from time to time.
+    A worker that was late is `doubtful`: before it publishes again, a probe measures whether it keeps up at all. If not
+    it publishes nothing, or the sound would change back and forth, and probes again from time to time.
 
     Attributes:
         frames: the fewest that a step takes.
         doubtful: set it when the worker is late; `probe` then decides.
-        restart_s: what the last probe promises for the first step after a jump, at most.
+        restart_s: upper limit for the first step after a jump, from the last probe.
     """
 
-    def __init__(self, processor: Processor, words: WorkerStatus, chunk: int | None) -> None:
+    def __init__(self, processor: Processor, status: WorkerStatus, chunk: int | None) -> None:
         self.frames = chunk or SMALL_CHUNK
         self.doubtful = False
         self.restart_s = 0.0
         self._processor = processor
-        self._words = words
+        self._status = status
         self._raises = chunk is None
         self._failed = False
 
     def probe(self, mixture: np.ndarray, out: np.ndarray) -> float:
         """Time steps over `mixture` (C, 4 hops or a chunk); returns the seconds to wait until the next probe.
 
-        0: it keeps up, and need not be doubted any more. The processor must be warmed before it is used again.
+        0: it keeps up and is no longer doubtful. The processor must be warmed up before it is used again.
         """
         if self._raises:
             one_s, few_s = (self._step_s(mixture, out, frames) for frames in (1, SMALL_CHUNK))
@@ -56,22 +56,22 @@ class Pace:
         self.restart_s = many_s
         if _fits(self.frames, step_s):
             self.doubtful = self._failed = False
-            if self._words.problem != WorkerProblem.NAN_OUTPUT:  # that passes with a step that gives numbers again
+            if self._status.problem != WorkerProblem.NAN_OUTPUT:  # that ends with a step whose output is finite
                 raised = self._raises and self.frames == MAX_CHUNK
-                self._words.problem = WorkerProblem.CHUNK_RAISED if raised else WorkerProblem.NONE
+                self._status.problem = WorkerProblem.CHUNK_RAISED if raised else WorkerProblem.NONE
             return 0.0
-        if self._failed:  # once is no proof on a busy machine
-            self._words.problem = WorkerProblem.TOO_SLOW
+        if self._failed:  # once proves nothing on a busy machine
+            self._status.problem = WorkerProblem.TOO_SLOW
         self._failed = True
         return PROBE_PAUSE_S
 
-    def took(self, frames: int, seconds: float) -> None:
-        """A step is done. When the longest is over in the time of a small chunk, small ones will do again."""
-        if self._words.problem == WorkerProblem.NAN_OUTPUT:
-            self._words.problem = WorkerProblem.NONE
+    def step_done(self, frames: int, seconds: float) -> None:
+        """Note a step of `frames`. If a longest one takes no longer than a small one may, small ones suffice again."""
+        if self._status.problem == WorkerProblem.NAN_OUTPUT:
+            self._status.problem = WorkerProblem.NONE
         if self._raises and frames == MAX_CHUNK and _fits(SMALL_CHUNK, seconds) and self.frames != SMALL_CHUNK:
             self.frames = SMALL_CHUNK
-            self._words.problem = WorkerProblem.NONE
+            self._status.problem = WorkerProblem.NONE
 
     def _step_s(self, mixture: np.ndarray, out: np.ndarray, frames: int) -> float:
         began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The worker's loop body: from the mixture ring to the stem ring, one piece of work a turn.
+"""The worker's loop body: from the mixture ring to the stem ring, one unit of work a turn.
 
     new epoch    one step of 16 frames: those to be heard first, and the past before them; then publish from START on.
                  Stems that the player kept of an earlier pass are published at once; own ones follow
@@ -7,13 +7,13 @@
                  chunk of K frames begins at a multiple of K, so that the masks do not depend on where playing began
     lead         enough of it to hear more of the past: do so; from the full context on as if play had never been
                  interrupted
-    late         a chunk that would be heard too late is not worth computing: skip to where the play head will be,
-                 once it is sure that the machine keeps up
-    over         nothing beyond the end of the song is separated
-    broken       values that are not numbers: publish nothing, reset, skip; the callback plays the mixture meanwhile
+    late         a chunk that would come too late isn't computed: skip to where the play head will be, once a probe
+                 has shown that the machine keeps up
+    end          nothing beyond the end of the song is separated
+    NaN          in the network's output: publish nothing, reset, skip; the callback plays the mixture meanwhile
 
-What is published is never rewritten. Everything is decided from the rings and the callback's words, so that a worker
-started again after a crash goes on by itself.
+What is published is never rewritten. All decisions follow from the rings and the callback's status, so a worker that
+is restarted after a crash continues by itself.
 """
 
 from __future__ import annotations
@@ -46,15 +46,18 @@ NO_POSITION = -(1 << 62)
 
 
 class WorkerLoop:
-    """Moves sound through a processor. `chunk` None: small chunks while the lead is short, then up to 32 frames."""
+    """Separates the mixture ring into the stem ring.
+
+    `chunk`: frames a step; None: small chunks while the lead is short, then up to 32.
+    """
 
     def __init__(self, shared: SharedState, processor: Processor, chunk: int | None = None) -> None:
         self._shared = shared
         self._processor = processor
         self._chunk = chunk
-        self._words = shared.worker
-        self._words.problem = WorkerProblem.NONE
-        self._pace = Pace(processor, self._words, chunk)
+        self._status = shared.worker
+        self._status.problem = WorkerProblem.NONE
+        self._pace = Pace(processor, self._status, chunk)
         # A chunk more than one context: each layer's context reaches further back than that of the layer before.
         self._past_frames = processor.context_frames + (MAX_CHUNK if processor.context_frames > 1 else 0)
         self._past = np.zeros((processor.channels, (self._past_frames + SUPPORT_HOPS) * HOP), np.float32)
@@ -76,7 +79,7 @@ class WorkerLoop:
         return sorted({1, min(SMALL_CHUNK, largest), FIRST_FRAMES, largest, MAX_CHUNK})
 
     def calibrate(self) -> None:
-        """Measure, on silence, what a restart costs: from this the first jump to the play head is aimed."""
+        """Measure on silence how long a restart takes: it decides how far ahead of the play head the first one aims."""
         for _ in range(2):  # the first time compiles, allocates and loads
             began = time.perf_counter()
             self._processor.warm(self._past[:, : SUPPORT_HOPS * HOP])
@@ -86,8 +89,8 @@ class WorkerLoop:
         self._processor.reset()
 
     def turn(self) -> float:
-        """Do the next piece of work; returns the seconds to sleep before the next turn, 0 when there may be more."""
-        self._words.heartbeat = time.monotonic_ns()
+        """Do the next unit of work; returns the seconds to sleep before the next turn, 0 if there may be more."""
+        self._status.heartbeat = time.monotonic_ns()
         ring = self._shared.mixture.header()
         if ring.epoch < 0:
             return self._idle(WorkerState.AHEAD)
@@ -118,10 +121,10 @@ class WorkerLoop:
         self._separate(frames)
         return 0.0
 
-    # -- where to go on --------------------------------------------------------------------------------------
+    # -- where to continue --------------------------------------------------------------------------------------
 
     def _begin(self, ring: RingHeader) -> None:
-        """Another epoch, or the first look of a worker that was just started."""
+        """Start on another epoch, or as a worker that was just started."""
         self._epoch = ring.epoch
         position = self._play_position()
         start = ring.start
@@ -172,15 +175,15 @@ class WorkerLoop:
     def _skip_to(self, start: int) -> None:
         before = self._next_out
         self._plan(start)
-        self._words.skipped_hops += (self._next_out - before) // HOP
+        self._status.skipped_hops += (self._next_out - before) // HOP
 
     def _probe(self, ring: RingHeader) -> float:
-        """See whether the machine keeps up, on the newest sound there is; if so, go on ahead of the play head."""
+        """Test on the newest sound whether the machine keeps up; if so, continue ahead of the play head."""
         mixture = self._mixture[:, : self._pace.frames * HOP]
         first = max(min(self._next_in, ring.end) - mixture.shape[1], ring.begin)
         self._shared.mixture.read(first, mixture, self._epoch)
         self._busy(MAX_CHUNK)
-        was_too_slow = self._words.problem == WorkerProblem.TOO_SLOW
+        was_too_slow = self._status.problem == WorkerProblem.TOO_SLOW
         pause_s = self._pace.probe(mixture, self._out)
         if pause_s == 0:
             # What a restart took while the machine was too slow would aim far too far ahead.
@@ -209,7 +212,7 @@ class WorkerLoop:
         return head.position if head.epoch == self._epoch else NO_POSITION
 
     def _frames(self, ring: RingHeader, position: int) -> int:
-        """How many frames the next step shall take."""
+        """Return the frames of the next step."""
         if self._first:
             return FIRST_FRAMES
         wanted = self._chunk or MAX_CHUNK
@@ -289,22 +292,22 @@ class WorkerLoop:
             if self._shared.mixture.epoch == self._epoch:  # overtaken by the writer
                 self._skip_to(max(self._shared.mixture.begin, self._next_out) + self._restart_lead())
             return
-        self._words.state = WorkerState.RUNNING
-        self._words.chunk = frames
+        self._status.state = WorkerState.RUNNING
+        self._status.chunk = frames
         self._busy(frames)
         began = time.perf_counter()
         try:
             self._processor.process(mixture, out, self._again)
         except BrokenNetwork:
             self._processor.reset()
-            self._words.problem = WorkerProblem.NAN_OUTPUT
+            self._status.problem = WorkerProblem.NAN_OUTPUT
             after = self._next_out + max(frames - self._drop, 1) * HOP
             self._skip_to(max(after, self._play_position() + self._restart_lead()))
             return
         elapsed_s = time.perf_counter() - began
-        self._pace.took(frames, elapsed_s)
+        self._pace.step_done(frames, elapsed_s)
         self._hop_s = elapsed_s / frames
-        self._words.add_time(self._hop_s * 1e6)
+        self._status.add_time(self._hop_s * 1e6)
         if self._first:
             self._restart_s, self._first = elapsed_s, False
         self._again = 0
@@ -330,12 +333,12 @@ class WorkerLoop:
         position = self._play_position()
         late = min(max(position - self._next_out, 0), rows.shape[1]) // HOP
         self._next_out += rows.shape[1]
-        self._words.hops += rows.shape[1] // HOP
-        self._words.late_hops += late
+        self._status.hops += rows.shape[1] // HOP
+        self._status.late_hops += late
 
     def _busy(self, frames: int) -> None:
-        self._words.heartbeat = time.monotonic_ns() + round(HUNG_S * 1e9) * frames
+        self._status.heartbeat = time.monotonic_ns() + round(HUNG_S * 1e9) * frames
 
     def _idle(self, state: WorkerState) -> float:
-        self._words.state = state
+        self._status.state = state
         return IDLE_S

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Generic, TypeVar
 
-from rtsep.audio.devices.discovery import Device, Kind, find_again, find_device
-from rtsep.audio.devices.portaudio import leave_behind, rescan
+from rtsep.audio.devices.discovery import Device, Direction, find_again, find_device
+from rtsep.audio.devices.portaudio import rescan, skip_exit_handler
 from rtsep.errors import RtsepError, UnsuitableDevice
 from rtsep.player.stream_protocols import PlaybackStream, Stream
 from rtsep.shared.state import SharedState
@@ -46,7 +46,7 @@ class Side:
     """
 
     device: Device
-    kind: Kind
+    kind: Direction
     or_default: bool = False
 
     @property
@@ -133,7 +133,7 @@ class DeviceKeeper(Generic[StreamT]):
         if self._thread.is_alive():
             self._thread.join(END_LIMIT_S)
             if self._thread.is_alive():  # inside PortAudio, opening
-                leave_behind()
+                skip_exit_handler()
                 return False
         return self._stream is None or self._stream.stop()
 

@@ -138,8 +138,8 @@ class LiveLatency:
         head = self._shared.callback.read()
         if head.ack != self._mail or self._stream is None:
             return []
-        if (passage_s := self._stream.passage_s) is not None:
-            self.passages_s.append(passage_s)
+        if (transit_s := self._stream.transit_s) is not None:
+            self.passages_s.append(transit_s)
         # Not both: after a jump this head is outdated, and lost samples are not late stems.
         line = self._keep_distance(head) or self._keep_margin(head)
         return [] if line is None else [line]
@@ -169,7 +169,7 @@ class LiveLatency:
             self._off_since = time.monotonic()
         elif time.monotonic() - self._off_since > OFF_S:
             if self._stream is not None:
-                self._stream.capture.hold_anew()
+                self._stream.capture.reset_target()
             self.jump()
             lost_ms = 1000 * abs(off) / SAMPLE_RATE
             return f"the devices lost {lost_ms:.0f} ms of sound; latency corrected"

@@ -117,7 +117,7 @@ class Processor:
         frames = self._check(mixture)
         masks = self._stepper.step(self._analyse(mixture, 0, frames))
         for k in range(frames):
-            self.wiener.hear(self._waiting(k), masks[..., k])
+            self.wiener.observe(self._waiting(k), masks[..., k])
         self._advance(frames)
 
     def warm(self, mixture: Float32, prime_hops: int = SUPPORT_HOPS) -> None:

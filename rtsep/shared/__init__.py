@@ -1,2 +1,1 @@
-"""What processes and threads share: rings, status words, the seek mailbox, the clock of a stream, the memory under
-them."""
+"""Shared between processes and threads: rings, status fields, the seek mailbox, stream clocks, shared memory."""

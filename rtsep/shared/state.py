@@ -1,4 +1,4 @@
-"""The shared state: one shared block that holds everything player and worker tell each other.
+"""The shared state: one block of shared memory with everything that player, callback and worker exchange.
 
 `SharedLayout` is the one description of where things lie; it goes to the worker as JSON. `SharedState` is the block
 seen through it. Words are grouped by their writer, and no two writers share a cache line (128 bytes, which is what
@@ -9,8 +9,8 @@ Apple's processors use; x86 has 64), so that counting in one process never slows
     worker fields            the worker               kept ring header       the player
     times                   the worker               then the data of the rings, page-aligned
 
-The kept ring hands stems back to the worker: what the player kept of an earlier pass over the place it jumps to, to be
-published at once.
+The kept ring returns stems to the worker: those that the player has kept from an earlier pass over the place that it
+jumps to. The worker publishes them at once.
 
 What the fields mean stands in `rtsep.shared.status`.
 """
@@ -42,7 +42,7 @@ PAGE_BYTES = 16384  # the largest page among the targets (macOS on ARM)
 
 @dataclass(frozen=True)
 class SharedLayout:
-    """Where everything lies in the block, in bytes; the same in every process that has the same fields.
+    """The offset of everything in the block, in bytes; processes with equal fields agree on it.
 
     Capacities are in samples and powers of two.
     """
@@ -103,7 +103,7 @@ class SharedLayout:
 
 
 class SharedState:
-    """The block seen through its layout.
+    """The views of a shared block that its layout describes.
 
     Attributes:
         mixture: Ring with one row a channel, written by the source.
@@ -136,7 +136,7 @@ class SharedState:
         self.worker = WorkerStatus(fields(layout.WORKER), floats(layout.WORKER_TIMES, TIMES))
 
     def initialise(self) -> None:
-        """Bring a zeroed block into its first state: rings empty, all gains 1, paused, no epoch."""
+        """Initialise a zeroed block: rings empty, all gains 1, paused, no epoch."""
         self.mixture.clear()
         self.stem.clear()
         self.kept.clear()
@@ -154,13 +154,13 @@ class SharedState:
 
     @classmethod
     def attach(cls, layout: SharedLayout, fd: int) -> Self:
-        """See the shared state behind an inherited descriptor."""
+        """Return the shared state of an inherited descriptor."""
         block = SharedBlock.attach(fd, layout.nbytes)
         shared = cls(layout, block.buffer)
         shared.block = block
         return shared
 
     def close(self) -> None:
-        """Close the shared block; its memory goes with the last array that looks at it. Idempotent."""
+        """Close the shared block; its memory is freed with the last array that uses it. Idempotent."""
         if self.block is not None:
             self.block.close()

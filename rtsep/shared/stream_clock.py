@@ -1,4 +1,4 @@
-"""Where a stream stands between two callbacks: each stamps its position with the time, others read in between.
+"""The clock of a stream: each callback stamps its position with the time, so others can tell positions in between.
 
 Written by one callback, read by that of another device. A line of words of its own; a seqlock keeps position and time
 together. Times are PortAudio's, in nanoseconds: when the sample at the position passes the converter, where the
@@ -19,7 +19,7 @@ from rtsep.shared.compiled import INT64_LINE, kernel
 
 SEQUENCE, POSITION, TIME_NS = 0, 1, 2  # SEQUENCE: 0 when never stamped, odd while being written
 IN_TIME_NS = 3  # of the last stamp that was in time
-AS_TOLD_NS = 4  # of the last stamp, as the device told it
+REPORTED_NS = 4  # of the last stamp, as the device reported it
 LEAST_LATE_NS = 5  # of the stamps since one was in time
 CLOCK_FIELDS = 16  # a whole cache line: two writers never share one
 
@@ -32,9 +32,9 @@ INPUT, CALL, OUTPUT = 0, 1, 2  # PaStreamCallbackTimeInfo: three doubles, in sec
 
 @kernel(types.void(INT64_LINE, types.int64, types.int64, types.float64))
 def stamp(clock, position, time_ns, rate):
-    """Say that a stream of `rate` samples a second is at `position` at `time_ns`."""
+    """Record that a stream of `rate` samples a second is at `position` at `time_ns`."""
     sequence = clock[SEQUENCE]
-    told_ns = time_ns
+    reported_ns = time_ns
     elapsed = np.float64(position - clock[POSITION]) * (1e9 / rate)
     expected = clock[TIME_NS] + np.int64(elapsed * (1.0 + GIVING))
     if sequence == 0 or time_ns <= expected:
@@ -43,21 +43,21 @@ def stamp(clock, position, time_ns, rate):
     else:
         clock[LEAST_LATE_NS] = min(clock[LEAST_LATE_NS], time_ns - expected)
         time_ns = expected
-        if told_ns - clock[IN_TIME_NS] > LOST_NS:
+        if reported_ns - clock[IN_TIME_NS] > LOST_NS:
             time_ns += clock[LEAST_LATE_NS]
-            clock[IN_TIME_NS] = told_ns
+            clock[IN_TIME_NS] = reported_ns
             clock[LEAST_LATE_NS] = NEVER_NS
     store_i64(clock, SEQUENCE, sequence + 1)
     fence()
     store_i64(clock, POSITION, position)
     store_i64(clock, TIME_NS, time_ns)
-    store_i64(clock, AS_TOLD_NS, told_ns)
+    store_i64(clock, REPORTED_NS, reported_ns)
     store_i64(clock, SEQUENCE, sequence + 2)
 
 
 @kernel(types.float64(INT64_LINE, types.int64, types.float64))
 def position_at(clock, time_ns, rate):
-    """Return the position at another time near by; NaN when it is not known."""
+    """Return the position at a time close to the last stamp; NaN when unknown."""
     sequence = load_i64(clock, SEQUENCE)
     position, stamped = load_i64(clock, POSITION), load_i64(clock, TIME_NS)
     fence()
@@ -75,16 +75,16 @@ def time_of(time_info, which):
 
 
 def last_stamp(clock: NDArray[np.int64]) -> tuple[int, float] | None:
-    """Position and time in seconds of the last stamp, as the device told it; None before the first."""
+    """Position and time in seconds of the last stamp, as the device reported it; None before the first."""
     for _ in range(64):
         before = load_i64(clock, SEQUENCE)
-        position, told_ns = load_i64(clock, POSITION), load_i64(clock, AS_TOLD_NS)
+        position, reported_ns = load_i64(clock, POSITION), load_i64(clock, REPORTED_NS)
         fence()
         if before & 1 == 0 and load_i64(clock, SEQUENCE) == before:
-            return (position, told_ns / 1e9) if before > 0 else None
+            return (position, reported_ns / 1e9) if before > 0 else None
     return None
 
 
 def new_clock() -> NDArray[np.int64]:
-    """A clock that was never stamped."""
+    """Return a clock without a stamp."""
     return np.zeros(CLOCK_FIELDS, np.int64)

@@ -1,4 +1,4 @@
-"""What freed memory becomes: for processes that compute with large tensors again and again."""
+"""The C library's allocator, for processes that allocate large tensors again and again."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _GROWTH_BYTES = 2**26
 
 
 def keep_freed_memory() -> bool:
-    """Keep what is freed for what is allocated next, and say whether the C library can; only glibc is asked.
+    """Reuse freed memory for later allocations; returns whether the C library does (glibc only).
 
-    It takes large blocks fresh from the kernel, which clears them page by page, and gives them back as soon as they are
-    freed: a fifth of the time of Spleeter's U-net, and of a training step. Kept, the process holds what it once needed
-    until it ends.
+    By default it gets large blocks from the kernel, which clears them page by page, and returns them when they are
+    freed: a fifth of the time of Spleeter's U-net, and of a training step. Now the process keeps the most memory that
+    it ever needed until it ends.
     """
     if not sys.platform.startswith("linux"):
         return False

@@ -1,4 +1,4 @@
-"""What C libraries print about their devices, kept off the user's screen."""
+"""Keeps messages of C libraries about their devices off the terminal."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def libraries_silenced() -> Iterator[None]:
-    """Python's stderr goes on as it is; what anybody else writes to descriptor 2 goes nowhere.
+    """Within, only Python's stderr reaches the terminal; what C libraries write to descriptor 2 is discarded.
 
-    PortAudio and JACK report a device that dies, from any thread, in lines that only their authors understand and that
-    no setting turns off; sounddevice itself closes the descriptor for a moment whenever it starts PortAudio.
+    PortAudio and JACK report a device that dies, from any thread, in cryptic lines that no setting turns off;
+    sounddevice itself closes the descriptor for a moment whenever it starts PortAudio.
     """
     ours = sys.stderr
     ours.flush()

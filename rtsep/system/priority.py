@@ -1,11 +1,10 @@
-"""What real-time work asks of the system: a block is due every few milliseconds, a hop every 23, whatever else runs.
+"""Priorities: a block is due every few milliseconds and a hop every 23, whatever else runs.
 
-Audio threads come first. PortAudio makes them itself; on macOS (CoreAudio) and Windows (WASAPI) the system ranks them,
-on Linux they are threads like any other, and it falls to us. What runs in them is short: our compiled callback and the
-way to the sound server. The worker comes second, and never in a real-time class: a network that hangs in one would take
-the whole processor with it. What separates songs before they are played comes last. And what the first two have touched
-shall stay in memory: machine code that was thrown out to make room for files must be read again, and behind a busy disk
-that takes hundreds of milliseconds.
+Audio threads come first. PortAudio makes them itself; macOS (CoreAudio) and Windows (WASAPI) set their priority, on
+Linux we do. They run little: our compiled callback and the way to the sound server. The worker comes second, and never
+in a real-time class: a network that hangs in one would block the whole processor. Separating songs ahead of playback
+comes last. The memory that the first two use is locked: machine code that was dropped to make room for files must be
+read again, which takes hundreds of milliseconds on a busy disk.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ HIGH_PRIORITY_CLASS, BELOW_NORMAL_PRIORITY_CLASS = 0x80, 0x4000  # Windows
 
 MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4  # <sys/mman.h> of Linux
 
-_REFUSED = "ordinary (the system permits no more; on Linux rtprio and nice in /etc/security/limits.conf do)"
+_REFUSED = "normal (no permission for more; on Linux set rtprio and nice in /etc/security/limits.conf)"
 
 
 def native_threads() -> set[int]:
-    """The system's numbers of this process's threads; empty where there is nothing for us to raise."""
+    """Return the system's ids of this process's threads; empty on systems that set priorities themselves."""
     if sys.platform.startswith("linux"):
         with contextlib.suppress(OSError):
             return {int(name) for name in os.listdir("/proc/self/task")}
@@ -37,16 +36,16 @@ def native_threads() -> set[int]:
 
 
 def raise_new_threads(before: set[int]) -> None:
-    """Make audio threads of those that are not in `before` and not Python's, as far as the system permits."""
+    """Give all threads that aren't in `before` and aren't Python's an audio priority, as far as permitted."""
     new = native_threads() - before
     for thread in new - {thread.native_id for thread in threading.enumerate()}:
         _raise_thread(thread)
 
 
 def audio_priority() -> str:
-    """In a few words, the rank that audio threads get on this system; tried on a thread of its own."""
+    """Return the priority that audio threads get on this system, in a few words; a short-lived thread tries it."""
     if not sys.platform.startswith("linux"):
-        return "given by the system"
+        return "set by the system"
     ranks: list[str] = []
     trial = threading.Thread(target=lambda: ranks.append(_raise_thread(threading.get_native_id())))
     trial.start()
@@ -55,9 +54,9 @@ def audio_priority() -> str:
 
 
 def raise_priority() -> str:
-    """Put this process, which leads a session of its own, before ordinary ones as far as the system permits.
+    """Raise the priority of this process, which leads its own session, as far as permitted.
 
-    Returns how far, in a few words.
+    Returns the priority, in a few words.
     """
     if sys.platform == "win32":
         kernel = ctypes.windll.kernel32
@@ -69,7 +68,7 @@ def raise_priority() -> str:
 
 
 def lower_priority() -> None:
-    """Put this process, which leads a session of its own, behind ordinary ones: what it computes is not urgent."""
+    """Lower the priority of this process, which leads its own session: its work isn't urgent."""
     if sys.platform == "win32":
         kernel = ctypes.windll.kernel32
         kernel.SetPriorityClass(kernel.GetCurrentProcess(), BELOW_NORMAL_PRIORITY_CLASS)
@@ -81,18 +80,18 @@ def lower_priority() -> None:
 
 
 def use_passive_waiting() -> None:
-    """Let threads that share a computation sleep while they wait for each other. What the user has set stays.
+    """Let OpenMP threads sleep while they wait for each other, unless the user has set OMP_WAIT_POLICY.
 
-    OpenMP's spin instead, and where a core is busy with something else two of them take six times as long as one. It
-    reads this when PyTorch is imported: call it before.
+    By default they spin, and if another program uses one of two cores, two threads take six times as long as one.
+    OpenMP reads the setting when PyTorch is imported: call this before.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def lock_memory() -> bool:
-    """Let the system throw out nothing that this process touches, where it permits that without limit.
+    """Lock the memory that this process touches; returns False where that isn't permitted without a limit.
 
-    Under a limit it would be worse than nothing: beyond it the process gets no memory any more.
+    Beyond a limit the process would get no memory any more.
     """
     if not sys.platform.startswith("linux"):
         return False

@@ -1,4 +1,4 @@
-"""Signals that ask a long run to end: they let it end what it is at."""
+"""Signals that end a long run: it finishes what it is doing first."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ ENDING = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if sys.platform != "w
 
 
 @contextmanager
-def soft_stop(stop: Callable[[], None], saying: str) -> Iterator[None]:
-    """Within, control-C and its like call `stop`; once the block has ended, they do what they would have done.
+def soft_stop(stop: Callable[[], None], message: str) -> Iterator[None]:
+    """Within, Ctrl-C, SIGTERM and SIGHUP call `stop`; after the block they have their usual effect.
 
-    Only a control-C that follows another signal does so at once: a terminal that is closed sends SIGHUP twice, from its
-    shell and from the kernel, and who supervises programs may say SIGTERM twice.
+    Only a Ctrl-C that follows another signal ends the run at once: a terminal that is closed sends SIGHUP twice, from
+    its shell and from the kernel, and a supervisor may send SIGTERM twice.
 
     Args:
         stop: asks the run to end soon; called in the main thread, between any two lines of it.
-        saying: a line for stderr when the first signal comes; nothing if empty.
+        message: a line for stderr when the first signal comes; "" for none.
     """
     before: dict[int, Any] = {}
     came: list[int] = []
@@ -33,10 +33,10 @@ def soft_stop(stop: Callable[[], None], saying: str) -> Iterator[None]:
             return
         signal.signal(signal.SIGINT, before.get(signal.SIGINT, signal.SIG_IGN))
         stop()
-        if saying:
-            _say(f"\n{saying}\n")
+        if message:
+            _say(f"\n{message}\n")
 
-    if threading.current_thread() is threading.main_thread():  # elsewhere whoever called owns the signals
+    if threading.current_thread() is threading.main_thread():  # in other threads the caller owns the signals
         before = {number: signal.getsignal(number) for number in ENDING}
         before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}
         for number in before:
@@ -51,10 +51,10 @@ def soft_stop(stop: Callable[[], None], saying: str) -> Iterator[None]:
 
 
 def _say(text: str) -> None:
-    """To stderr as it is, since the signal may have come in the middle of a `print`."""
+    """Write to stderr directly, since the signal may have come in the middle of a `print`."""
     try:
         os.write(2, text.encode())
-    except OSError:  # the terminal has gone; what is told from here on shall not end the run
+    except OSError:  # the terminal has gone; later messages must not end the run
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for stream in (1, 2):
             os.dup2(nowhere, stream)

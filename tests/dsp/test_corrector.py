@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numba import cfunc, types
 
-from rtsep.dsp.corrector import CORRECTOR_FIELDS, DELAY, Corrector, correct, needed, steer
+from rtsep.dsp.corrector import CORRECTOR_FIELDS, DELAY, Corrector, correct, input_needed, steer
 from rtsep.shared.atomics import float32_at, int64_at
 from rtsep.shared.compiled import FLAGS
 from rtsep.shared.stream_clock import position_at, stamp
@@ -17,12 +17,12 @@ BLOCKS = [(256, 256), (441, 512), (512, 256), (1024, 1024)]
 
 def run(corrector: Corrector, samples: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """All that comes of `samples` (channels, n) in blocks of `sizes`, again and again."""
-    out = np.full((len(samples), corrector.most(max(sizes))), np.nan, np.float32)
+    out = np.full((len(samples), corrector.max_output(max(sizes))), np.nan, np.float32)
     pieces, at, turn = [], 0, 0
     while at < samples.shape[1]:
         n = min(int(sizes[turn % len(sizes)]), samples.shape[1] - at)
         made = correct(corrector.control, samples[:, at : at + n], out)
-        assert made <= corrector.most(n)
+        assert made <= corrector.max_output(n)
         pieces.append(out[:, :made].copy())
         at, turn = at + n, turn + 1
     return np.concatenate(pieces, axis=1)
@@ -91,7 +91,7 @@ def test_just_as_many_samples_as_needed_make_a_block() -> None:
     corrector, at, made = Corrector(44100, 48000), 0, 0
     for n in np.random.default_rng(3).integers(1, 300, 200).tolist():
         out = np.empty((2, n), np.float32)
-        take = needed(corrector.control, n)
+        take = input_needed(corrector.control, n)
         assert correct(corrector.control, samples[:, at : at + take], out) == n
         np.testing.assert_array_equal(out, whole[:, made : made + n])
         at, made = at + take, made + n

@@ -39,7 +39,7 @@ def test_two_passes_are_what_the_formulas_say(gain: float) -> None:
     masks = masks_of(estimates)
     wiener = MultichannelWiener(3, 7)
     for frame in range(11):
-        wiener.hear(spectra[frame], masks[frame])
+        wiener.observe(spectra[frame], masks[frame])
     wiener.running = False
     out = np.zeros((3, 2, 7), np.complex64)
     for frame, stems in enumerate(expected(estimates, spectra)):
@@ -79,7 +79,7 @@ def test_a_memory_forgets_where_the_stems_stood() -> None:
     outs = [np.zeros((2, 2, 5), np.complex64) for _ in range(3)]
     for frame in range(400):
         for wiener in (forgetful, faithful):
-            wiener.hear(spectra[frame], sides[:, ::-1])
+            wiener.observe(spectra[frame], sides[:, ::-1])
     for wiener, out in zip((fresh, forgetful, faithful), outs, strict=True):
         for frame in range(200):
             wiener.separate(spectra[frame], sides, out)
@@ -98,7 +98,7 @@ def test_stems_that_stand_apart_are_told_apart_better_than_by_their_masks() -> N
     masks = masks_of(guess.astype(np.float32))
     wiener = MultichannelWiener(2, bins)
     for frame in range(frames):
-        wiener.hear(spectra[frame], masks[frame])
+        wiener.observe(spectra[frame], masks[frame])
     wiener.running = False
     out = np.zeros((2, 2, bins), np.complex64)
     masked = filtered = 0.0

@@ -71,7 +71,7 @@ def simulate(
     drift = drift_ppm * 1e-6
     samples = 0 if hertz is None else len(log) * blocks[0]
     wave = np.sin(2 * np.pi * (hertz or 0.0) * np.arange(samples) / (rate_in * (1 + drift))).astype(np.float32)
-    heard = np.zeros((2, corrector.most(samples) if samples else 0), np.float32)
+    heard = np.zeros((2, corrector.max_output(samples) if samples else 0), np.float32)
     count = _run(
         corrector.control, new_clock(), new_clock(), drift, blocks, bursts, jitter_ms / 1000 * OUTPUT_RATE, seed, log,
         np.stack([wave, wave]), heard,

@@ -163,7 +163,7 @@ def test_a_stream_that_was_given_up_moves_nothing_any_more(keep: Callable[..., K
     kept = keep("rt_out")
     stream = kept.keeper._stream
     assert isinstance(stream, OutputStream)
-    stream._control.retire()
+    stream._control.disable()
     lost_s = wait_until(lambda: len(kept.lines) == 2)
     assert lost_s < 2.0
     assert kept.lines == [LOST.format("rt_out"), BACK.format("rt_out")]

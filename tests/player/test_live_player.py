@@ -37,7 +37,7 @@ class FakeLive(PacedStream):
     """
 
     duplex = True
-    passage_s = None
+    transit_s = None
     reported_latency_s = 0.01
 
     def __init__(self, shared: SharedState, block: int = 441) -> None:

@@ -23,7 +23,7 @@ def rank(thread: int) -> str:
     if os.sched_getscheduler(thread) & ~os.SCHED_RESET_ON_FORK == os.SCHED_RR:
         return f"real-time (SCHED_RR {os.sched_getparam(thread).sched_priority})"
     nice = os.getpriority(os.PRIO_PROCESS, thread)
-    return f"nice {nice}" if nice < 0 else "ordinary"
+    return f"nice {nice}" if nice < 0 else "normal"
 
 
 @linux
@@ -34,7 +34,7 @@ def test_the_threads_of_an_open_device_get_the_rank_that_doctor_tells_and_no_oth
     stream.start()
     new = native_threads() - before
     assert new
-    assert {rank(thread) for thread in new} == {audio_priority().split(" (the")[0]}
+    assert {rank(thread) for thread in new} == {audio_priority().split(" (no")[0]}
     assert {thread: rank(thread) for thread in before & native_threads()} == ranks_before
     assert stream.close()
 
@@ -72,7 +72,7 @@ def test_the_worker_gets_the_rank_that_doctor_tells_and_the_player_keeps_its_own
     with Engine(constant_bundle()) as engine:
         engine.wait_ready()
         assert engine.worker_pid is not None
-        assert rank(engine.worker_pid) == worker_priority().split(" (the")[0]
+        assert rank(engine.worker_pid) == worker_priority().split(" (no")[0]
     assert (rank(os.getpid()), Path("/proc/self/autogroup").read_text()) == before
 
 
@@ -113,7 +113,7 @@ def test_what_is_refused_is_said() -> None:
     )
     command = [sys.executable, "-c", code]
     said = subprocess.run(command, capture_output=True, text=True, check=True, start_new_session=True).stdout
-    assert [line.split(" (")[0] for line in said.splitlines()] == ["ordinary", "ordinary"]
+    assert [line.split(" (")[0] for line in said.splitlines()] == ["normal", "normal"]
 
 
 def test_threads_wait_asleep_unless_the_user_wants_them_to_spin(monkeypatch: pytest.MonkeyPatch) -> None:

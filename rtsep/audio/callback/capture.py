@@ -1,11 +1,11 @@
 """The capture callback, compiled to machine code: the live writer of the mixture ring.
 
-Like the output callback it takes no lock and no GIL, allocates nothing and cannot raise. Whoever plays live never
-holds it back: the ring overwrites its oldest samples.
+Like the output callback it takes no lock and no GIL, allocates nothing and can't raise. Playback never holds it back:
+the ring overwrites its oldest samples.
 
     interleaved input -> fold to two channels -> (corrector of rate and clock) -> mixture ring
 
-Mono goes to both sides; of more than two channels the first two count. Position 0 is the first sample after
+Mono goes to both sides; of more than two channels the first two are used. Position 0 is the first sample after
 opening. In one stream with the output, the same callback first captures and then mixes.
 """
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from rtsep.audio.callback.control import CallbackControl
 from rtsep.audio.callback.playback import CONTROL_FIELDS as OUTPUT_FIELDS
-from rtsep.audio.callback.playback import PA_STREAM_CALLBACK, put_out_block, retired
+from rtsep.audio.callback.playback import PA_STREAM_CALLBACK, disabled, play_block
 from rtsep.dsp.corrector import CORRECTOR_FIELDS, Corrector, correct, steer
 from rtsep.shared.atomics import address_from_pointer, float32_at, int64_at, load_i64, store_i64
 from rtsep.shared.compiled import FLOAT32_ROWS, INT64_LINE, c_callback, kernel
@@ -25,16 +25,16 @@ from rtsep.shared.stream_clock import CLOCK_FIELDS, INPUT, new_clock, position_a
 from rtsep.timebase import SAMPLE_RATE
 
 RATE = float(SAMPLE_RATE)
-LARGEST_PART = 4096  # longer blocks are taken in parts
+LARGEST_PART = 4096  # longer blocks are handled in parts
 INPUT_OVERFLOW = 2  # PortAudio's flag: samples were lost before this block
 
 # The control block: one int64 each, addresses and sizes. Its own address is the callback's user data.
 MIXTURE_HEADER, MIXTURE_DATA, MIXTURE_CAPACITY, COUNTERS, FOLDED, CORRECTED, ROOM, IN_CHANNELS = range(8)
 OUTPUT = 8  # the output's control block, in a stream that does both
 CORRECTOR = 9  # 0 when the device runs at the engine's rate and on the output's clock
-CLOCK, MASTER = 10, 11  # MASTER: clock of the output that is followed, or 0
+CLOCK, MASTER = 10, 11  # MASTER: clock of the output that capture follows, or 0
 NS_A_FRAME_Q16, DELAY_NS = 12, 13  # of the device, with 16 fractional bits; of the corrector
-RETIRED = 14  # 1: take nothing in and stop
+DISABLED = 14  # 1: capture nothing and stop
 CONTROL_FIELDS = 15
 
 # COUNTERS, int64, written by the callback alone.
@@ -44,7 +44,7 @@ COUNTER_FIELDS = 8
 
 @kernel(types.int64(FLOAT32_ROWS, types.int64, types.int64, FLOAT32_ROWS))
 def _fold(source, offset, n, out):
-    """Write frames [offset, offset + n) of `source` (frames, channels) to `out` (2, n); count what is no number."""
+    """Write n frames of `source` (frames, channels) to `out` (2, n); return how many samples weren't finite."""
     right = min(1, source.shape[1] - 1)
     bad = 0
     for i in range(n):
@@ -59,7 +59,7 @@ def _fold(source, offset, n, out):
 
 @kernel(types.void(INT64_LINE, FLOAT32_ROWS, types.int64))
 def capture_block(control, source, frames):
-    """Take in one block: append `source` float32 (frames, channels) to the ring. `control`: see `CaptureControl`."""
+    """Capture one block: append `source` float32 (frames, channels) to the ring. `control`: see `CaptureControl`."""
     header = int64_at(control[MIXTURE_HEADER], HEADER_FIELDS)
     data = float32_at(control[MIXTURE_DATA], 2, control[MIXTURE_CAPACITY])
     counters = int64_at(control[COUNTERS], COUNTER_FIELDS)
@@ -86,8 +86,8 @@ def capture_block(control, source, frames):
 
 @kernel(types.void(INT64_LINE, types.int64, types.int64))
 def _keep_time(control, time_info, frames):
-    """Stamp the ring's end after a block of `frames`, and keep it in step with the output's clock if there is one."""
-    # The end is the first sample after the block, and what the corrector gives is older by its delay.
+    """Stamp the ring's end after a block of `frames`, and steer the corrector by the output's clock if there is one."""
+    # The end is the first sample after the block; the corrector's output is older by its delay.
     now_ns = time_of(time_info, INPUT) + (frames * control[NS_A_FRAME_Q16] >> 16) - control[DELAY_NS]
     clock = int64_at(control[CLOCK], CLOCK_FIELDS)
     stamp(clock, load_i64(int64_at(control[MIXTURE_HEADER], HEADER_FIELDS), END), now_ns, RATE)
@@ -97,9 +97,9 @@ def _keep_time(control, time_info, frames):
 
 
 @kernel(types.void(INT64_LINE, types.int64, types.int64, types.int64, types.int64))
-def _take_in(control, source, frames, time_info, flags):
-    """All of the capture side of one call: `source` is the address of interleaved float32, or 0."""
-    if source == 0:  # PortAudio may come without input when it has lost some
+def _capture(control, source, frames, time_info, flags):
+    """The capture side of one call; `source`: address of interleaved float32, or 0."""
+    if source == 0:  # PortAudio may call without input when it has lost some
         return
     capture_block(control, float32_at(source, frames, control[IN_CHANNELS]), frames)
     counters = int64_at(control[COUNTERS], COUNTER_FIELDS)
@@ -112,22 +112,22 @@ def _take_in(control, source, frames, time_info, flags):
 def _capture_callback(source, _output, frames, time_info, flags, user_data):
     """PaStreamCallback of a stream that only captures."""
     control = int64_at(address_from_pointer(user_data), CONTROL_FIELDS)
-    if load_i64(control, RETIRED) != 0:
+    if load_i64(control, DISABLED) != 0:
         return 2  # paAbort
     times = address_from_pointer(time_info)
-    _take_in(control, address_from_pointer(source), np.int64(frames), times, np.int64(flags))
+    _capture(control, address_from_pointer(source), np.int64(frames), times, np.int64(flags))
     return 0
 
 
 def _duplex_callback(source, output, frames, time_info, flags, user_data):
-    """PaStreamCallback of a stream that captures and plays: what came in is in the ring before it mixes."""
+    """PaStreamCallback of a stream that captures and plays: the captured block is in the ring before it mixes."""
     control = int64_at(address_from_pointer(user_data), CONTROL_FIELDS)
     times = address_from_pointer(time_info)
     playing = int64_at(control[OUTPUT], OUTPUT_FIELDS)
-    if retired(playing, address_from_pointer(output), np.int64(frames)):
+    if disabled(playing, address_from_pointer(output), np.int64(frames)):
         return 2  # paAbort
-    _take_in(control, address_from_pointer(source), np.int64(frames), times, np.int64(flags))
-    put_out_block(playing, address_from_pointer(output), np.int64(frames), times)
+    _capture(control, address_from_pointer(source), np.int64(frames), times, np.int64(flags))
+    play_block(playing, address_from_pointer(output), np.int64(frames), times)
     return 0
 
 
@@ -136,19 +136,19 @@ duplex_callback = c_callback(PA_STREAM_CALLBACK)(_duplex_callback)
 
 
 class CaptureControl:
-    """Everything the compiled capture can see, kept alive in one object.
+    """Owns all memory that the compiled capture uses.
 
     Args:
-        shared: whose mixture ring is written, from where it ends.
+        shared: whose mixture ring is written, from its end on.
         in_channels: of the stream.
         samplerate: of the stream, in Hz.
-        output: the output's control, for a stream that does both.
-        master: clock of an output stream on another clock, which is followed.
+        output: the output's control, for a stream that also plays.
+        master: clock of an output on another device, which the capture follows.
 
     Attributes:
         words: int64, the control block; its address is the callback's user data.
-        clock: where the mixture ring's end stands in time (see `rtsep.shared.stream_clock`).
-        delay_s: seconds by which the corrector delays.
+        clock: the time at which the mixture ring ends (see `rtsep.shared.stream_clock`).
+        delay_s: delay of the corrector, in seconds.
     """
 
     def __init__(
@@ -160,7 +160,7 @@ class CaptureControl:
         master: NDArray[np.int64] | None = None,
     ) -> None:
         if in_channels < 1:
-            raise ValueError(f"an input has at least one channel, got {in_channels}")
+            raise ValueError(f"expected an input of at least one channel, got {in_channels}")
         self.shared = shared
         self.output = output
         self.clock = new_clock()
@@ -169,9 +169,9 @@ class CaptureControl:
         self._corrector = None if plain else Corrector(samplerate, SAMPLE_RATE)
         self.delay_s = 0.0 if self._corrector is None else self._corrector.delay_s
         self._counters = np.zeros(COUNTER_FIELDS, np.int64)
-        # Ones: the callback is not to be the first to touch a page.
+        # Ones, not zeros: the callback must not be the first to touch a page.
         self._folded = np.ones((2, LARGEST_PART), np.float32)
-        room = 1 if self._corrector is None else self._corrector.most(LARGEST_PART)
+        room = 1 if self._corrector is None else self._corrector.max_output(LARGEST_PART)
         self._corrected = np.ones((2, room), np.float32)
         self.fields = np.array(
             [
@@ -194,25 +194,25 @@ class CaptureControl:
             np.int64,
         )
 
-    def retire(self) -> None:
-        """Stop at the next call, whenever it comes: another callback may be at work by then. The output too."""
-        store_i64(self.fields, RETIRED, 1)
+    def disable(self) -> None:
+        """Stop at the next call, of the output too: by then another callback may use the shared state."""
+        store_i64(self.fields, DISABLED, 1)
         if self.output is not None:
-            self.output.retire()
+            self.output.disable()
 
-    def hold_anew(self) -> None:
-        """Keep the distance to the output's clock that there is, from now on."""
+    def reset_target(self) -> None:
+        """Hold the present distance to the output's clock from now on."""
         if self._corrector is not None:
-            self._corrector.hold_anew()
+            self._corrector.reset_target()
 
     @property
     def correction_ppm(self) -> float:
-        """By how much the input's clock is taken to be fast, in millionths; 0 without a corrector."""
+        """Estimated deviation of the input's clock, in ppm (positive: fast); 0 without a corrector."""
         return 0.0 if self._corrector is None else self._corrector.correction_ppm
 
     @property
     def frames(self) -> int:
-        """Heartbeat: frames taken in so far."""
+        """Heartbeat: frames captured so far."""
         return load_i64(self._counters, FRAMES)
 
     @property
@@ -222,10 +222,10 @@ class CaptureControl:
 
     @property
     def overflows(self) -> int:
-        """How often the device had lost samples before a block."""
+        """How often the device reported lost samples before a block."""
         return load_i64(self._counters, OVERFLOWS)
 
     @property
     def bad_samples(self) -> int:
-        """Samples that were no numbers and became silence."""
+        """Samples that weren't finite and were replaced by silence."""
         return load_i64(self._counters, BAD_SAMPLES)

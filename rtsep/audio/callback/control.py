@@ -13,27 +13,27 @@ from rtsep.timebase import FADE, SAMPLE_RATE
 
 
 class CallbackControl:
-    """Everything the compiled callback can see, kept alive in one object.
+    """Owns all memory that the compiled callback uses.
 
-    A new one for the same shared state goes on where the last one stood and does not obey a letter twice.
+    A new one for the same shared state continues at the last position and makes no jump twice.
 
     Args:
         shared: what to play.
-        out_channels: of the device; further ones than are sent to are silent.
+        out_channels: of the device; those that nothing is routed to are silent.
         samplerate: of the device, in Hz.
-        routes: stems that go elsewhere than to the main mix. That is on the first two channels, or on the only one.
+        routes: stems that don't go to the main mix, which is on the first two channels, or on the only one.
 
     Attributes:
         words: int64, the control block; its address is the callback's user data.
-        clock: where `frames` of the shared state's callback words stands in time (see `rtsep.shared.stream_clock`).
-        delay_s: seconds by which the output stage delays.
+        clock: the time at which `frames` of the callback's status plays (see `rtsep.shared.stream_clock`).
+        delay_s: delay of the output stage, in seconds.
     """
 
     def __init__(
         self, shared: SharedState, out_channels: int = 2, samplerate: int = SAMPLE_RATE, routes: Routes = NO_ROUTES
     ) -> None:
         if out_channels < 1 or (routes and out_channels < channels_needed(routes)):
-            raise ValueError(f"an output has a channel at least, and all those that are sent to, got {out_channels}")
+            raise ValueError(f"expected an output with the channels of all routes, at least one, got {out_channels}")
         if not {*routes} <= {*shared.layout.stems}:
             raise ValueError(f"expected routes for some of {shared.layout.stems}, got {routes}")
         self.shared = shared
@@ -87,7 +87,6 @@ class CallbackControl:
             np.int64,
         )
 
-    def retire(self) -> None:
-        """From the next block on give silence and move nothing: there may be another callback on the shared state by
-        then."""
-        store_i64(self.fields, at.RETIRED, 1)
+    def disable(self) -> None:
+        """Output silence and change nothing from the next block on: another callback may use the shared state."""
+        store_i64(self.fields, at.DISABLED, 1)

@@ -1,19 +1,19 @@
-"""The last stage of the audio callback: to the device's rate, limited, interleaved.
+"""The last stage of the audio callback: resample to the device's rate, limit, interleave.
 
-A device that runs at the engine's rate gets every sample as it was mixed. Any other one gets the clock corrector with
-its ratio fixed: the output device is the master clock, so there is nothing to follow. The limiter comes last, because
-between samples a signal may be louder than at any of them.
+At the engine's rate every sample is output as it was mixed. For any other rate the clock corrector resamples with a
+fixed ratio: the output device is the master clock. The limiter comes last, because between samples a signal may be
+louder than at any of them.
 """
 
 import numpy as np
 from numba import types
 
-from rtsep.dsp.corrector import CORRECTOR_FIELDS, correct, needed
+from rtsep.dsp.corrector import CORRECTOR_FIELDS, correct, input_needed
 from rtsep.shared.atomics import int64_at
 from rtsep.shared.compiled import FLOAT32_ROWS, INT64_LINE, kernel
 
-KNEE = np.float32(10 ** (-1.0 / 20))  # the limiter leaves everything below alone
-CEILING = np.float32(10 ** (-0.3 / 20))  # nothing gets louder
+KNEE = np.float32(10 ** (-1.0 / 20))  # the limiter changes nothing below
+CEILING = np.float32(10 ** (-0.3 / 20))  # of the output
 
 
 @kernel(types.float32(types.float32))
@@ -30,27 +30,27 @@ def limit(value):
 
 
 @kernel(types.int64(types.int64, types.int64))
-def to_mix(corrector, n):
-    """Return how many samples must be mixed for the next `n` of the device. `corrector`: address of one, 0 for none."""
+def samples_to_mix(corrector, n):
+    """Return how many samples to mix for the next `n` of the device. `corrector`: its address, 0 for none."""
     if corrector == 0:
         return n
-    return needed(int64_at(corrector, CORRECTOR_FIELDS), n)
+    return input_needed(int64_at(corrector, CORRECTOR_FIELDS), n)
 
 
-_PUT_OUT = (FLOAT32_ROWS, types.int64, FLOAT32_ROWS, INT64_LINE, FLOAT32_ROWS, types.int64, types.int64)
+_WRITE_OUTPUT = (FLOAT32_ROWS, types.int64, FLOAT32_ROWS, INT64_LINE, FLOAT32_ROWS, types.int64, types.int64)
 
 
-@kernel(types.int64(types.int64, *_PUT_OUT))
-def put_out(corrector, mixed, taken, resampled, outlets, output, offset, n):
+@kernel(types.int64(types.int64, *_WRITE_OUTPUT))
+def write_output(corrector, mixed, count, resampled, outlets, output, offset, n):
     """Write the next `n` frames of the device to `output` (frames, channels), from `offset` on.
 
-    They are made of `taken` samples of `mixed`, two rows for each pair of `outlets`, left and right channel; where
-    both are one channel it gets the mean, and channels of no outlet get silence. `resampled` (as many rows, room) is
-    for the corrector's use. Returns how many samples were limited hard.
+    Their source is `count` samples of `mixed`, two rows for each pair of `outlets`, left and right channel; if both are
+    one channel it gets the mean, and channels of no outlet get silence. `resampled` (same rows, room) is scratch memory
+    of the corrector. Returns the number of samples above the ceiling.
     """
     signal = mixed
     if corrector != 0:
-        correct(int64_at(corrector, CORRECTOR_FIELDS), mixed[:, :taken], resampled[:, :n])
+        correct(int64_at(corrector, CORRECTOR_FIELDS), mixed[:, :count], resampled[:, :n])
         signal = resampled
     channels = output.shape[1]
     if channels > 2:

@@ -1,19 +1,19 @@
 """The audio callback, compiled to machine code: it copies, mixes and counts, and does nothing else.
 
-It takes no lock and no GIL, allocates nothing and cannot raise; a test searches the compiled code for all of
-these. It owns the play position: only here does it move.
+It takes no lock and no GIL, allocates nothing and can't raise; a test searches the compiled code for all of
+these. It owns the play position: nothing else moves it.
 
 How a block of n frames is made. The signal is computed for n + 64 samples: the first n go out, the next 64 are
-kept as the tail, that is, what would have been heard next. Every discontinuity (a jump, wet to dry and back,
+kept as the tail: what would have played next. Every discontinuity (a jump, wet to dry and back,
 pause, bypass, starvation) is then a cross-fade over 64 samples from that tail to the new signal, running on
 across block borders; a fade never needs ring data that may be gone. From EOF on the signal is zero.
 
 A signal is one stereo pair for each outlet, see `rtsep.audio.callback.routing`: stems go to the pair of their outlet,
 the mixture to the first, the main one. Whatever is faded is faded on all of them.
 
-What is heard, in this order: nothing while paused; the mixture in bypass; the stems with their gains when they
-are there; silence, standing still, while the patience granted with a jump lasts and nothing was heard since; the
-dry mixture at the same position, as loud as the loudest stem is set; else silence, standing still.
+What plays, the first that applies: nothing while paused; the mixture in bypass; the stems with their gains when they
+are there; silence, without moving, while the patience given with a jump lasts and nothing has played since; the
+dry mixture at the same position, at the loudest stem's gain; else silence, without moving.
 """
 
 import ctypes
@@ -21,7 +21,7 @@ import ctypes
 import numpy as np
 from numba import types
 
-from rtsep.audio.callback.output_stage import put_out, to_mix
+from rtsep.audio.callback.output_stage import samples_to_mix, write_output
 from rtsep.shared import status as at
 from rtsep.shared.atomics import address_from_pointer, fence, float32_at, int64_at, load_f32, load_i64, store_i64
 from rtsep.shared.compiled import FLOAT32_LINE, FLOAT32_ROWS, INT64_LINE, c_callback, kernel
@@ -42,7 +42,7 @@ SILENT, WET, DRY, BYPASS, WAITING = (int(kind) for kind in Kind)
 MIXTURE_HEADER, MIXTURE_DATA, MIXTURE_CAPACITY, STEM_HEADER, STEM_DATA, STEM_CAPACITY, STEMS = range(7)
 TRANSPORT, GAINS, CALLBACK, STATE, LEVELS, SCRATCH, OUT_CHANNELS = range(7, 14)
 CORRECTOR, LARGEST_OUTPUT, CLOCK = range(14, 17)  # CORRECTOR: 0 when the device runs at the engine's rate
-RETIRED = 17  # 1: give silence and stop
+DISABLED = 17  # 1: output silence and stop
 PAIRS = 18  # of mixed channels, one for each outlet; 1 to MAX_STEMS + 1
 PAIR_OF_STEM, OUTLETS, MIXED, RESAMPLED, FADES = range(19, 24)
 CONTROL_FIELDS = 24
@@ -52,10 +52,10 @@ CONTROL_FIELDS = 24
 # FADES, float32 (4 PAIRS, FADE): the tail, then what is faded from.
 
 # STATE, int64: what is remembered from block to block.
-SEEN = 0  # sequence of the last letter obeyed
+SEEN = 0  # sequence number of the last request handled
 FADED = 1  # samples of the current cross-fade already done
 LAST_KIND = 2
-PATIENCE = 3  # samples still to be waited for stems
+PATIENCE = 3  # samples left to wait for stems
 HEARD = 4  # 1 when something was played since the jump
 RAMP_LENGTH = 5  # samples of the current move of the gains,
 RAMP_DONE = 6  # and how many of them are over
@@ -74,7 +74,7 @@ SCRATCH_ROWS = RING + 2 * MAX_STEMS
 
 @kernel(types.void(FLOAT32_LINE, types.int64, INT64_LINE, FLOAT32_ROWS, FLOAT32_ROWS, types.int64))
 def _gain_curves(gains, stems, state, levels, scratch, n):
-    """Write the gain of every stem, then the master's, for n + FADE samples; ramps go on across blocks."""
+    """Write the gain of every stem, then the master's, for n + FADE samples; ramps continue across blocks."""
     changed = False
     for g in range(stems + 1):
         target = load_f32(gains, g if g < stems else at.MASTER)
@@ -135,7 +135,7 @@ def _mix(ring, scratch, mixed, pair_of_stem, stems, kind, there, need):
 
 @kernel(types.void(INT64_LINE, FLOAT32_ROWS, FLOAT32_ROWS, types.int64, types.boolean))
 def _cross_fade(state, fades, mixed, n, discontinuity):
-    """Fade `mixed` in from the tail at a discontinuity, go on with a fade under way, keep the new tail."""
+    """Fade `mixed` in from the tail at a discontinuity, continue a fade under way, keep the new tail."""
     rows = mixed.shape[0]
     if discontinuity:
         state[FADED] = 0
@@ -155,7 +155,7 @@ def _cross_fade(state, fades, mixed, n, discontinuity):
 
 @kernel(types.void(INT64_LINE, types.int64))
 def _mix_part(control, n):
-    """Make the MIXED rows of the next n samples; the play position goes on."""
+    """Make the MIXED rows of the next n samples and advance the play position."""
     stems = control[STEMS]
     mixture_header = int64_at(control[MIXTURE_HEADER], HEADER_FIELDS)
     mixture = float32_at(control[MIXTURE_DATA], 2, control[MIXTURE_CAPACITY])
@@ -250,7 +250,7 @@ def _mix_part(control, n):
 
 @kernel(types.void(INT64_LINE, FLOAT32_ROWS, types.int64))
 def mix_block(control, output, frames):
-    """Make one block: fill `output` float32 (frames, channels). `control`: see `callback_control`."""
+    """Make one block: fill `output` float32 (frames, channels). `control`: see `CallbackControl`."""
     words = int64_at(control[CALLBACK], CALLBACK_FIELDS)
     mixed = float32_at(control[MIXED], 2 * control[PAIRS], NEED)
     resampled = float32_at(control[RESAMPLED], 2 * control[PAIRS], NEED)
@@ -259,10 +259,10 @@ def mix_block(control, output, frames):
     done = 0
     while done < frames:
         n = min(frames - done, control[LARGEST_OUTPUT])
-        taken = to_mix(corrector, n)
-        if taken > 0:
-            _mix_part(control, taken)
-        clipped = put_out(corrector, mixed, taken, resampled, outlets, output, done, n)
+        count = samples_to_mix(corrector, n)
+        if count > 0:
+            _mix_part(control, count)
+        clipped = write_output(corrector, mixed, count, resampled, outlets, output, done, n)
         store_i64(words, at.CLIPPED_SAMPLES, words[at.CLIPPED_SAMPLES] + clipped)
         done += n
 
@@ -272,18 +272,18 @@ PA_STREAM_CALLBACK = types.int32(types.voidptr, types.voidptr, _ULONG, types.voi
 
 
 @kernel(types.void(INT64_LINE, types.int64, types.int64, types.int64))
-def put_out_block(control, output, frames, time_info):
-    """All of the output side of one call: stamp the clock, fill `output`, the address of interleaved float32."""
+def play_block(control, output, frames, time_info):
+    """The output side of one call: stamp the clock, fill `output`, the address of interleaved float32."""
     if time_info != 0:
-        asked = int64_at(control[CALLBACK], CALLBACK_FIELDS)[at.FRAMES]
-        stamp(int64_at(control[CLOCK], CLOCK_FIELDS), asked, time_of(time_info, OUTPUT), RATE)
+        requested = int64_at(control[CALLBACK], CALLBACK_FIELDS)[at.FRAMES]
+        stamp(int64_at(control[CLOCK], CLOCK_FIELDS), requested, time_of(time_info, OUTPUT), RATE)
     mix_block(control, float32_at(output, frames, control[OUT_CHANNELS]), frames)
 
 
 @kernel(types.boolean(INT64_LINE, types.int64, types.int64))
-def retired(control, output, frames):
-    """Whether this callback shall not be called any more; if so, `output` is made silent."""
-    if load_i64(control, RETIRED) == 0:
+def disabled(control, output, frames):
+    """Return whether this callback was disabled; if so, `output` is filled with silence."""
+    if load_i64(control, DISABLED) == 0:
         return False
     block = float32_at(output, frames, control[OUT_CHANNELS])
     for i in range(frames):
@@ -293,11 +293,11 @@ def retired(control, output, frames):
 
 
 def _stream_callback(_input, output, frames, time_info, _status_flags, user_data):
-    """PaStreamCallback: fill `output` for `frames` frames of interleaved float32; ask to go on unless retired."""
+    """PaStreamCallback: fill `output` for `frames` frames of interleaved float32; return paContinue unless disabled."""
     control = int64_at(address_from_pointer(user_data), CONTROL_FIELDS)
-    if retired(control, address_from_pointer(output), np.int64(frames)):
+    if disabled(control, address_from_pointer(output), np.int64(frames)):
         return 2  # paAbort
-    put_out_block(control, address_from_pointer(output), np.int64(frames), address_from_pointer(time_info))
+    play_block(control, address_from_pointer(output), np.int64(frames), address_from_pointer(time_info))
     return 0
 
 

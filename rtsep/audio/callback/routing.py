@@ -1,7 +1,7 @@
-"""Which output channels a stem is sent to: ``vocals=3-4``, counted from 1 as on the hardware.
+"""Output channels of stems: ``vocals=3-4``, counted from 1 as on the hardware.
 
-A stem that is sent somewhere is heard there and no longer in the main mix on channels 1 and 2. Several may share an
-outlet. All outlets together give what the main mix would be without any of this.
+A routed stem plays on its channels and no longer in the main mix on channels 1 and 2. Several may share an outlet. All
+outlets together sum to the main mix without routing.
 """
 
 import re
@@ -13,7 +13,7 @@ from rtsep.errors import UnsuitableDevice, UsageError
 
 
 class Outlet(NamedTuple):
-    """Two neighbouring channels of a device, counted from 0; or one twice, which gets both sides as their mean."""
+    """Two neighbouring channels of a device, counted from 0; or one twice, which gets the mean of both sides."""
 
     left: int
     right: int
@@ -24,12 +24,12 @@ class Outlet(NamedTuple):
         return sorted({self.left + 1, self.right + 1})
 
     def __str__(self) -> str:
-        """Say ``channels 3-4`` or ``channel 5``."""
+        """Return ``channels 3-4`` or ``channel 5``."""
         return ("channel " if self.left == self.right else "channels ") + "-".join(map(str, self.channels))
 
 
 Routes = Mapping[str, Outlet]
-"""Where stems go, by their names; those not named go to the main mix."""
+"""Outlets by stem name; stems not named go to the main mix."""
 NO_ROUTES: Routes = MappingProxyType({})
 MAIN = Outlet(0, 1)
 
@@ -37,7 +37,7 @@ MAIN = Outlet(0, 1)
 def parse_routes(texts: Iterable[str]) -> dict[str, Outlet]:
     """``["vocals=3-4", "bass=5"]`` -> ``{"vocals": Outlet(2, 3), "bass": Outlet(4, 4)}``.
 
-    UsageError for anything else, a stem sent to two places, and outlets that share one channel but not both.
+    UsageError for anything else, for a stem with two outlets, and for outlets that share one channel but not both.
     """
     routes: dict[str, Outlet] = {}
     for text in texts:
@@ -65,12 +65,12 @@ def _parse(text: str) -> tuple[str, Outlet]:
 
 
 def channels_needed(routes: Routes) -> int:
-    """How many channels a device must be opened with."""
+    """Return how many channels a device must be opened with."""
     return max(outlet.right + 1 for outlet in (MAIN, *routes.values()))
 
 
 def check_channels(routes: Routes, device: str, channels: int) -> None:
-    """UnsuitableDevice if the device of that name has fewer `channels` than a stem is sent to."""
+    """Raise UnsuitableDevice if the device of that name has fewer `channels` than the routes need."""
     for stem, outlet in routes.items():
         if outlet.right >= channels:
             count = f"{channels} channel{'s' if channels > 1 else ''}"
@@ -78,5 +78,5 @@ def check_channels(routes: Routes, device: str, channels: int) -> None:
 
 
 def routes_text(routes: Routes) -> str:
-    """Say ``vocals to channels 3-4, bass to channel 5``."""
+    """Return ``vocals to channels 3-4, bass to channel 5``."""
     return ", ".join(f"{stem} to {outlet}" for stem, outlet in routes.items())

@@ -1,7 +1,7 @@
-"""Sound devices as PortAudio lists them, and how the user names one: index, exact name, or a unique part.
+"""Sound devices as PortAudio lists them, found by index, by exact name or by a unique part of it.
 
-Windows lists every device once for each of its host APIs, MME, DirectSound, WASAPI and WDM-KS: with equal names, with
-names cut short (MME) or with names of its own (WDM-KS). Of these WASAPI's is meant, for input and output alike.
+Windows lists every device once for each of its host APIs, MME, DirectSound, WASAPI and WDM-KS: under the same name,
+cut short (MME) or under another one (WDM-KS). WASAPI's is preferred, for input and output alike.
 """
 
 from dataclasses import dataclass
@@ -10,15 +10,15 @@ from typing import Literal
 
 from rtsep.errors import RtsepError
 
-Kind = Literal["input", "output"]
+Direction = Literal["input", "output"]
 CUT_AT = 31
-"""Characters to which MME cuts names, so that one as long may go on."""
+"""Characters to which MME cuts names: one as long may be incomplete."""
 PREFERRED_API = "WASAPI"
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A sound device. `inputs` and `outputs` are the most channels it offers; `index` is PortAudio's."""
+    """A sound device. `inputs` and `outputs`: its channels at most; `index`: PortAudio's."""
 
     index: int
     name: str
@@ -29,7 +29,7 @@ class Device:
     is_default_input: bool
     is_default_output: bool
 
-    def serves(self, kind: Kind) -> bool:
+    def serves(self, kind: Direction) -> bool:
         """Whether it can record ("input") or play ("output")."""
         return (self.inputs if kind == "input" else self.outputs) > 0
 
@@ -40,23 +40,23 @@ def load_sounddevice() -> ModuleType:
         import sounddevice
     except OSError as error:
         raise RtsepError(
-            "the PortAudio library is missing, so there is no sound in or out; Debian and Ubuntu: "
-            "apt-get install libportaudio2 (the packages for macOS and Windows carry it)"
+            "the PortAudio library is missing, so sound devices can't be used; Debian and Ubuntu: "
+            "apt-get install libportaudio2 (on macOS and Windows it comes with sounddevice)"
         ) from error
     except ImportError as error:
-        raise RtsepError(f"sounddevice cannot be imported ({error}); pip install sounddevice") from error
+        raise RtsepError(f"sounddevice can't be imported ({error}); run pip install sounddevice") from error
     return sounddevice
 
 
 def list_devices() -> list[Device]:
-    """All devices in PortAudio's order; empty where there is none. RtsepError without a PortAudio library."""
+    """All devices in PortAudio's order, [] if there is none. RtsepError without a PortAudio library."""
     sounddevice = load_sounddevice()
     try:
         apis = sounddevice.query_hostapis()
         found = sounddevice.query_devices()
         default_input, default_output = _defaults(sounddevice)
     except sounddevice.PortAudioError as error:
-        raise RtsepError(f"PortAudio cannot list the sound devices: {_text(error)}") from error
+        raise RtsepError(f"PortAudio can't list the sound devices: {_text(error)}") from error
     return [
         Device(
             index=int(entry["index"]),
@@ -72,8 +72,8 @@ def list_devices() -> list[Device]:
     ]
 
 
-def find_device(wanted: str | int | None = None, kind: Kind = "output") -> Device:
-    """The device that a user means: None is the default one, else index, exact name, or a part of one name.
+def find_device(wanted: str | int | None = None, kind: Direction = "output") -> Device:
+    """The device that a user names: None is the default one, else its index, its name, or a part of one name only.
 
     A name may be followed by a comma and a part of its host API's. Case matters only between two exact names.
     RtsepError when nothing or several match, with a list of them.
@@ -81,7 +81,7 @@ def find_device(wanted: str | int | None = None, kind: Kind = "output") -> Devic
     devices = list_devices()
     able = [device for device in devices if device.serves(kind)]
     if not able:
-        raise RtsepError(f"there is no sound {kind} device here; rtsep devices lists what PortAudio sees")
+        raise RtsepError(f"no sound {kind} device found; rtsep devices lists what PortAudio finds")
     if wanted is None:
         default = next((device for device in able if getattr(device, f"is_default_{kind}")), able[0])
         again = _preferred([device for device in able if _same_name(device, default)], able, kind)
@@ -91,12 +91,12 @@ def find_device(wanted: str | int | None = None, kind: Kind = "output") -> Devic
     return _by_name(wanted.strip(), able, kind)
 
 
-def find_again(device: Device, kind: Kind = "output") -> Device:
-    """The same device, by name and host API, in PortAudio's list of now; RtsepError if it is not there."""
+def find_again(device: Device, kind: Direction = "output") -> Device:
+    """The same device, by name and host API, in PortAudio's present list; RtsepError if it is missing."""
     for found in list_devices():
         if (found.name, found.host_api) == (device.name, device.host_api) and found.serves(kind):
             return found
-    raise RtsepError(f'the sound device "{device.name}" is not there')
+    raise RtsepError(f'sound device "{device.name}" not found')
 
 
 def _defaults(sounddevice: ModuleType) -> tuple[int, int]:
@@ -110,16 +110,16 @@ def _defaults(sounddevice: ModuleType) -> tuple[int, int]:
     return chosen[0], chosen[1]
 
 
-def _by_index(index: int, devices: list[Device], kind: Kind) -> Device:
+def _by_index(index: int, devices: list[Device], kind: Direction) -> Device:
     for device in devices:
         if device.index == index:
             if not device.serves(kind):
                 raise RtsepError(f'device {index} ("{device.name}") has no {kind}s; {_choice(devices, kind)}')
             return device
-    raise RtsepError(f"there is no device {index}; {_choice(devices, kind)}")
+    raise RtsepError(f"no device {index}; {_choice(devices, kind)}")
 
 
-def _by_name(wanted: str, able: list[Device], kind: Kind) -> Device:
+def _by_name(wanted: str, able: list[Device], kind: Direction) -> Device:
     name, _, api = (part.strip() for part in wanted.rpartition(","))
     of_api = [device for device in able if api and api.casefold() in device.host_api.casefold()]
     found = _called(wanted, able) or _called(name, of_api)
@@ -127,12 +127,12 @@ def _by_name(wanted: str, able: list[Device], kind: Kind) -> Device:
     if not found:
         raise RtsepError(f'no {kind} device is called "{wanted}"; {_choice(able, kind)}')
     if len(meant) > 1:
-        raise RtsepError(f'"{wanted}" could be several devices; say more, or the number: {_list(meant)}')
+        raise RtsepError(f'"{wanted}" matches several devices; use a longer name or an index: {_list(meant)}')
     return meant[0]
 
 
 def _called(wanted: str, devices: list[Device]) -> list[Device]:
-    """Those with exactly that name; else but for case; else with it as a part."""
+    """Those with exactly that name; else those with it in another case; else those with it as a part."""
     rules = (
         lambda name: name == wanted,
         lambda name: name.casefold() == wanted.casefold(),
@@ -142,8 +142,8 @@ def _called(wanted: str, devices: list[Device]) -> list[Device]:
     return next(filter(None, found), [])
 
 
-def _preferred(found: list[Device], able: list[Device], kind: Kind) -> list[Device]:
-    """Those of `found` that are left when one device under several host APIs counts once."""
+def _preferred(found: list[Device], able: list[Device], kind: Direction) -> list[Device]:
+    """Those of `found` that remain when one device under several host APIs counts once."""
     meant = [device for device in found if PREFERRED_API in device.host_api] or found
     if all(_same_name(device, meant[0]) for device in meant):
         default_apis = {device.host_api for device in able if getattr(device, f"is_default_{kind}")}
@@ -156,8 +156,8 @@ def _same_name(device: Device, other: Device) -> bool:
     return short == long or (len(short) == CUT_AT and long.startswith(short))
 
 
-def _choice(devices: list[Device], kind: Kind) -> str:
-    return f"there is: {_list([device for device in devices if device.serves(kind)])}"
+def _choice(devices: list[Device], kind: Direction) -> str:
+    return f"available: {_list([device for device in devices if device.serves(kind)])}"
 
 
 def _list(devices: list[Device]) -> str:

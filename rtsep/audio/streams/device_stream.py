@@ -10,7 +10,13 @@ from rtsep.audio.callback.capture import CaptureControl, capture_callback, duple
 from rtsep.audio.callback.control import CallbackControl
 from rtsep.audio.callback.playback import stream_callback
 from rtsep.audio.callback.routing import NO_ROUTES, Routes, channels_needed, check_channels
-from rtsep.audio.devices.portaudio import checked_sounddevice, leave_behind, left_alone, reachable, silence_alsa
+from rtsep.audio.devices.portaudio import (
+    callable_streams,
+    checked_sounddevice,
+    silence_alsa,
+    skip_exit_handler,
+    start_detached,
+)
 from rtsep.errors import RtsepError
 from rtsep.shared.state import SharedState
 from rtsep.system.priority import lock_memory, native_threads, raise_new_threads
@@ -22,7 +28,7 @@ LARGEST_FACTOR = 8  # between the engine's rate and a device's, which `rtsep.dsp
 
 
 class _Side(NamedTuple):
-    """A device as it is to be opened: `what` names it and its purpose, `own_rate` is in Hz."""
+    """How to open a device. `what`: its name and purpose, for messages; `own_rate`: its default, in Hz."""
 
     what: str
     channels: int
@@ -30,9 +36,9 @@ class _Side(NamedTuple):
 
 
 class DeviceStream:
-    """A PortAudio stream with a compiled callback; what the kinds of streams below have in common.
+    """A PortAudio stream with a compiled callback: the base of the streams below.
 
-    Raises RtsepError: no PortAudio, an unknown sounddevice, no such device, or the device refuses.
+    Raises RtsepError: no PortAudio, an unsupported sounddevice, no such device, or the device can't be opened.
 
     Attributes:
         samplerate: in Hz, as opened.
@@ -44,7 +50,7 @@ class DeviceStream:
         self._sounddevice = checked_sounddevice()
         self._stream: Any = None
         self._threads_before = native_threads()
-        self._seen: CallbackControl | CaptureControl | None = None
+        self._callback_control: CallbackControl | CaptureControl | None = None
         silence_alsa()
 
     def _open(
@@ -55,19 +61,18 @@ class DeviceStream:
         prepare: Callable[[int], tuple[Any, CallbackControl | CaptureControl]],
         **settings: Any,
     ) -> None:
-        """Open it at the first of `rates` that the device takes.
+        """Open the stream at the first of `rates` that the device accepts.
 
-        `what` names device and purpose for the one line that says why not; `prepare` gives callback and control for
-        a rate.
+        `what`: device and purpose, for the error message. `prepare` returns callback and control for a rate.
         """
         sounddevice = self._sounddevice
         foreign = sounddevice._ffi
         for rate in rates:
             if not 1 / LARGEST_FACTOR <= rate / SAMPLE_RATE <= LARGEST_FACTOR:
-                far = "more than eight times or less than an eighth of"
-                raise RtsepError(f"cannot open {what}: its {rate} Hz are {far} {SAMPLE_RATE} Hz")
-            callback, self._seen = prepare(rate)
-            reachable.add(self)
+                least, most = SAMPLE_RATE // LARGEST_FACTOR, SAMPLE_RATE * LARGEST_FACTOR
+                raise RtsepError(f"cannot open {what}: its rate is {rate} Hz, expected {least} to {most} Hz")
+            callback, self._callback_control = prepare(rate)
+            callable_streams.add(self)
             try:
                 self._stream = sounddevice._StreamBase(
                     kind=kind,
@@ -76,18 +81,18 @@ class DeviceStream:
                     clip_off=True,  # our limiter has done it, and with dithering off the samples arrive as they are
                     dither_off=True,
                     callback=foreign.cast("PaStreamCallback *", callback.address),
-                    userdata=foreign.cast("void *", self._seen.fields.ctypes.data),
+                    userdata=foreign.cast("void *", self._callback_control.fields.ctypes.data),
                     **settings,
                 )
                 self.samplerate = rate
                 return
             except (sounddevice.PortAudioError, ValueError) as error:
-                reachable.discard(self)
+                callable_streams.discard(self)
                 if rate == rates[-1] or INVALID_SAMPLE_RATE not in error.args:
                     raise RtsepError(f"cannot open {what}: {_first_line(error)}") from error
 
-    def _ask(self, device_index: int | None, kind: Literal["input", "output"], routes: Routes = NO_ROUTES) -> _Side:
-        """How to open the device: with two channels where it has two, and with more if `routes` ask for them."""
+    def _query(self, device_index: int | None, kind: Literal["input", "output"], routes: Routes = NO_ROUTES) -> _Side:
+        """Return how to open the device: with two channels where it has two, with more if `routes` need them."""
         purpose = "playing" if kind == "output" else "recording"
         try:
             found = self._sounddevice.query_devices(device_index, kind)
@@ -105,27 +110,27 @@ class DeviceStream:
         return self._stream is not None and bool(self._stream.active)
 
     def start(self) -> None:
-        """Begin to call the callback."""
+        """Start calling the callback."""
         if self._stream is None:
             raise ValueError("the stream is closed")
         try:
             self._stream.start()
         except self._sounddevice.PortAudioError as error:
-            raise RtsepError(f"cannot start the sound: {_first_line(error)}") from error
+            raise RtsepError(f"cannot start the audio stream: {_first_line(error)}") from error
         raise_new_threads(self._threads_before)
         lock_memory()
 
     def stop(self, timeout_s: float = 2.0) -> bool:
-        """Let PortAudio play what it has and stop calling the callback.
+        """Stop after PortAudio has played what it has.
 
         Returns:
-            True when stopped; False when PortAudio did not come back in time: the stream is then given up, its
-            memory is kept until the process ends, and another one may be opened.
+            True when stopped; False when PortAudio didn't return in time. The stream is then abandoned: its memory is
+            kept until the process ends, and another one may be opened.
         """
         return self._stream is None or self._within(timeout_s, self._stream.stop)
 
     def close(self, timeout_s: float = 2.0) -> bool:
-        """Close at once, without playing what is left. Idempotent; returns as `stop` does."""
+        """Close at once, without playing what is left. Idempotent; the result is as of `stop`."""
         stream = self._stream
         if stream is None:
             return True
@@ -134,41 +139,41 @@ class DeviceStream:
             stream.abort()  # closing an active stream hangs in some PortAudio versions
             stream.close()
 
-        self._retire()
+        self._disable()
         done = self._within(timeout_s, abort_and_close)
         if done:
             self._stream = None
-            reachable.discard(self)
+            callable_streams.discard(self)
         return done
 
     def _within(self, timeout_s: float, action: Callable[[], object]) -> bool:
-        thread = left_alone(action)
+        thread = start_detached(action)
         thread.join(timeout_s)
         if not thread.is_alive():
             return True
-        self._stream = None  # whoever is in there is not to be disturbed by a second call; stays in reachable
-        self._retire()  # or it would go on with the shared state, should it ever come back
-        leave_behind()
+        self._stream = None  # no second call while one is inside PortAudio; it stays in callable_streams
+        self._disable()  # or it would use the shared state again, should PortAudio ever return
+        skip_exit_handler()
         return False
 
-    def _retire(self) -> None:
-        if self._seen is not None:
-            self._seen.retire()
+    def _disable(self) -> None:
+        if self._callback_control is not None:
+            self._callback_control.disable()
 
 
 class PlayingStream(DeviceStream):
-    """What the streams that play a shared state have in common."""
+    """A stream that plays a shared state."""
 
     _control: CallbackControl
 
     @property
     def clock(self) -> NDArray[np.int64]:
-        """Where the frames asked for stand in time, see `CallbackControl`."""
+        """When the frames requested so far pass the converter, see `CallbackControl`."""
         return self._control.clock
 
     @property
     def delay_s(self) -> float:
-        """Seconds by which the output stage delays."""
+        """Delay of the output stage, in seconds."""
         return self._control.delay_s
 
 
@@ -176,12 +181,12 @@ class OutputStream(PlayingStream):
     """Plays a shared state on a device; stereo where the device has two channels, else mono.
 
     Args:
-        shared: what to play; the stream goes on at the shared state's position.
+        shared: what to play, from its position on.
         device_index: PortAudio's number of the device, None for the default one.
-        blocksize: frames the callback is asked for at once; 0 lets PortAudio choose, block by block.
-        samplerate: in Hz, which the device must take; None: the engine's where it does, else the device's own.
+        blocksize: frames a callback; 0 lets PortAudio choose, block by block.
+        samplerate: in Hz, which the device must accept; None: the engine's if it does, else the device's own.
         latency: seconds, or the device's own "low" or "high".
-        routes: stems that go elsewhere than to the first two channels; RtsepError where the device has none there.
+        routes: stems that go to other channels than the first two; RtsepError if the device doesn't have them.
     """
 
     def __init__(
@@ -194,7 +199,7 @@ class OutputStream(PlayingStream):
         routes: Routes = NO_ROUTES,
     ) -> None:
         super().__init__()
-        what, channels, own_rate = self._ask(device_index, "output", routes)
+        what, channels, own_rate = self._query(device_index, "output", routes)
 
         def prepare(rate: int) -> tuple[Any, CallbackControl]:
             self._control = CallbackControl(shared, channels, rate, routes)
@@ -213,14 +218,14 @@ class OutputStream(PlayingStream):
 
     @property
     def latency_s(self) -> float:
-        """Output latency in seconds: the corrector's, if there is one, and what PortAudio reports (measure it)."""
+        """Output latency in seconds: the corrector's, if any, and what PortAudio reports (often wrong: measure it)."""
         return self.delay_s + float(self._stream.latency)
 
 
 class CaptureStream(DeviceStream):
     """Fills the mixture ring of a shared state from a device. Arguments as of `OutputStream`.
 
-    `master`: clock of the output stream, whose pace the captured sound is made to keep.
+    `master`: clock of the output stream, to which the captured sound is resampled.
     """
 
     capture: CaptureControl
@@ -233,7 +238,7 @@ class CaptureStream(DeviceStream):
         blocksize: int = 0,
     ) -> None:
         super().__init__()
-        what, channels, own_rate = self._ask(device_index, "input")
+        what, channels, own_rate = self._query(device_index, "input")
 
         def prepare(rate: int) -> tuple[Any, CaptureControl]:
             self.capture = CaptureControl(shared, channels, rate, master=master)
@@ -257,9 +262,9 @@ class CaptureStream(DeviceStream):
 
 
 class DuplexStream(PlayingStream):
-    """Captures to a shared state and plays it, in one callback: for an input and an output that share a clock.
+    """Captures to a shared state and plays it in one callback, for an input and an output that share a clock.
 
-    Arguments as of `OutputStream`, `devices` and `latency` one for each side, the input first.
+    Arguments as of `OutputStream`; `devices` and `latency` are pairs, the input first.
     """
 
     capture: CaptureControl
@@ -273,20 +278,20 @@ class DuplexStream(PlayingStream):
         routes: Routes = NO_ROUTES,
     ) -> None:
         super().__init__()
-        given, taken = self._ask(devices[0], "input"), self._ask(devices[1], "output", routes)
+        source, target = self._query(devices[0], "input"), self._query(devices[1], "output", routes)
 
         def prepare(rate: int) -> tuple[Any, CaptureControl]:
-            self._control = CallbackControl(shared, taken.channels, rate, routes)
-            self.capture = CaptureControl(shared, given.channels, rate, output=self._control)
+            self._control = CallbackControl(shared, target.channels, rate, routes)
+            self.capture = CaptureControl(shared, source.channels, rate, output=self._control)
             return duplex_callback, self.capture
 
         self._open(
             "duplex",
-            f"{given.what} with {taken.what}",
-            [SAMPLE_RATE, taken.own_rate],
+            f"{source.what} with {target.what}",
+            [SAMPLE_RATE, target.own_rate],
             prepare,
             device=devices,
-            channels=(given.channels, taken.channels),
+            channels=(source.channels, target.channels),
             blocksize=blocksize,
             latency=latency,
         )

@@ -1,8 +1,8 @@
-"""The devices' own part of the latency, measured: noise goes out, comes back over a cable or a loop-back, and is found.
+"""Measures the devices' part of the latency: noise bursts are played, captured over a cable or loop-back, and located.
 
-The streams are those of live sound, and so is the ring; the stem ring is filled beforehand with bursts of noise, which
-the callback plays as if a worker had made them. A burst played at position p is captured at position s. Of s - p, the
-distance between play head and captured sound is the ring's; the rest is what the devices take.
+Streams and rings are those of live sound; the stem ring is filled beforehand with bursts of noise, which the callback
+plays as if a worker had made them. A burst played at position p is captured at position s. Of s - p, the distance
+between play head and captured sound belongs to the ring, the rest to the devices.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ CLEAR = 8.0  # a burst is heard when its peak stands out this much from the corr
 
 @dataclass(frozen=True)
 class Loopback:
-    """Samples at 44 100 Hz that a sound takes through output and input, beyond the blocks that live sound counts.
+    """Latency of output and input together, in samples at 44 100 Hz, beyond the blocks that live sound counts.
 
     Attributes:
         measured: the median of the bursts; `spread`: between the longest and the shortest of them.
-        stamped: the same by the streams' time stamps, None where there are none; `rtsep live` shows this.
-        reported: what PortAudio says of input and output together, without their block.
+        stamped: the same by the streams' time stamps, None if there are none; `rtsep live` shows this.
+        reported: what PortAudio reports for input and output together, without their block.
         duplex: whether one stream served both devices.
     """
 
@@ -47,10 +47,10 @@ class Loopback:
     duplex: bool
 
 
-def measure_loopback(given: Device, taken: Device, block: int) -> Loopback:
-    """Play bursts on `taken` and find them in what `given` hears. Takes four seconds.
+def measure_loopback(input_device: Device, output_device: Device, block: int) -> Loopback:
+    """Play bursts on `output_device` and locate them in what `input_device` captures. Takes four seconds.
 
-    RtsepError if a device does not open or the bursts are not heard.
+    RtsepError if a device can't be opened or the bursts aren't captured.
     """
     burst = (LEVEL * np.random.default_rng(0).uniform(-1, 1, BURST)).astype(np.float32)
     layout = SharedLayout(("noise",))
@@ -62,7 +62,7 @@ def measure_loopback(given: Device, taken: Device, block: int) -> Loopback:
         sound[:, begin : begin + BURST] = burst
     shared.stem.restart(1, 0, 0)
     shared.stem.write(sound)
-    stream = LiveStream(shared, given, taken, block)
+    stream = LiveStream(shared, input_device, output_device, block)
     try:
         stream.start()
         time.sleep(0.5)  # the first quarter of a second can be stale
@@ -72,17 +72,19 @@ def measure_loopback(given: Device, taken: Device, block: int) -> Loopback:
         reported = round(stream.reported_latency_s * SAMPLE_RATE) - block
         heard = np.zeros((2, shared.mixture.end), np.float32)
         if not shared.mixture.read(0, heard, 1):
-            raise RtsepError("the input went on for too long; nothing was measured")
+            raise RtsepError("the capture took too long; nothing was measured")
     finally:
         stream.stop()
         stream.close()
     distance = round(float(np.median(distances)))
     delays = [
         _place(burst, heard[0], begin + distance) for begin in range(FIRST, LENGTH, APART)
-    ]  # samples from where the ring alone would put it
+    ]  # samples beyond the ring's own distance
     found = [delay for delay in delays if delay is not None]
     if len(found) < COUNT // 2:
-        raise RtsepError(f'"{given.name}" did not hear what "{taken.name}" played: connect the one to the other')
+        raise RtsepError(
+            f'"{input_device.name}" did not capture what "{output_device.name}" played; connect them with a cable'
+        )
     stamped = round(float(np.median(passages_s)) * SAMPLE_RATE) - distance if passages_s else None
     return Loopback(
         measured=round(float(np.median(found))),
@@ -95,23 +97,23 @@ def measure_loopback(given: Device, taken: Device, block: int) -> Loopback:
 
 
 def _watch(shared: SharedState, stream: LiveStream) -> tuple[list[int], list[float]]:
-    """Wait until all is played; the distances between the two heads and the passages by time stamps meanwhile."""
+    """Wait until all is played; returns the distances between the two heads and the transit times meanwhile."""
     distances: list[int] = []
     passages_s: list[float] = []
     deadline = time.monotonic() + 3 * LENGTH / SAMPLE_RATE
     while (head := shared.callback.read()).position < LENGTH:
         if time.monotonic() > deadline:
-            raise RtsepError("the devices do not run at their pace; nothing was measured")
+            raise RtsepError("the devices don't run at their sample rate; nothing was measured")
         if head.kind == Kind.WET and head.position > FIRST // 2:
             distances.append(head.distance)
-            if (passage_s := stream.passage_s) is not None:
-                passages_s.append(passage_s)
+            if (transit_s := stream.transit_s) is not None:
+                passages_s.append(transit_s)
         time.sleep(0.01)
     return distances, passages_s
 
 
 def _place(burst: NDArray[np.float32], heard: NDArray[np.float32], expected: int) -> int | None:
-    """Samples after `expected` at which the burst begins in `heard`; None if it is not clearly there."""
+    """Samples after `expected` at which the burst begins in `heard`; None if it isn't clearly there."""
     first = max(expected - BURST, 0)
     part = heard[first : expected + LONGEST]
     if len(part) <= BURST:

@@ -62,7 +62,7 @@ class TestFindDevice:
 
     @pytest.mark.parametrize("wanted", ["sofa", "", 2, "99"])
     def test_no_match_tells_what_there_is(self, wanted: str | int) -> None:
-        with pytest.raises(RtsepError, match=r"there is: 0 HDA.*12 7"):
+        with pytest.raises(RtsepError, match=r"available: 0 HDA.*12 7"):
             find_device(wanted)
 
     def test_the_kind_must_fit(self) -> None:
@@ -121,7 +121,7 @@ class TestADeviceUnderSeveralHostApis:
         ],
     )
     def test_is_one_device(
-        self, monkeypatch: pytest.MonkeyPatch, wanted: str | None, kind: devices.Kind, index: int
+        self, monkeypatch: pytest.MonkeyPatch, wanted: str | None, kind: devices.Direction, index: int
     ) -> None:
         monkeypatch.setattr(devices, "list_devices", lambda: WINDOWS)
         assert find_device(wanted, kind).index == index
@@ -135,7 +135,7 @@ class TestADeviceUnderSeveralHostApis:
     def test_two_devices_of_one_kind_are_still_two(self, monkeypatch: pytest.MonkeyPatch) -> None:
         twin = Device(15, "Speakers (Realtek High Definition Audio)", WASAPI, 0, 2, 48000.0, False, False)
         monkeypatch.setattr(devices, "list_devices", lambda: [*WINDOWS, twin])
-        with pytest.raises(RtsepError, match="could be several devices.*: 9 Speakers.*, 15 Speakers"):
+        with pytest.raises(RtsepError, match="matches several devices.*: 9 Speakers.*, 15 Speakers"):
             find_device("speakers")
         assert find_device(None).index == 4, "which of both it is, the host API of the default knows"
 
