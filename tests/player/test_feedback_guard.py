@@ -49,10 +49,10 @@ class Room:
             if begin >= delay:
                 block += loop * self.heard[begin - delay : begin - delay + BLOCK, None]
             np.clip(block, -1.0, 1.0, out=block)
-            capture_block(capture.words, block, BLOCK)
+            capture_block(capture.fields, block, BLOCK)
             if begin == DISTANCE:
                 shared.transport.post_behind(DISTANCE, 1, 0)
-            mix_block(output.words, block, BLOCK)
+            mix_block(output.fields, block, BLOCK)
             self.heard[begin : begin + BLOCK] = block[:, 0]
             if begin // BLOCK % LOOK_BLOCKS == 0 and self.muted_s is None:
                 if guard.look(DISTANCE, gain):
