@@ -3,7 +3,7 @@
 import os
 import subprocess
 
-from rtsep.audio.devices.discovery import Kind
+from rtsep.audio.devices.discovery import Direction
 
 SOUND_SERVERS = ("default", "sysdefault", "pulse", "pipewire")
 """ALSA's names for a sound server, behind which input and output may be any two devices."""
@@ -11,7 +11,7 @@ _NAMES = {"input": ("PULSE_SOURCE", "Default Source:"), "output": ("PULSE_SINK",
 ANSWER_LIMIT_S = 2.0
 
 
-def server_default(kind: Kind) -> str | None:
+def server_default(kind: Direction) -> str | None:
     """The server's name of its default device, such as ``alsa_output.usb.monitor``; None where none can be asked."""
     variable, label = _NAMES[kind]
     if chosen := os.environ.get(variable):
