@@ -14,7 +14,7 @@ The names behind the defaults of a sound server count too. What no name reveals,
 import re
 from itertools import product
 
-from rtsep.audio.devices.discovery import CUT_AT, Device, Kind
+from rtsep.audio.devices.discovery import CUT_AT, Device, Direction
 from rtsep.audio.devices.sound_server import SOUND_SERVERS, server_default
 
 _MONITOR = re.compile(  # what a system calls the recording of an output, in some languages
@@ -43,7 +43,7 @@ def feedback_risk(input: Device, output: Device) -> str | None:
     return f'"{input.name}" would pick up "{output.name}" and cause feedback'
 
 
-def _names(device: Device, kind: Kind) -> list[str]:
+def _names(device: Device, kind: Direction) -> list[str]:
     """All that a device is known by."""
     default = server_default(kind) if device.name in SOUND_SERVERS else None
     return [device.name] if default is None else [device.name, default]
