@@ -1,1 +1,1 @@
-"""What the user looks at and presses: key table, terminal player."""
+"""The terminal interface: keys, status line, messages, and text that is safe to show."""

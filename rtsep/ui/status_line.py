@@ -16,13 +16,13 @@ BARS = " ▁▂▃▄▅▆▇█"
 BAR_WIDTH = 3
 FLOOR_DB = -54.0
 LEAST_NAME = 30
-"""Cells that number and name of a song may take before there is room for counters and latency."""
+"""Cells for number and name of a song, even if counters and latency are cut off then."""
 SHORTEST_NAME = 5
 SHORT_STEM = 3
 
 
 def clock(seconds: float) -> str:
-    """Seconds as people write them: 65.4 -> 1:05, 3700 -> 1:01:40."""
+    """Format seconds: 65.4 -> 1:05, 3700 -> 1:01:40."""
     whole = max(0, int(seconds))
     hours, minutes = whole // 3600, whole // 60 % 60
     return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
@@ -55,9 +55,9 @@ def live_latency_text(latency: Latency) -> str:
 
 
 def status_line(status: PlayerSnapshot, selected: int, columns: int) -> str:
-    """One line: position, song of the queue, loop and cue, stems, late hops and blocks, latency in its parts.
+    """Return position, song of the queue, loop and cue, stems, late hops and blocks, and latency in its parts.
 
-    It may be longer than `columns`; its end matters least. Whatever the song is called, the faders stay within.
+    The line may be longer than `columns`, and what matters least comes last. All faders fit, however long the name.
 
     Args:
         selected: the stem that + and - change.

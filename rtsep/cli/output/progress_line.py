@@ -1,4 +1,4 @@
-"""The progress of something that takes long, on stderr."""
+"""Progress of a long task, on stderr."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class ProgressLine:
     """Share done and time left. On a terminal it is the status line, removed at the end of `with`.
 
     Args:
-        before: how much was done before this run; None: what is shown first.
-        lines_s: where stderr is no terminal, write a line every so many seconds; None: write nothing.
+        before: amount done before this run, which does not count for the speed; None: the first amount shown.
+        lines_s: seconds between lines if stderr is not a terminal; None: no lines.
     """
 
     def __init__(self, before: int | None = 0, lines_s: float | None = None) -> None:
@@ -30,7 +30,7 @@ class ProgressLine:
         self.clear()
 
     def show(self, label: str, done: int, total: int | None) -> None:
-        """Show it, a few times a second. `total`: None while it is unknown."""
+        """Update the line, a few times a second at most. `total`: None while it is unknown."""
         if self._before is None:
             self._before = done
         now_s, on_terminal = time.monotonic(), console.has_status()
@@ -53,12 +53,12 @@ class ProgressLine:
 
 
 def show_progress(label: str, progress: str) -> None:
-    """Show a label, shortened where the terminal is narrow, and the progress behind it as the status line."""
+    """Show a label and its progress as the status line. On a narrow terminal the label is shortened."""
     console.show_status(shorten(printable(label), console.columns() - 1 - cells(progress)) + progress)
 
 
 def duration(seconds: float) -> str:
-    """A time as people say it: ``43 s``, ``12 min``, ``3 h 20 min``."""
+    """Format a time for people: ``43 s``, ``12 min``, ``3 h 20 min``."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     hours, minutes = divmod(round(seconds / 60), 60)

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from rtsep.player.ahead.engine import Waiting
 
 STARTING = ((1.0, "starting"), (10.0, "still starting: compiling, first run only, about 30 s"))
-"""What is said when starting takes longer than so many seconds. With everything compiled it takes fewer than ten."""
+"""Shown when starting takes longer than so many seconds. With everything compiled it takes less than ten."""
 
 
 class WaitLine:
-    """The status line until something plays; where stderr is no terminal, a message for each new reason.
+    """The status line until something plays. If stderr is not a terminal, each reason is a message, once.
 
     Args:
         quiet: write nothing at all.
@@ -32,11 +32,11 @@ class WaitLine:
         self._said: set[str] = set()
 
     def separating(self, name: str, waiting: Waiting) -> None:
-        """Note that a song is being separated before it can start."""
+        """Record that a song is being separated before it can start."""
         self._song = name, waiting
 
     def show(self) -> None:
-        """Show the reason of now."""
+        """Show the current reason."""
         if self._quiet:
             return
         if self._song is not None:

@@ -14,6 +14,7 @@ from rtsep.cli.output.notifications import Notifications
 from rtsep.cli.output.wait_line import WaitLine
 from rtsep.cli.session.options import PlaybackOptions
 from rtsep.player.notices import Notices
+from rtsep.system.guarded_thread import guarded_thread
 from rtsep.ui import console
 from rtsep.ui.keyboard import Keyboard
 from rtsep.ui.keys import KeyTable
@@ -29,19 +30,19 @@ FADE_OUT_S = 0.1
 
 
 class Session:
-    """Answers keys, and says what happens, from its `with` on; nothing heavy is imported for it.
+    """Keys, status line and messages of a run. A context manager: keys work from the start of the `with` block on.
 
-    While the player starts, in this thread, another thread does so: starting takes half a minute where machine code has
-    to be compiled, and longer where a song is separated ahead. A quit in that time interrupts this thread, as control-C
-    does, and ends the `with` block without an error.
+    The block first starts the player, which takes half a minute where machine code has to be compiled and longer where
+    a song is separated ahead. A thread handles the keys until `run` does. A quit in that time interrupts the block, as
+    control-C would, and leaves it without an error.
 
     Args:
         keys: those of the player.
         options: of the command line.
 
     Attributes:
-        player: what keys act on; keys pressed before there is one act as soon as there is.
-        wait_line: why it does not play yet.
+        player: what keys act on. Keys pressed before there is one are kept until then.
+        wait_line: shows why nothing plays yet.
         interrupted: whether control-C ended `run`.
     """
 
@@ -58,7 +59,7 @@ class Session:
         self._selected = 0
         self._notifications = Notifications(Notices())
         self._playing = threading.Event()
-        self._starter = threading.Thread(target=self._answer_while_starting, name="rtsep-starting", daemon=True)
+        self._starter = guarded_thread(self._answer_while_starting, "rtsep-keys", "the keyboard", console.say)
 
     def __enter__(self) -> Session:
         self._keyboard.__enter__()
@@ -78,7 +79,7 @@ class Session:
         return self._notifications.reported
 
     def attach(self, player: FilePlayer | LivePlayer, notices: Notices) -> None:
-        """Set the faders of `player` as the options say, let keys act on it, and show what is noted in `notices`.
+        """Set the faders of `player` to the options, let keys act on it, and show what `notices` reports.
 
         Raises UsageError for a stem that it does not have.
         """
@@ -94,9 +95,9 @@ class Session:
         self._has_player = True
 
     def run(self) -> None:
-        """Play until the song has ended, `seconds` were played, or the user quits or presses control-C.
+        """Play until the last song ends, `--seconds` have played, or the user quits or presses control-C.
 
-        KeyboardInterrupt when that is pressed once more.
+        Raises KeyboardInterrupt if that is pressed again.
         """
         self.end_starting()
         try:
@@ -107,13 +108,13 @@ class Session:
         time.sleep(FADE_OUT_S)
 
     def end_starting(self) -> None:
-        """From now on this thread answers the keys; `run` begins with it."""
+        """End the thread that handles keys during the start; `run` does this first."""
         self._playing.set()
         self._starter.join()
         console.clear_status()
 
     def report(self, status: PlayerSnapshot) -> None:
-        """Say what is new since the last call."""
+        """Write the messages that are new since the last call."""
         for line in self._notifications.look(status.messages, self.player.engine.notices, time.monotonic()):
             console.say(line)
 
@@ -164,7 +165,7 @@ class Session:
         console.clear_status()
 
     def _answer_keys(self) -> None:
-        """Wait a moment for keys, and do what they stand for."""
+        """Wait a moment for keys, and act on them."""
         keys = [*self._early_keys, *self._keyboard.read_keys(REFRESH_S)]
         self._early_keys = []
         for key in keys:

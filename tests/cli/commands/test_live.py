@@ -29,12 +29,12 @@ TAKE = {"mixture.wav", "vocals.wav", "instrumental.wav"}
 
 @pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 @pytest.mark.parametrize(("block", "chunk"), [(441, 1), (512, 4)])
-def test_a_click_arrives_within_a_block_of_the_latency_told(
+def test_a_click_arrives_within_a_block_of_the_latency_reported(
     tmp_path: Path, constant_bundle: Callable[..., Path], block: int, chunk: int
 ) -> None:
     """One stem muted: what is heard is separated sound, half as loud, never the dry one.
 
-    The first seconds of two streams are told by few time stamps, and a machine that stands still for a moment moves
+    The first seconds of two streams rest on few time stamps, and a brief stall of the machine moves
     them: the best of three runs counts, of those in which nothing was late.
     """
     model = constant_bundle(vocals=0.5, instrumental=0.5)
@@ -63,7 +63,7 @@ def test_a_click_arrives_within_a_block_of_the_latency_told(
         assert total == sum(report["latency_samples"][part] for part in ("algorithmic", "margin", "device"))
         assert len(measured) >= 5
         assert np.abs(left).max() < 0.3  # separated, not dry
-        print(f"block {block}, chunk {chunk}: told {report['latency_samples']}, measured {measured}")
+        print(f"block {block}, chunk {chunk}: reported {report['latency_samples']}, measured {measured}")
         if report["late_blocks"] or report["notices"]:
             busy.append(report["notices"])
             continue
@@ -200,7 +200,7 @@ def test_a_terminal_that_is_closed_leaves_the_recording(tmp_path: Path, constant
     assert soundfile.info(tmp_path / "take" / "vocals.wav").frames > 2 * 44100
 
 
-def test_channels_are_told_where_the_device_knows_them() -> None:
+def test_channels_are_reported_where_the_device_knows_them() -> None:
     known = (("ALSA", "Scarlett 18i20: USB Audio (hw:1,0)"), ("Core Audio", "Fireface"), ("ASIO", "default"))
     assert all(knows_its_channels(Device(0, name, api, 32, 2, 48000.0, False, False)) for api, name in known)
     for plug in ("pulse", "default", "sysdefault", "rt_mic"):

@@ -52,7 +52,7 @@ def test_the_end_of_the_excerpt_and_the_summary(
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["missing.wav"], 1, "missing.wav does not exist"),
+        (["miss\x1b[31m\ning.wav"], 1, "miss\\x1b[31m\\ning.wav does not exist"),
         (["{tone}", "--model", "nothing-like-it"], 1, "nothing-like-it"),
         (["{tone}", "--device", "no-such-device"], 1, "no-such-device"),
         (["{tone}", "--gain", "banjo=3"], 2, "vocals, instrumental"),
@@ -112,7 +112,7 @@ def test_an_album_with_a_cover_is_played_and_the_cover_reported(
     assert done.stderr.splitlines() == [f"rtsep: {line}" for line in report["left_out"]]
 
 
-def test_a_song_that_breaks_off_is_told_once_and_is_a_failure(
+def test_a_damaged_song_is_reported_once_and_is_a_failure(
     virtual_audio: VirtualAudio, tmp_path: Path, constant_bundle: Callable[..., Path]
 ) -> None:
     samples = np.full((2 * RATE, 2), 0.1, np.float32)
@@ -129,8 +129,8 @@ def test_a_device_of_another_rate_is_named_and_plays(only_48k, constant_bundle, 
     arguments = ("--model", constant_bundle(), "--device", "system", "--no-ui", "--json")
     done = rtsep("play", short_wav, *arguments, env=only_48k)
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert told["notices"] == ["system: resampling to 48000 Hz"]
-    assert done.stderr == f"rtsep: {told['notices'][0]}\n"
-    assert told["ended"]
-    assert told["seconds_played"] == pytest.approx(2.0, abs=0.001)
+    report = json.loads(done.stdout)
+    assert report["notices"] == ["system: resampling to 48000 Hz"]
+    assert done.stderr == f"rtsep: {report['notices'][0]}\n"
+    assert report["ended"]
+    assert report["seconds_played"] == pytest.approx(2.0, abs=0.001)

@@ -147,7 +147,7 @@ def _shared_memory() -> set[str]:
     return {name for name in names if not name.startswith("pulse-shm")}
 
 
-def test_a_sound_server_that_dies_and_returns_is_told_in_one_line_each_every_time(
+def test_a_sound_server_that_dies_and_returns_is_reported_in_one_line_each_time(
     virtual_audio: VirtualAudio, typist: Callable[..., Typist], tone: Path, constant_bundle: Callable[..., Path]
 ) -> None:
     gone, back = 'output device "rt_out" stopped responding; reconnecting', 'sound resumed to "rt_out"'
@@ -162,6 +162,6 @@ def test_a_sound_server_that_dies_and_returns_is_told_in_one_line_each_every_tim
         player.wait_for(f"\r\x1b[Krtsep: {back}\r\n")
         player.wait_for("▶ 0:")
     assert player.wait() == 0
-    assert "rtsep:" not in player.screen, "nothing more is told"
+    assert "rtsep:" not in player.screen, "nothing more is reported"
     assert player.process.stdout is not None
     assert json.loads(player.process.stdout.read())["notices"] == [gone, back, gone, back]

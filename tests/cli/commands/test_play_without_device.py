@@ -22,14 +22,17 @@ RATE = 44100
 def test_without_a_device_stems_and_picture_are_written(
     silent_environment: dict[str, str], short_wav: Path, tmp_path: Path, constant_bundle: Callable[..., Path]
 ) -> None:
-    environment = silent_environment | {"PYTHONPATH": str(REPOSITORY)}
+    """The song's name cannot be encoded for stdout: the paths are printed as the bytes that they are."""
+    environment = silent_environment | {"PYTHONPATH": str(REPOSITORY), "PYTHONIOENCODING": "ascii"}
     model = constant_bundle(vocals=0.25, instrumental=0.75)
-    done = rtsep("play", short_wav, "--gain", "vocals=-inf", "--model", model, cwd=tmp_path, env=environment)
-    assert done.returncode == 0
+    song_path = tmp_path / "日本.wav"
+    song_path.symlink_to(short_wav)
+    done = rtsep("play", song_path, "--gain", "vocals=-inf", "--model", model, cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines()[0].startswith("rtsep: no sound device found")
-    folder = tmp_path / "out" / "short"
+    folder = tmp_path / "out" / "日本"
     assert done.stdout.split() == [
-        f"out/short/{name}" for name in ("vocals.wav", "instrumental.wav", "before-after.png")
+        f"out/日本/{name}" for name in ("vocals.wav", "instrumental.wav", "before-after.png")
     ]
     song, _ = soundfile.read(short_wav, dtype="float32")
     stem, rate = soundfile.read(folder / "instrumental.wav", dtype="float32")

@@ -1,4 +1,4 @@
-"""Every line is told once for each time that it came true."""
+"""Every line is reported once for each time that it came true."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from rtsep.cli.output.notifications import GONE_S, Notifications
 from rtsep.player.notices import NOTICES_KEPT, Notices
 
 
-def test_what_happens_twice_is_told_twice() -> None:
+def test_an_event_that_happens_twice_is_reported_twice() -> None:
     notices = Notices()
     news = Notifications(notices)
     said = []
@@ -17,14 +17,14 @@ def test_what_happens_twice_is_told_twice() -> None:
     assert said == list(news.reported) == ["the device is gone"] * 3
 
 
-def test_what_happened_before_the_first_look_is_told() -> None:
+def test_events_before_the_first_look_are_reported() -> None:
     notices = Notices()
     notices.append("a")
     notices.append("a")
     assert Notifications(notices).look((), (), 0.0) == ["a", "a"]
 
 
-def test_failures_are_told_each_and_are_no_notices() -> None:
+def test_each_failure_is_reported_and_none_is_a_notice() -> None:
     news = Notifications(Notices())
     assert news.look(("song.wav breaks off", "the engine has given up"), (), 0.0) == [
         "song.wav breaks off",
@@ -37,7 +37,7 @@ def test_failures_are_told_each_and_are_no_notices() -> None:
     assert list(news.reported) == []
 
 
-def test_a_condition_is_told_when_it_begins_and_not_while_it_flickers() -> None:
+def test_a_condition_is_reported_when_it_starts_and_not_while_it_flickers() -> None:
     news = Notifications(Notices())
     said = [line for look in range(100) for line in news.look((), ("too slow",) if look % 3 else (), look / 20)]
     assert said == ["too slow"]
@@ -46,7 +46,7 @@ def test_a_condition_is_told_when_it_begins_and_not_while_it_flickers() -> None:
     assert list(news.reported) == ["too slow", "too slow", "not numbers"]
 
 
-def test_what_was_told_does_not_grow() -> None:
+def test_the_record_of_reports_does_not_grow() -> None:
     notices = Notices()
     news = Notifications(notices)
     for number in range(NOTICES_KEPT + 13):

@@ -1,4 +1,4 @@
-"""The line that tells how far something has come."""
+"""The progress line of a long task."""
 
 import pytest
 
@@ -17,7 +17,7 @@ from rtsep.cli.output.progress_line import ProgressLine, duration
         (200_000, "55 h 33 min"),
     ],
 )
-def test_a_duration_is_told_as_finely_as_it_matters(seconds: float, text: str) -> None:
+def test_durations_are_rounded(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
