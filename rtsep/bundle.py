@@ -1,4 +1,4 @@
-"""Bundles: a folder with `recipe.toml`, `weights.safetensors` and `CARD.md`. Finding, loading and writing them."""
+"""Bundles, which users call models: a folder with `recipe.toml`, `weights.safetensors` and `CARD.md`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ WEIGHTS_TABLE = "[weights]    # of weights.safetensors, always last"
 def build_network(recipe: Recipe, *, live: bool = False) -> StreamingNetwork:
     """The recipe's network with fresh parameters, with its live settings or with its author's.
 
-    Raises RtsepError if it names none that can be built, or one of whole segments; MissingPackage without PyTorch.
+    Raises RtsepError if it cannot be built or is one of whole segments; MissingPackage without PyTorch.
     """
     require_torch(recipe.name)
     from rtsep.nn.segment_network import SegmentNetwork
@@ -45,7 +45,7 @@ def build_network(recipe: Recipe, *, live: bool = False) -> StreamingNetwork:
 
     if recipe.segments is not None:
         raise RtsepError(
-            f"{recipe.name} works on whole segments of sound, not on frames: rtsep play and rtsep separate take it"
+            f"{recipe.name} separates whole segments, not frames: use it with rtsep play or rtsep separate"
         )
     network = _construct(recipe)
     if isinstance(network, SegmentNetwork):
@@ -86,7 +86,7 @@ def _construct(recipe: Recipe) -> Any:
 
 @dataclass(frozen=True)
 class Bundle:
-    """One folder on disk; nothing is read before it is asked for."""
+    """A model's folder on disk; nothing is read until it is needed."""
 
     path: Path
 
@@ -105,7 +105,7 @@ class Bundle:
 
     @property
     def licence(self) -> str:
-        """Licence of the weights; empty for a bundle without any."""
+        """Licence of the weights; empty for a bundle without weights."""
         return self.recipe.weights.licence if self.recipe.weights else ""
 
     def load_network(self, *, live: bool = False) -> StreamingNetwork:
@@ -126,10 +126,10 @@ class Bundle:
         Raises RtsepError if they are missing, were changed, or belong to another network.
         """
         if not self.weights_path.exists():
-            training = f", `rtsep train {self.path}/{RECIPE_FILE}` makes your own"
+            training = f", or train them with `rtsep train {self.path}/{RECIPE_FILE}`"
             raise MissingWeights(
-                f"{self.path} has no {WEIGHTS_FILE}: `rtsep models list` tells which can be fetched, "
-                f"`rtsep models import` takes them over{'' if self.recipe.segments else training}"
+                f"{self.path} has no {WEIGHTS_FILE}: download it with `rtsep models get`, import weights with "
+                f"`rtsep models import`{'' if self.recipe.segments else training}"
             )
         self._check_sum()
         import numpy as np
@@ -154,7 +154,7 @@ class Bundle:
             raise RtsepError(f"{self.weights_path} is not a readable safetensors file: {error}") from error
         if header.get("rtsep") != encode_network(self.recipe):
             raise RtsepError(
-                f"{self.weights_path} was made for another network than {self.path / RECIPE_FILE} describes"
+                f"{self.weights_path} was made for another network than the one in {self.path / RECIPE_FILE}"
             )
         return weights
 
@@ -181,8 +181,7 @@ class Bundle:
         if found != expected.sha256:
             raise RtsepError(
                 f"{self.weights_path} is damaged or was changed: its sha256 is {found[:12]}…, "
-                f"expected {expected.sha256[:12]}…; "
-                "fetch it again"
+                f"expected {expected.sha256[:12]}…; download it again"
             )
 
 
@@ -202,7 +201,7 @@ def write_bundle(folder: Path, recipe: Recipe, recipe_text: str, parameters: dic
 
 
 def _serialise(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
-    """A safetensors file. The same tensors give the same bytes: as it comes, the metadata's order is random."""
+    """A safetensors file. The same tensors give the same bytes; the library writes its metadata in random order."""
     import safetensors.torch
 
     content = safetensors.torch.save(tensors, metadata)
@@ -214,7 +213,7 @@ def _serialise(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
 
 
 def bundle_folders() -> list[Path]:
-    """Where bundles are looked for, first match wins: RTSEP_MODEL_DIR, the user's cache, what the package carries."""
+    """The folders that are searched for bundles, in order: RTSEP_MODEL_DIR, the user's cache, the package's own."""
     package = Path(__file__).resolve().parent
     folders = [Path(platformdirs.user_cache_dir("rtsep")) / "models", package / "_bundles", package.parent / "models"]
     if os.environ.get("RTSEP_MODEL_DIR"):
@@ -223,7 +222,7 @@ def bundle_folders() -> list[Path]:
 
 
 def user_folder() -> Path:
-    """Where fetched and imported bundles are put: the first place where one is looked for."""
+    """Where downloaded and imported bundles are written: the first folder that is searched."""
     return bundle_folders()[0]
 
 

@@ -1,4 +1,4 @@
-"""The one path of separation: hops of mixture in, hops of stems out. `Separator`, the worker and `separate` all use it.
+"""The one path of separation: hops of mixture in, hops of stems out. `StreamSeparator` and the worker use it.
 
 One hop in completes one frame (the window reaches 3 hops back), one frame gives one mask, and the overlap-add of that
 frame completes an earlier hop: in standard latency the frame's first, in medium its second, in low its third.
@@ -34,9 +34,9 @@ class Processor:
 
     Args:
         stepper: the network.
-        latency: standard, medium or low: what waits for fewer frames is separated a little less well.
-        wiener: filters the stems where the masks alone would; its memory is its own, and no reset touches it.
-        n_fft: samples of a frame; no more than the default, to which the priming of windows is cut.
+        latency: standard, medium or low: the fewer frames the synthesis waits for, the lower the quality, slightly.
+        wiener: filters the stems in place of the masks alone; a reset leaves its memory as it is.
+        n_fft: samples of a frame, at most the default, for which the priming of windows is made.
     """
 
     def __init__(
@@ -77,11 +77,11 @@ class Processor:
 
     @property
     def latency_samples(self) -> int:
-        """How far the output lags behind the input, for a call of one hop."""
+        """Samples from input to output, for a call of one hop."""
         return self.delay_hops * HOP
 
     def reset(self) -> None:
-        """Forget everything: the next hop in is the first of a song, with silence before it."""
+        """Forget the stream: the next hop is the first of a song, with silence before it."""
         self._synthesis.reset()
         self._restart_analysis()
 
@@ -121,17 +121,16 @@ class Processor:
         self._advance(frames)
 
     def warm(self, mixture: Float32, prime_hops: int = SUPPORT_HOPS) -> None:
-        """Give the network the past: restart the analysis, push `mixture` (C, n * hop), any n, and publish nothing.
+        """Give the network the past: restart the analysis, push `mixture` (C, n * hop), any n, and return nothing.
 
-        The first `prime_hops` only fill the window, so that every frame is whole; 0 when the song begins
-        there. What was already synthesised is kept: warmed with the last n hops again, the stream goes on
-        without a seam.
+        The first `prime_hops` only fill the window, so that every frame is whole; 0 at the start of a song. What was
+        synthesised already is kept: warmed with the last n hops again, the stream continues without a seam.
         """
         for _ in self.warming(mixture, prime_hops):
             pass
 
     def warming(self, mixture: Float32, prime_hops: int = SUPPORT_HOPS) -> Iterator[None]:
-        """`warm`, one step of the network at a time. Left half-way, only `reset` or another `warm` can follow."""
+        """`warm`, one step of the network at a time. Unfinished, only `reset` or another `warm` may follow."""
         self._restart_analysis()
         hops = mixture.shape[-1] // HOP
         for hop in range(min(prime_hops, hops)):

@@ -67,7 +67,7 @@ class SegmentSeparator(Separator):
         """Forget the stream and the song that was learnt."""
         self._total: int | None = None
         self._mean, self._deviation = np.float32(0), np.float32(1)
-        self._unlearnt: list[Float32] = []
+        self._unheard_blocks: list[Float32] = []
         self._fed = 0
         self._offset = 0  # of the next segment
         self._song = np.zeros((self.channels, 0), np.float32)  # what segments still need of it,
@@ -98,7 +98,7 @@ class SegmentSeparator(Separator):
         """
         block = checked_block(block, self.channels)
         if self._total is None:
-            self._unlearnt.append(block.copy())
+            self._unheard_blocks.append(block.copy())
             return named_stems(self.stems, self.channels, [])
         self._fed += block.shape[1]
         if self._fed > self._total:
@@ -113,7 +113,7 @@ class SegmentSeparator(Separator):
 
         Raises ValueError if less was fed than was learnt.
         """
-        unheard, total, fed = self._unlearnt, self._total, self._fed
+        unheard, total, fed = self._unheard_blocks, self._total, self._fed
         stems = named_stems(self.stems, self.channels, [])
         if total is None:
             self.learn(unheard)

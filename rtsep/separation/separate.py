@@ -36,6 +36,7 @@ def separate(
     device: str = "auto",
     threads: int | None = None,
     progress: Progress | None = None,
+    allow_damaged: bool = False,
 ) -> Stems:
     """The stems of a song, at its own sample rate, as long as the song and with as many channels (1 or 2).
 
@@ -49,6 +50,8 @@ def separate(
         threads: CPU threads of PyTorch; as for `rtsep.load`.
         progress: called after each block with the samples done and their total, None while that is unknown. What it
             raises ends the separation and comes out of this call.
+        allow_damaged: separate what there is of a file that ends too early, with a warning, and silence impossible
+            samples. Damage inside a file is silent, with a warning, in any case.
 
     Raises RtsepError if the file, model or device does not exist, is damaged or cannot be used; ValueError if an
     argument is not possible or a sample is not finite.
@@ -58,7 +61,7 @@ def separate(
         if sample_rate is not None:
             raise ArgumentError("sample_rate", sample_rate, "None for a file, which has its own")
         path = Path(audio)
-        return _separate(partial(open_audio, path), separator, progress)
+        return _separate(partial(open_audio, path, allow_damaged=allow_damaged), separator, progress, allow_damaged)
     return _separate(partial(nullcontext, _ArrayReader(audio, sample_rate)), separator, progress)
 
 
@@ -70,13 +73,14 @@ def separate_all(
     device: str = "auto",
     threads: int | None = None,
     progress: Progress | None = None,
+    allow_damaged: bool = False,
 ) -> Iterator[Stems]:
     """The stems of each song in turn, by a model that is loaded once. Arguments and errors as of `separate`.
 
     A song is separated when its stems are asked for. The first error ends the iteration.
     """
     separator = _loaded(model, device, threads)
-    return (separate(song, sample_rate, separator, progress=progress) for song in songs)
+    return (separate(song, sample_rate, separator, progress=progress, allow_damaged=allow_damaged) for song in songs)
 
 
 def _loaded(model: str | os.PathLike[str] | Separator | None, device: str, threads: int | None) -> Separator:
@@ -91,6 +95,7 @@ def _separate(
     open_source: Callable[[], AbstractContextManager[AudioReader | _ArrayReader]],
     separator: Separator,
     progress: Progress | None,
+    allow_damaged: bool = False,
 ) -> Stems:
     separator.reset()
     with separator:
@@ -99,9 +104,9 @@ def _separate(
                 separator.learn(resampled_blocks(source))
         with open_source() as source:
             blocks = list(stem_blocks(source, separator, progress))
-            if source.truncated:
-                raise RtsepError(source.truncated)
-            for note in source.notes:
+            if source.truncated and not allow_damaged:
+                raise RtsepError(f"{source.truncated}; allow_damaged=True separates what there is")
+            for note in (*source.notes, *filter(None, [source.truncated])):
                 warnings.warn(note, stacklevel=3)
             joined = [np.concatenate([block[i] for block in blocks], axis=1) for i in range(len(separator.stems))]
             return Stems(dict(zip(separator.stems, joined, strict=True)), source.sample_rate)

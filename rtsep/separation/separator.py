@@ -9,10 +9,9 @@ from typing import Protocol, Self, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-Float32 = NDArray[np.float32]
+from rtsep.audio.files.reader import LARGEST_SAMPLE
 
-MAX_SAMPLE = 1e10
-"""Full scale is 1. Far above this the squares of a spectrum leave float32's range."""
+Float32 = NDArray[np.float32]
 
 
 @runtime_checkable
@@ -92,8 +91,8 @@ def finite_float32(samples: NDArray[np.floating], name: str) -> Float32:
     if not np.issubdtype(samples.dtype, np.floating):
         raise ValueError(f"{name} has the type {samples.dtype}: expected floating-point samples from -1 to 1")
     samples = samples.astype(np.float32, copy=False)
-    if samples.size and not np.abs(samples).max() <= MAX_SAMPLE:  # a NaN is not
-        index = tuple(int(i) for i in np.argwhere(~(np.abs(samples) <= MAX_SAMPLE))[0])
+    if samples.size and not np.abs(samples).max() <= LARGEST_SAMPLE:  # a NaN is not
+        index = tuple(int(i) for i in np.argwhere(~(np.abs(samples) <= LARGEST_SAMPLE))[0])
         place = ", ".join(map(str, index))
         raise ValueError(f"{name}[{place}] is {samples[index]:.6g}: expected finite samples, about -1 to 1")
     return samples

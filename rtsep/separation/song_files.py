@@ -11,16 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtsep.audio.files.reader import AudioReader, open_audio
-from rtsep.audio.files.resample import StreamResampler
 from rtsep.audio.files.wav import AtomicWav
 from rtsep.errors import RtsepError
 from rtsep.separation.separator import Separator
-from rtsep.separation.stem_stream import StemStream
-from rtsep.timebase import SAMPLE_RATE
+from rtsep.separation.stem_stream import resampled_blocks, stem_blocks
 
 Float32 = NDArray[np.float32]
-
-_READ_FRAMES = 32768
 
 
 @dataclass(frozen=True)
@@ -63,16 +59,14 @@ def split_file(
             for wav in wavs.values():
                 stack.callback(wav.abort)  # before it is there: an interrupt between the two would leave it
                 wav.open()
-            stream = stack.enter_context(StemStream(separator, rate))
             frames = 0
-            while (block := reader.read(_READ_FRAMES)).shape[1]:
-                _write(wavs, stream.feed(block), channels)
-                frames += block.shape[1]
-                progress(frames, reader.frames)
+            for stems in stem_blocks(reader, separator, progress):
+                for wav, samples in zip(wavs.values(), stems, strict=True):
+                    wav.write(samples)
+                frames += stems.shape[2]
             _refuse_cut(reader, allow_damaged)
             if frames == 0:
                 raise RtsepError(f"{path} has no samples; nothing was written for it")
-            _write(wavs, stream.flush(), channels)
             # All of them must be safe on the disk before the first one gets its name.
             for wav in wavs.values():
                 wav.seal()
@@ -92,10 +86,7 @@ def split_file(
 def _mixture(path: Path, allow_damaged: bool) -> Iterator[Float32]:
     """A file as the separator reads it."""
     with open_audio(path, allow_damaged=allow_damaged) as reader:
-        stream = StreamResampler(reader.sample_rate, SAMPLE_RATE, 2)
-        while (block := reader.read(_READ_FRAMES)).shape[1]:
-            yield stream.push(block)
-        yield stream.flush()
+        yield from resampled_blocks(reader)
 
 
 def check_not_replaced(song: Path, folder: Path, stems: Iterable[str]) -> None:
@@ -115,8 +106,3 @@ def _refuse_cut(reader: AudioReader, allow_damaged: bool) -> None:
 def _commit(wavs: Iterable[AtomicWav]) -> None:
     for wav in wavs:
         wav.commit()
-
-
-def _write(wavs: dict[str, AtomicWav], stems: Float32, channels: int) -> None:
-    for wav, samples in zip(wavs.values(), stems, strict=True):
-        wav.write(samples.mean(axis=0, keepdims=True) if channels < len(samples) else samples)

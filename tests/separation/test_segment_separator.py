@@ -127,7 +127,7 @@ def test_a_bundle_with_segments_is_loaded_checked_and_separated(tmp_path: Path) 
     [
         (("overlap = 0.5", "overlap = 1.0"), "overlap"),
         (("[segments]\noverlap = 0.5", ""), r"needs \[segments\]"),
-        (("[segments]", "[window]\nframes = 8\nstride = 8\n[segments]"), "not both"),
+        (("[segments]", "[window]\nframes = 8\nstride = 8\n[segments]"), "exclude each other"),
         (("tests.networks:Ramps", "rtsep.nn.spleeter:Spleeter"), "Spleeter"),
     ],
 )

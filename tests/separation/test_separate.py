@@ -70,6 +70,16 @@ def test_impossible_arguments_are_named(audio: object, rate: int, complaint: str
         rtsep.separate(audio, rate, model)  # type: ignore[arg-type]
 
 
+def test_a_file_that_is_cut_is_refused_unless_it_is_allowed(model: Path, tmp_path: Path) -> None:
+    song = tmp_path / "song.wav"
+    soundfile.write(song, noise(20_000).T, 44100, subtype="FLOAT")
+    song.write_bytes(song.read_bytes()[:-80_000])
+    with pytest.raises(rtsep.RtsepError, match="song.wav.*allow_damaged=True"):
+        rtsep.separate(song, model=model)
+    with pytest.warns(UserWarning, match="song.wav"):
+        assert rtsep.separate(song, model=model, allow_damaged=True)["vocals"].shape == (2, 10_000)
+
+
 def test_progress_is_reported_and_what_it_raises_ends_the_separation(model: Path) -> None:
     song, separator, reported = noise(100_000), rtsep.load(model), []
     expected = rtsep.separate(song, 22050, separator, progress=lambda *at: reported.append(at))["vocals"]

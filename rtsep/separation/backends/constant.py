@@ -1,4 +1,4 @@
-"""The step of `rtsep.nn.constant.ConstantMask` without torch: what is left of the path is all that is measured."""
+"""The step of `rtsep.nn.constant.ConstantMask` without PyTorch, to measure what everything else costs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class ConstantStepper:
     """Gives stem s the gain `gains[s]` in every bin of every frame.
 
     Args:
-        max_chunk: the most frames a step will get.
+        max_chunk: the most frames in a step.
 
     Raises ValueError unless there is one gain a stem.
     """
@@ -44,11 +44,11 @@ class ConstantStepper:
         return ConstantStepper(self.stems, self._gains, self.channels, self.bins, self.max_chunk)
 
     def reset(self) -> None:
-        """There is nothing to forget."""
+        """Nothing: it has no state."""
 
     def snapshot(self, into: object | None = None) -> object:
-        """Nothing."""
+        """Nothing: it has no state."""
         return into
 
     def restore(self, snapshot: object) -> None:
-        """There is nothing to restore."""
+        """Nothing: it has no state."""

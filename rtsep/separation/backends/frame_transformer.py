@@ -1,9 +1,9 @@
-"""The frame transformer's step in machine code, for one CPU thread: the same masks, sooner, and without torch.
+"""The frame transformer's step in machine code, for one CPU thread: the same masks in less time, without PyTorch.
 
 `FrameTransformer.step` is four hundred small operations, and at one frame a step most of its time goes into calling
-them. Here they are some hundred calls of compiled kernels that write into buffers made once. And a process that needs
-no torch is ready a second and a half sooner, in half of the memory. What the parts are for stands in
-`rtsep.nn.frame_transformer`; a test holds both together.
+them. Here it is about a hundred calls of compiled kernels that write into buffers made once. A process without PyTorch
+also starts a second and a half sooner, in half the memory. `rtsep.nn.frame_transformer` explains the parts; a test
+compares the two.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rtsep.separation.backends.weight_reader import Affine, WeightReader
 
 Float32 = NDArray[np.float32]
 LOG_FLOOR, SILENCE_ENERGY = np.float32(1e-3), np.float32(1e-8)
-"""As `FrameTransformer` and its `RunningScale` have them, whose modules would bring torch along."""
+"""As in `FrameTransformer` and its `RunningScale`, whose modules import PyTorch."""
 
 
 class CompiledStepper:
@@ -28,8 +28,8 @@ class CompiledStepper:
     Args:
         weights: contiguous float32, by their names in the state dict of the network.
         stems: names of the stems.
-        max_chunk: the most frames a step will get.
-        context: frames back that an attention looks at, no more than the network has learnt, which is the default.
+        max_chunk: the most frames in a step.
+        context: frames of the past that attention sees, at most as many as the network was trained with (the default).
 
     Raises ValueError for weights of another network.
     """
@@ -99,7 +99,7 @@ class CompiledStepper:
             array[:] = 0
 
     def snapshot(self, into: object | None = None) -> object:
-        """What the stream remembers, for `restore`. `into`: an earlier one, to be overwritten; nothing is allocated."""
+        """A copy of the state, for `restore`. `into`: an earlier one, to be overwritten without allocating."""
         if not isinstance(into, list):
             return [array.copy() for array in self._memory]
         for saved, array in zip(into, self._memory, strict=True):
@@ -107,7 +107,7 @@ class CompiledStepper:
         return into
 
     def restore(self, snapshot: object) -> None:
-        """Go on from a snapshot of this stream."""
+        """Continue from a snapshot of this stepper."""
         assert isinstance(snapshot, list)
         for array, saved in zip(self._memory, snapshot, strict=True):
             array[:] = saved

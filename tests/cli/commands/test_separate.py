@@ -15,7 +15,7 @@ import soundfile
 import rtsep
 from rtsep.cli.batch.tasks import track_names
 from rtsep.cli.main import main
-from rtsep.separation import song_files as split
+from rtsep.separation import stem_stream
 from rtsep.separation.song_files import split_file
 
 Maker = Callable[..., Path]
@@ -302,7 +302,7 @@ def test_memory_does_not_grow_with_the_file(
 ) -> None:
     separator = rtsep.load(constant_bundle(), device="cpu")
     peaks = []
-    monkeypatch.setattr(split, "_READ_FRAMES", 8192)
+    monkeypatch.setattr(stem_stream, "READ_FRAMES", 8192)
     for seconds in (4, 16):
         song = write(tmp_path / f"{seconds}.wav", np.zeros((48_000 * seconds, 2), np.float32), 48_000)
         tracemalloc.start()
