@@ -142,8 +142,10 @@ def test_a_process_that_dies_is_told_and_none_is_left(tmp_path: Path, songs: lis
     engines = [AheadEngine(songs, folder) for _ in range(2)]
     for engine in engines:
         engine.wait_ready(60)
-    dying, closed = engines
-    os.kill(dying._process.pid, signal.SIGKILL)
+    dying = engines[0]
+    dying_pid, closed_pid = (engine._process.pid for engine in engines)
+    assert dying_pid is not None and closed_pid is not None
+    os.kill(dying_pid, signal.SIGKILL)
     with pytest.raises(RtsepError, match="died"):
         dying.wait_enough(lambda: (Place(0, 0), LENGTHS[0]), lambda waiting: None)
     began = time.monotonic()
@@ -151,4 +153,4 @@ def test_a_process_that_dies_is_told_and_none_is_left(tmp_path: Path, songs: lis
         engine.close()
     assert time.monotonic() - began < 4
     with pytest.raises(ProcessLookupError):
-        os.kill(closed._process.pid, 0)
+        os.kill(closed_pid, 0)
