@@ -1,4 +1,4 @@
-"""The README's promises: its commands run, its Python example runs, its tables and links are true."""
+"""What the README and the pages for users promise: commands and examples run, tables and links are true."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ from tests.convert.published_files import ARCHIVE, spleeter_archive, spleeter_fo
 from tests.convert.web import serve
 
 REPOSITORY = Path(__file__).parent.parent
-README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+USER_PAGES = ("README.md", "docs/usage.md", "docs/live.md", "docs/models.md")
+LINKING_PAGES = (*USER_PAGES, "docs/python.md", "docs/architecture.md", "docs/training.md", "docs/training-data.md")
+TEXTS = {page: (REPOSITORY / page).read_text(encoding="utf-8") for page in LINKING_PAGES}
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+def blocks(language: str, *pages: str) -> list[str]:
+    found = [re.findall(rf"^```{language}\n(.*?)^```", TEXTS[page], flags=re.MULTILINE | re.DOTALL) for page in pages]
+    return [block for of_page in found for block in of_page]
 
 
-COMMANDS = [line.split(" #")[0].strip() for block in blocks("sh") for line in block.splitlines() if line]
+COMMANDS = [line.split(" #")[0].strip() for block in blocks("sh", *USER_PAGES) for line in block.splitlines() if line]
 FETCHING = [line for line in COMMANDS if re.search("models (get|import)|--model", line)]
 
 
@@ -112,18 +115,29 @@ def test_live_commands_run(command: str) -> None:
 
 @pytest.mark.usefixtures("default_bundle")
 def test_python_example_runs(folder_with_song: Path) -> None:
-    (example,) = blocks("python")
+    (example,) = blocks("python", "README.md")
     check = "assert part['vocals'].shape[1] + rest['vocals'].shape[1] == 5000 and karaoke.shape == vocals.shape"
     subprocess.run([sys.executable, "-c", example + check], cwd=folder_with_song, check=True, timeout=120)
     assert (folder_with_song / "out" / "vocals.wav").exists()
 
 
 def test_keys_are_those_of_the_player() -> None:
-    assert f"\n\n{PLAY_KEYS.markdown()}\n\n" in README
+    assert f"\n\n{PLAY_KEYS.markdown()}\n\n" in TEXTS["docs/usage.md"]
 
 
-def test_links_and_paths_lead_somewhere() -> None:
-    links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
-    paths = re.findall(r"`((?:rtsep|models|demo|docs)(?:/[\w.-]+)*)`", README)
-    missing = {name for name in links + paths if name != "rtsep" and not (REPOSITORY / name).exists()}
+@pytest.mark.parametrize("page", LINKING_PAGES)
+def test_links_and_paths_lead_somewhere(page: str) -> None:
+    links = [link for link in re.findall(r"\]\(([^)#]+)[^)]*\)", TEXTS[page]) if "://" not in link]
+    paths = re.findall(r"`((?:rtsep|models|demo|docs|tests|benches)(?:/[\w.-]+)+)`", TEXTS[page])
+    missing = {link for link in links if not ((REPOSITORY / page).parent / link).exists()}
+    missing |= {path for path in paths if not (REPOSITORY / path).exists()}
     assert not missing
+
+
+def test_the_rooms_and_modules_of_the_architecture_exist() -> None:
+    modules = re.findall(r"`((?:\w+\.)+\w+)`", TEXTS["docs/architecture.md"].partition("## Routes")[2])
+    rooms = {path.name for path in (REPOSITORY / "rtsep").iterdir()}
+    named = {module for module in modules if module.partition(".")[0] in rooms}
+    places = {module: REPOSITORY / "rtsep" / module.replace(".", "/") for module in named}
+    assert named
+    assert not {module for module, place in places.items() if not (place.is_dir() or place.with_suffix(".py").exists())}
