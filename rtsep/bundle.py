@@ -52,7 +52,7 @@ def build_network(recipe: Recipe, *, live: bool = False) -> StreamingNetwork:
         raise RtsepError(f"{recipe.name}: {recipe.network} needs [segments]")
     window = (recipe.live if live else None) or recipe.window
     if isinstance(network, WindowNetwork) != (window is not None):
-        raise RtsepError(f"{recipe.name}: {recipe.network} {'has no use for' if window else 'needs'} a [window]")
+        raise RtsepError(f"{recipe.name}: {recipe.network} {'does not take' if window else 'needs'} a [window]")
     if window is None:
         return network
     try:
@@ -68,7 +68,7 @@ def build_segment_network(recipe: Recipe) -> SegmentNetwork:
 
     network = _construct(recipe)
     if not isinstance(network, SegmentNetwork):
-        raise RtsepError(f"{recipe.name}: {recipe.network} has no use for [segments]")
+        raise RtsepError(f"{recipe.name}: {recipe.network} does not take [segments]")
     return network
 
 

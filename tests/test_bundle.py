@@ -133,7 +133,7 @@ def test_a_network_of_windows_is_wrapped_in_its_authors_settings_or_in_those_for
     ("text", "complaint"),
     [
         (SPLEETER, r"Spleeter needs a \[window\]"),
-        (RECIPE + "[window]\nframes = 8\nstride = 8\n", r"FrameTransformer has no use for a \[window\]"),
+        (RECIPE + "[window]\nframes = 8\nstride = 8\n", r"FrameTransformer does not take a \[window\]"),
         (SPLEETER + "[window]\nframes = 7\nstride = 7\n", r"\[window\]: a window must be a multiple of 2"),
         (
             SPLEETER + "[window]\nframes = 8\nstride = 8\n[live]\nframes = 4\nstride = 5\n",

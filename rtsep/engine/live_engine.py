@@ -208,7 +208,7 @@ class Engine:
             if "error" in answers and self.compute.startswith("cuda"):  # the device can't be opened any more
                 self.device_error, self._compute = answers["error"], "cpu"
             if failed_starts == MAX_FAILED_STARTS:
-                what = "dies before it has separated anything" if self.ready else "does not start"
+                what = "exits before it has separated anything" if self.ready else "does not start"
                 raise RtsepError(f"the separation worker {what}: {answers.get('error', reason)}")
             self.restarts += 1
 

@@ -117,7 +117,7 @@ class DeviceKeeper(Generic[StreamT]):
         self._is_lost = False
         self._refusal: str | None = None
         self._closing = threading.Event()
-        self._thread = guarded_thread(self._run, "rtsep-device-keeper", "the watch over the devices", self._give_up)
+        self._thread = guarded_thread(self._run, "rtsep-device-keeper", "device monitoring", self._give_up)
 
     def start(self) -> None:
         """Start the stream and the watch over its devices. RtsepError if a device refuses."""

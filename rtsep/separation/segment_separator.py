@@ -104,7 +104,7 @@ class SegmentSeparator(Separator):
         if self._fed > self._total:
             total = self._total
             self.reset()
-            raise ValueError(f"another song was learnt: {total} samples long, and more were fed")
+            raise ValueError(f"learn() got {total} samples and feed() more: feed the song that was learnt")
         self._song = np.concatenate([self._song, (block - self._mean) / self._deviation], axis=1)
         return named_stems(self.stems, self.channels, list(self._segments()))
 
@@ -120,7 +120,7 @@ class SegmentSeparator(Separator):
             stems = self.feed(np.concatenate([np.zeros((self.channels, 0), np.float32), *unheard], axis=1))
         self.reset()
         if total is not None and fed < total:
-            raise ValueError(f"another song was learnt: {total} samples long, and {fed} were fed")
+            raise ValueError(f"learn() got {total} samples and feed() {fed}: feed the whole song that was learnt")
         return stems
 
     def _segments(self) -> Iterator[Float32]:

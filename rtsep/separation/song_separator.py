@@ -78,8 +78,8 @@ class WholeSongSeparator(Separator):
         self._blocks = []
 
     def learn(self, song: Iterable[Float32]) -> None:
-        """ValueError: it hears the whole song before the first stem in any case."""
-        raise ValueError("this separator does not learn: it hears the whole song before the first stem in any case")
+        """Raises ValueError: the whole song is known before the first stem in any case."""
+        raise ValueError("learn() is not supported: this separator processes the whole song at once")
 
     def feed(self, block: Float32) -> dict[str, Float32]:
         """Take a block (channels, n); no stem is ready before `flush`. Raises as `Separator.feed`."""

@@ -76,7 +76,7 @@ class StreamSeparator(Separator):
         It uses what it learnt until it learns another song. Raises ValueError if there is no such filter.
         """
         if self._processor.wiener is None:
-            raise ValueError("there is no Wiener filter that could learn: load the model with wiener=True")
+            raise ValueError("learn() needs a Wiener filter: load the model with wiener=True")
         self.reset()
         self._processor.wiener.reset()
         silence = np.zeros((self.channels, self._processor.latency_samples + self.chunk * HOP), np.float32)

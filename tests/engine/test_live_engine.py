@@ -122,7 +122,7 @@ def test_a_worker_that_dies_before_it_has_separated_anything_is_given_up(tmp_pat
         engine.shared.mixture.write(20 * np.random.default_rng(2).standard_normal((2, 44100)).astype(np.float32))
         wait_until(lambda: engine.failure is not None, limit_s=60)
         assert engine.failure == (
-            "the separation worker dies before it has separated anything: RuntimeError: the walls shook"
+            "the separation worker exits before it has separated anything: RuntimeError: the walls shook"
         )
         assert (engine.restarts, engine.worker_pid) == (2, None)
 

@@ -49,7 +49,7 @@ def test_an_unexpected_error_is_reported_and_the_sound_goes_on(
     keeper.start()
     wait_until(lambda: bool(lines))
     assert lines == [
-        "the watch over the devices failed: ZeroDivisionError: an error in the program; "
+        "device monitoring failed: ZeroDivisionError: an error in the program; "
         "playing on, but a lost device will not be reopened"
     ]
     position = shared.callback.position

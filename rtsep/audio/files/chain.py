@@ -80,7 +80,7 @@ class ChainDecoder:
                 self.notes.append(damaged(self._begins[-1] / self.sample_rate, 0.0))
             decoder.close()
         if not self._links:
-            raise RtsepError(f"{path} holds no sound that can be read")
+            raise RtsepError(f"{path} contains no readable audio")
         if self.truncated is None and links[-1].is_cut:
             self.truncated = cut_off(self._begins[-1] / self.sample_rate)
         self.frames: int | None = self._begins[-1]

@@ -44,7 +44,7 @@ class Decoder(Protocol):
 
 def ended_early(found_s: float, stated_s: float) -> str:
     """The clause for a file whose header states more than there is."""
-    return f"its header promises {stated_s:.2f} s, but it ends after {found_s:.2f} s"
+    return f"its header states {stated_s:.2f} s, but it ends after {found_s:.2f} s"
 
 
 def cut_off(found_s: float) -> str:

@@ -148,7 +148,7 @@ class AvDecoder:
         self.format, self.codec = self._container.format.name, sound.codec_context.name
         frames = [frame for _, decoded, _ in islice(self._packets(), _PROBED) for frame in decoded]
         if not frames:
-            raise RtsepError(f"{self.path} holds no sound that can be read")
+            raise RtsepError(f"{self.path} contains no readable audio")
         self.sample_rate, self._layout = int(frames[0].sample_rate), frames[0].layout
         self.channels = len(self._layout.channels)
         self._origin = round((frames[0].time or 0.0) * self.sample_rate)  # of the first sample that is heard

@@ -30,7 +30,7 @@ class MpegDecoder:
         for index in range(min(_PROBED, len(frames.offsets))):
             first = next(iter(self._decode_frame(index)), None) or first
         if first is None:
-            raise RtsepError(f"{path} holds no sound that can be read")
+            raise RtsepError(f"{path} contains no readable audio")
         self.sample_rate, self.channels = int(first.sample_rate), len(first.layout.channels)
         self._size = int(first.samples)  # AAC may double what its header says
         self.frames: int | None = frames.samples * max(self._size // frames.frame_samples, 1)

@@ -152,7 +152,8 @@ def open_audio(path: Path | str, stream: int = 0, allow_damaged: bool = False) -
 
 def _reader(path: Path, file: BinaryIO, decoder: Decoder, allow_damaged: bool) -> AudioReader:
     if decoder.sample_rate not in _RATES:
-        raise RtsepError(f"{path}: its header says {decoder.sample_rate} Hz, which cannot be")
+        expected = f"expected {_RATES[0]} to {_RATES[-1]} Hz"
+        raise RtsepError(f"{path}: its header states {decoder.sample_rate} Hz: {expected}")
     if decoder.channels > MAX_CHANNELS:
         raise RtsepError(f"{path} has {decoder.channels} channels, more than the {MAX_CHANNELS} of 7.1; mix it down")
     return AudioReader(path, file, decoder, allow_damaged)

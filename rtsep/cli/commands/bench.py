@@ -94,8 +94,8 @@ def throughput(*, model: Model = None, compute: str = "cpu", hops: int = 1280, o
     return _bench("throughput").run(model, compute, hops, out)
 
 
-def peers(*, install: Annotated[tuple[str, ...], Parameter(negative="")] = (), seconds: float = 10.0,
-          model: Model = None, out: Path = OUT) -> int:  # fmt: skip
+def peers(*, install: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
+          seconds: float = 10.0, model: Model = None, out: Path = OUT) -> int:  # fmt: skip
     """Measure other separators on the same audio, with one thread each. Those that are not installed are skipped.
 
     Parameters
@@ -146,7 +146,7 @@ def spleeter(*, install: Flag = False, seconds: float = 30.0, out: Path = OUT) -
 
 
 def networks(
-    names: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    names: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
     /,
     *,
     weights: str | None = None,

@@ -72,7 +72,7 @@ def list_models(*, json: Flag = False) -> None:
     print("Licences: rtsep's code MIT; weights as listed; the pyfftw wheel contains FFTW (GPL 2 or later)")
 
 
-def check_models(names: Annotated[tuple[str, ...], Parameter(negative="")] = (), /) -> int:
+def check_models(names: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (), /) -> int:
     """Verify models: the checksum of their weights, and the streaming contract of their networks.
 
     Parameters

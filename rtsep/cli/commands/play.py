@@ -63,7 +63,7 @@ def _why_no_output() -> str | None:
 
 def _render(songs: Sequence[Path], options: PlayOptions, why: str) -> int:
     """Write to files what cannot be heard. Returns the exit code."""
-    from rtsep.cli.batch.render import render  # with torch in this process, which a player never has
+    from rtsep.cli.batch.render import render  # may load torch, which a player never does
 
     say(f"{why}; writing the stems and a picture to out/ instead")
     if options.to:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SCORE = "over_gain_db/"
 LINES_S = 60.0
 """Seconds between progress lines if stderr is not a terminal."""
-STOPPING = "rtsep: stopping after this step with a checkpoint; press Control-C again to stop without one"
+STOPPING = "rtsep: stopping after this step with a checkpoint; press Ctrl-C again to stop without one"
 
 
 def train(
@@ -54,7 +54,7 @@ def train(
     data
         Folders that contain the recipe's training folders.
     resume
-        Resume from the checkpoint in OUT, if there is one. Control-C writes a checkpoint before it ends the run;
+        Resume from the checkpoint in OUT, if there is one. Ctrl-C writes a checkpoint before it ends the run;
         pressed twice, it does not.
     tensorboard
         Also write TensorBoard files to OUT.

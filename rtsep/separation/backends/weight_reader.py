@@ -44,11 +44,11 @@ class WeightReader:
         for name, array in self._weights.items():
             if name.endswith(".attention.bias") and array.ndim == 2:
                 return (1 + array.shape[1]) // 2
-        raise ValueError("it has no attention")
+        raise ValueError("no attention layer")
 
     def check_all_taken(self) -> None:
         if self._left:
-            raise ValueError(f"it has no use for {min(self._left)}")
+            raise ValueError(f"unexpected tensor {min(self._left)}")
 
     def _of(self, name: str) -> Float32:
         if name not in self._weights:

@@ -85,7 +85,7 @@ def test_a_truncated_flac_plays_to_its_last_sample_and_says_so(
         assert n == reader.frames
         assert n > (keep - 0.02) * len(whole)
         assert np.array_equal(heard, whole[:n].T)
-        assert f"promises 20.30 s, but it ends after {n / 44100:.2f} s" in str(reader.truncated)
+        assert f"states 20.30 s, but it ends after {n / 44100:.2f} s" in str(reader.truncated)
         for place in (1000, n - 3000, 5):
             reader.seek(place)
             assert np.array_equal(reader.read(2000), heard[:, place : place + 2000])
@@ -126,7 +126,7 @@ def _with_data_size(path: Path, size: int) -> Path:
 
 def test_a_wav_that_promises_more_than_it_has(tmp_path: Path) -> None:
     with open_audio(_with_data_size(tmp_path / "a.wav", 2 * 176400)) as reader:
-        wanted = "its header promises 2.00 s, but it ends after 1.00 s"
+        wanted = "its header states 2.00 s, but it ends after 1.00 s"
         assert wanted in str(reader.truncated), "known at once, before anything is computed"
 
 

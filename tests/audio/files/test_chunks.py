@@ -86,7 +86,7 @@ def test_a_cut_file_says_so_from_the_start(tmp_path: Path, samples: np.ndarray, 
     path = write(tmp_path, form, samples, None)
     path.write_bytes(path.read_bytes()[: -2000 - path.stat().st_size % 4])
     with open_audio(path) as reader:
-        assert "promises 0.02 s, but it ends after 0.01 s" in str(reader.truncated)
+        assert "states 0.02 s, but it ends after 0.01 s" in str(reader.truncated)
         heard = read_all(reader)
         assert heard.shape[1] > 480
         assert np.allclose(heard, samples[: heard.shape[1]].T, atol=1e-4)

@@ -85,7 +85,7 @@ def test_an_mp3_whose_count_is_too_high_ends_where_the_sound_ends(formats: dict[
     with open_audio(path) as reader:
         heard = read_all(reader)
         assert 0.4 * 20.3 * 44100 < heard.shape[1] == reader.frames < 0.6 * 20.3 * 44100
-        assert f"promises 20.32 s, but it ends after {heard.shape[1] / 44100:.2f} s" in str(reader.truncated)
+        assert f"states 20.32 s, but it ends after {heard.shape[1] / 44100:.2f} s" in str(reader.truncated)
         reader.seek(heard.shape[1] - 100)
         assert reader.read(3000).shape == (2, 100)
 

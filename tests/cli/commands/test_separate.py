@@ -127,7 +127,7 @@ def test_a_file_that_ends_early_is_refused_unless_allowed(
     words = ["separate", str(song), "-o", str(tmp_path / "out"), "--model", str(constant_bundle())]
     assert main(words) == 1
     assert not (tmp_path / "out").exists()
-    reason = f"{song}: its header promises 0.11 s, but it ends after 0.09 s"
+    reason = f"{song}: its header states 0.11 s, but it ends after 0.09 s"
     assert capsys.readouterr().err == (
         f"rtsep: {reason}; nothing was written for it. --allow-damaged separates what there is\n"
     )

@@ -96,7 +96,7 @@ def test_weights_of_another_network_are_refused() -> None:
         CompiledStepper(weights, STEMS[:2], 4)
     with pytest.raises(ValueError, match="to_line.bias is missing"):
         CompiledStepper({name: array for name, array in weights.items() if name != "to_line.bias"}, STEMS, 4)
-    with pytest.raises(ValueError, match="no use for extra"):
+    with pytest.raises(ValueError, match="unexpected tensor extra"):
         CompiledStepper(weights | {"extra": np.zeros(3, np.float32)}, STEMS, 4)
 
 

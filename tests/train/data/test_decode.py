@@ -98,7 +98,7 @@ def test_damage_is_an_error_and_not_a_shorter_stem(tmp_path: Path) -> None:
     whole = write(tmp_path / "vocals.wav", noise(1))
     cut = tmp_path / "drums.wav"
     cut.write_bytes(whole.read_bytes()[:100_000])
-    with pytest.raises(RtsepError, match=r"drums\.wav: its header promises"):
+    with pytest.raises(RtsepError, match=r"drums\.wav: its header states"):
         decoded({"vocals": StemFile(whole), "drums": StemFile(cut)})
 
 

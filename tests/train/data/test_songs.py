@@ -91,7 +91,7 @@ def test_every_song_that_is_skipped_has_its_reason(tmp_path: Path) -> None:
         "silent": "silent",
         "no vocals": "no vocals",
         "nothing beside": "vocals without an accompaniment",
-        "cut": "drums.wav: its header promises",
+        "cut": "drums.wav: its header states",
         "garbage": "drums.wav",
         "empty": "drums.wav is empty",
         "not a number": "is not a number",
