@@ -135,14 +135,14 @@ def test_a_recipe_for_another_transform_is_refused_by_name(
     text = (folder / "recipe.toml").read_text()
     (folder / "recipe.toml").write_text(f"{text}[stft]\n{key} = {value}\n")
     for use in (Engine, rtsep.load):
-        with pytest.raises(RtsepError, match=rf"\[stft\] {key} = {value}, and only"):
+        with pytest.raises(RtsepError, match=rf"\[stft\] {key} = {value}: expected"):
             use(folder)
 
 
 def test_a_network_that_looks_back_further_than_the_ring_is_refused(tmp_path: Path) -> None:
     with (
         Engine(bundle(tmp_path / "elephant", "tests.networks:LongMemory")) as engine,
-        pytest.raises(RtsepError, match="193 frames back, and only 192"),
+        pytest.raises(RtsepError, match="context is 193 frames: at most 192"),
     ):
         engine.wait_ready()
 
@@ -151,7 +151,7 @@ def test_a_network_that_looks_ahead_further_than_the_silence_after_a_song_is_ref
     folder = bundle(tmp_path / "prophet", "tests.networks:LevelShares")
     text = (folder / "recipe.toml").read_text()
     (folder / "recipe.toml").write_text(f"{text}[window]\nframes = 94\nstride = 94\n")
-    with Engine(folder) as engine, pytest.raises(RtsepError, match="93 frames ahead, and only 92"):
+    with Engine(folder) as engine, pytest.raises(RtsepError, match="lookahead is 93 frames: at most 92"):
         engine.wait_ready()
 
 

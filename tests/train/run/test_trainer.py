@@ -108,7 +108,7 @@ def test_a_gradient_that_is_not_a_number_never_reaches_the_weights(recipe: Path,
 
 def test_the_network_learns_the_level_of_its_input_before_the_first_step(recipe: Path, tmp_path: Path) -> None:
     run = trainer(recipe, tmp_path / "run")
-    batches = [run._crops(run._loader.sampler.batch(step)) for step in range(12)]
+    batches = [run._loader.sampler.batch(step) for step in range(12)]
     seen = [run._criterion.magnitudes(run._criterion.normalised(crops)[0]) for crops in batches]
     features = torch.cat([run.network.features(x).flatten(0, 1) for x in seen])  # type: ignore[operator]
     assert features.mean(dim=(0, 2)).abs().max() < 1e-3
