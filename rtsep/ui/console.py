@@ -44,12 +44,12 @@ def say(text: object) -> None:
 
 
 def write_lines(text: str) -> None:
-    """Write lines on stderr that are printable already."""
-    _write(f"{text}\n", status_is_up=False)
+    """Write lines for people on stderr."""
+    _write("".join(f"{printable(line)}\n" for line in text.split("\n")), status_is_up=False)
 
 
 def put(text: object) -> None:
-    """Write a line of data on stdout: unchanged for programs, printable on a terminal."""
+    """Write one line of data on stdout: unchanged for programs, printable on a terminal."""
     with _lock:
         clear_status()
         print(printable(text) if sys.stdout.isatty() else text, flush=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +14,7 @@ from rtsep.cli.output.progress_line import ProgressLine
 from rtsep.errors import RtsepError, UsageError
 from rtsep.separation.options import check_latency
 from rtsep.system.allocator import keep_freed_memory
+from rtsep.ui.console import put, say, write_lines
 
 if TYPE_CHECKING:
     from rtsep.train.evaluation.scores import Row
@@ -76,7 +76,7 @@ def evaluate(
     with ProgressLine() as line:
         songs, report = load_test_songs(bundle.recipe, data, cache, partial(line.show, "decoding songs"))
     if report.has_remarks:
-        print(report, file=sys.stderr)
+        write_lines(str(report))
     if not songs:
         raise RtsepError(
             f"{' or '.join(map(str, data))} has no songs to evaluate: the recipe holds none out "
@@ -89,7 +89,6 @@ def evaluate(
             for row in evaluate_song(network, song, bundle.recipe.stft, chunks, latencies):
                 rows.append(row)
                 if json_output:
-                    line.clear()
                     _print_json(row)
                 line.show(f"[{number}/{len(songs)}] {song.name}  {row.system}", done, total if done else None)
             done += song.samples
@@ -97,12 +96,13 @@ def evaluate(
         for row in overall(rows):
             _print_json(row)
     else:
-        print(markdown(rows))
+        for text in markdown(rows).split("\n"):
+            put(text)
     if card:
         write_scores(bundle.path, markdown(rows))
-        print(f"rtsep: wrote the scores to {bundle.path / CARD_FILE}", file=sys.stderr)
+        say(f"wrote the scores to {bundle.path / CARD_FILE}")
 
 
 def _print_json(row: Row) -> None:
     """Print a row on one line; infinite ratios are null."""
-    print(msgspec.json.encode(row).decode(), flush=True)
+    put(msgspec.json.encode(row).decode())

@@ -1,7 +1,6 @@
 """`rtsep models get` and `rtsep models import`: install published weights, or weights from disk, as models."""
 
 import re
-import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +9,7 @@ from cyclopts import Parameter
 
 from rtsep.cli.output.progress_line import ProgressLine
 from rtsep.errors import UsageError
+from rtsep.ui.console import put, say
 
 if TYPE_CHECKING:
     from rtsep.bundle import Bundle
@@ -31,19 +31,14 @@ def get_model(name: str, /) -> None:
 
     entry = find_published(name)
     size = f"{entry.size / 1e6:.1f} MB" if entry.size else "size unknown"
-    print(f"{entry.name}  {entry.system} weights, {size}")
-    print(f"    licence: {entry.licence}")
-    print(f"    source: {entry.source}")
-    print(f"    address: {entry.address}")
-    print(f"    sha256: {entry.sha256 or 'unknown (not published)'}", flush=True)
+    put(f"{entry.name}  {entry.system} weights, {size}")
+    put(f"    licence: {entry.licence}")
+    put(f"    source: {entry.source}")
+    put(f"    address: {entry.address}")
+    put(f"    sha256: {entry.sha256 or 'unknown (not published)'}")
     with ProgressLine(before=None) as line:
-
-        def notice(text: str) -> None:
-            line.clear()
-            _notice(text)
-
-        bundle = get_weights(entry, progress=partial(line.show, entry.name), notice=notice)
-    print(f"    {bundle.path}")
+        bundle = get_weights(entry, progress=partial(line.show, entry.name), notice=say)
+    put(f"    {bundle.path}")
 
 
 def import_model(path: Path, /, *, as_: Annotated[str | None, Parameter(name="--as")] = None) -> None:
@@ -65,14 +60,10 @@ def import_model(path: Path, /, *, as_: Annotated[str | None, Parameter(name="--
         raise UsageError(f"--as {as_}: expected letters, digits, dots, hyphens and underscores")
     from rtsep.convert.install import import_weights
 
-    _print_model(import_weights(path, as_, _notice))
-
-
-def _notice(text: str) -> None:
-    print(f"rtsep: {text}", file=sys.stderr)
+    _print_model(import_weights(path, as_, say))
 
 
 def _print_model(bundle: "Bundle") -> None:
-    print(f"{bundle.name}  {', '.join(bundle.recipe.stems)}")
-    print(f"    licence: {bundle.licence}")
-    print(f"    {bundle.path}")
+    put(f"{bundle.name}  {', '.join(bundle.recipe.stems)}")
+    put(f"    licence: {bundle.licence}")
+    put(f"    {bundle.path}")

@@ -1,7 +1,6 @@
 """`rtsep models list` and `rtsep models check`."""
 
 import json as json_format
-import sys
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +8,7 @@ from cyclopts import Parameter
 
 from rtsep.cli.arguments import Flag
 from rtsep.errors import MissingPackage, MissingWeights, RtsepError, has_torch
+from rtsep.ui.console import put, say
 
 if TYPE_CHECKING:
     from rtsep.bundle import Bundle
@@ -52,24 +52,25 @@ def list_models(*, json: Flag = False) -> None:
     bundles = list_bundles()
     rows = (_row(bundle, recorded, bundle.name in known) for bundle in bundles)  # counting others takes a second each
     if json:
-        print(json_format.dumps([asdict(row) for row in rows]))
+        put(json_format.dumps([asdict(row) for row in rows]))
         return
     if not bundles:
         places = ", ".join(str(folder) for folder in bundle_folders())
-        print(f"rtsep: no models in {places}", file=sys.stderr)
+        say(f"no models in {places}")
     for row in rows:
         if row.problem:
-            print(f"{row.name}  {row.path}\n    cannot be used: {row.problem}")
+            put(f"{row.name}  {row.path}")
+            put(f"    cannot be used: {row.problem}")
             continue
         remedy = f": `rtsep models get {row.name}`" if row.published else ""
         state = "" if row.weights else f"  (weights not downloaded{remedy})"
-        print(f"{row.name}  {', '.join(row.stems)}{state}")
+        put(f"{row.name}  {', '.join(row.stems)}{state}")
         cost = "" if row.gmac_per_s is None else f"{row.gmac_per_s:.2f} GMAC/s, "
         latency = "files only" if row.latency_ms is None else f"{row.latency_ms:.0f} ms standard latency"
-        print(f"    {row.parameters / 1e6:.2f} M parameters, {cost}{latency}")
-        print(f"    licence: {row.licence or 'not stated'}")
-        print(f"    {row.path}", flush=True)
-    print("Licences: rtsep's code MIT; weights as listed; the pyfftw wheel contains FFTW (GPL 2 or later)")
+        put(f"    {row.parameters / 1e6:.2f} M parameters, {cost}{latency}")
+        put(f"    licence: {row.licence or 'not stated'}")
+        put(f"    {row.path}")
+    put("Licences: rtsep's code MIT; weights as listed; the pyfftw wheel contains FFTW (GPL 2 or later)")
 
 
 def check_models(names: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (), /) -> int:
@@ -92,11 +93,13 @@ def check_models(names: Annotated[tuple[str, ...], Parameter(negative="", show_d
         except (MissingWeights, MissingPackage) as error:
             if not names:
                 missing = "weights not downloaded" if isinstance(error, MissingWeights) else str(error)
-                print(f"{bundle.name}: {missing}", flush=True)
+                put(f"{bundle.name}: {missing}")
                 continue
             problems = [str(error)]
         failed += bool(problems)
-        print(f"{bundle.name}: {'FAILED' if problems else 'ok'}", *problems, sep="\n    ", flush=True)
+        put(f"{bundle.name}: {'FAILED' if problems else 'ok'}")
+        for problem in problems:
+            put(f"    {problem}")
     if failed:
         return 3 if failed < len(bundles) else 1
     return 0

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import sys
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +15,7 @@ from rtsep.cli.output.progress_line import ProgressLine
 from rtsep.errors import RtsepError, UsageError
 from rtsep.system.allocator import keep_freed_memory
 from rtsep.system.soft_stop import soft_stop
+from rtsep.ui.console import put, say, write_lines
 
 if TYPE_CHECKING:
     import torch
@@ -114,7 +113,7 @@ def _follow(trainer: Trainer, folder: Path, device: torch.device) -> None:
     _report_data(trainer)
     place = f"step {trainer.step} of {last}" if trainer.step else f"{last} steps"
     share = f", {trainer.group.world_size} processes" if trainer.group.world_size > 1 else ""
-    _print(f"rtsep: {place} into {folder} on {device}{share}")
+    say(f"{place} into {folder} on {device}{share}")
     with ProgressLine(trainer.step, LINES_S) as line:
         for report in trainer.run():
             step = int(report["step"])
@@ -125,29 +124,22 @@ def _follow(trainer: Trainer, folder: Path, device: torch.device) -> None:
                 )
                 line.show(text, step, last)
             else:
-                line.clear()
-                _print(f"step {step}: dB over the best constant gain: {_scores(report) or 'all silent'}")
+                write_lines(f"step {step}: dB over the best constant gain: {_scores(report) or 'all silent'}")
     if trainer.step < last:
-        _print(f"rtsep: stopped at step {trainer.step} of {last}; continue with --resume")
+        say(f"stopped at step {trainer.step} of {last}; continue with --resume")
     else:
-        print(folder / "bundle")
+        put(folder / "bundle")
 
 
 def _report_data(trainer: Trainer) -> None:
     training, *held_out = trainer.data_reports
-    _print(str(training))
+    write_lines(str(training))
     for report in held_out:
         if report.has_remarks:
-            _print(f"held out:\n{report}")
+            write_lines(f"held out:\n{report}")
 
 
 def _scores(report: Report) -> str:
     """`vocals 5.21, instrumental 3.30`."""
     scores = {name.removeprefix(SCORE): value for name, value in report.items() if name.startswith(SCORE)}
     return ", ".join(f"{stem} {value:.2f}" for stem, value in scores.items())
-
-
-def _print(text: str) -> None:
-    """Print to stderr. A terminal that was closed fails before its signal arrives, and the run must not end by that."""
-    with suppress(OSError):
-        print(text, file=sys.stderr, flush=True)

@@ -31,6 +31,18 @@ def models(constant_bundle: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     return folder
 
 
+def test_names_of_folders_do_not_control_the_terminal(
+    models: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (models / "good").rename(models / "good\x1b[2J")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    main(["models", "list"])
+    main(["models", "check"])
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    assert r"good\x1b[2J" in shown
+
+
 def test_list_tells_stems_size_latency_licence_and_place(models: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "list", "--json"]) == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
