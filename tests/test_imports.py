@@ -1,7 +1,7 @@
 """Which room of the package may use which.
 
-Arrows run one way: cli, ui -> player -> engine -> separation -> dsp, nn -> shared; audio -> dsp, shared;
-train -> nn, dsp, audio.files.
+Arrows run one way: cli -> ui, player -> engine -> separation -> dsp, nn -> shared; audio -> dsp, shared;
+train -> nn, dsp, audio.files. Every arrow that is allowed is used.
 And torch stays out of the process that plays.
 """
 
@@ -24,48 +24,29 @@ MAY_USE = {
     "errors": set(),
     "files": set(),
     "timebase": set(),
-    "shared": {"timebase"},
+    "shared": set(),
     "system": set(),
     "dsp": {"shared", "timebase"},
-    "nn": {"timebase"},
-    "audio": {"audio.files", "dsp", "shared", "system", "timebase"},
+    "nn": set(),
+    "audio": {"dsp", "shared", "system", "timebase"},
     "audio.files": {"timebase"},
     "train_settings": set(),
     "recipe": {"train_settings"},
     "bundle": {"recipe", "nn"},
     "convert": {"nn", "shared", "recipe", "train_settings", "bundle"},
-    "separation": {
-        "separation.backends",
-        "audio.files",
-        "dsp",
-        "nn",
-        "shared",
-        "system",
-        "timebase",
-        "recipe",
-        "bundle",
-    },
-    "separation.backends": {"shared", "nn", "recipe", "bundle"},
-    "engine": {"separation", "separation.backends", "shared", "system", "timebase", "recipe", "bundle"},
+    "separation": {"separation.backends", "audio.files", "dsp", "nn", "system", "timebase", "bundle"},
+    "separation.backends": {"shared", "nn", "bundle"},
+    "engine": {"separation", "separation.backends", "shared", "system", "timebase", "bundle"},
     "player": {
-        "engine",
-        "separation",
-        "separation.backends",
-        "audio",
-        "audio.files",
-        "shared",
-        "system",
-        "timebase",
-        "recipe",
-        "bundle",
+        *("engine", "separation", "separation.backends", "audio", "audio.files", "shared", "system", "timebase"),
     },
     "train": {"nn", "dsp", "audio.files", "timebase", "recipe", "train_settings", "bundle"},
-    "ui": {"player", "engine", "audio", "timebase"},
+    "ui": {"timebase"},
     "cli": {
         *("ui", "player", "engine", "separation", "separation.backends", "audio", "audio.files", "dsp", "shared"),
         *("system", "timebase", "nn", "train", "convert", "recipe", "bundle"),
     },
-    "": {"separation", "bundle", "cli"},  # rtsep itself, `python -m rtsep` and `python -m rtsep.train`
+    "": {"cli"},  # rtsep itself, `python -m rtsep` and `python -m rtsep.train`
 }
 FOR_ALL = {"errors", "files", ""}
 
