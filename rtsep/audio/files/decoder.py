@@ -1,9 +1,12 @@
 """What every decoder of audio files does."""
 
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from rtsep.errors import RtsepError
 
 
 class Decoder(Protocol):
@@ -40,6 +43,11 @@ class Decoder(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+def unreadable(path: Path, remedy: str = "") -> RtsepError:
+    """The error for a file in which no decoder finds sound."""
+    return RtsepError(f"{path} cannot be read: it is cut off, damaged or not an audio file{remedy}")
 
 
 def ended_early(found_s: float, stated_s: float) -> str:

@@ -14,7 +14,6 @@ from rtsep.audio.files.decoder import cut_off, ended_early
 
 _WINDOW = 1 << 18
 _CHAIN = 3  # frames in a row that are no chance
-_JUNK_BYTES = 1 << 20  # searched for the first frame
 _PADDING_BYTES = 8192  # of zeros at the end; more are a download that reserved its space and was cut
 _ID3V1_BYTES = 128
 _MISCOUNT = 0.02  # share of the stated length, but a second at least, by which encoders count differently

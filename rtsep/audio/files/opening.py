@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rtsep.audio.files.chain import ChainDecoder
 from rtsep.audio.files.chunks import SoundChunk, sound_chunk
-from rtsep.audio.files.decoder import Decoder, cut_off, ended_early
+from rtsep.audio.files.decoder import Decoder, cut_off, ended_early, unreadable
 from rtsep.audio.files.mpeg import MpegFrames
 from rtsep.audio.files.ogg import ogg_links
 from rtsep.audio.files.pyav import AvDecoder
@@ -143,7 +143,7 @@ def _open_chunk(path: Path, file: BinaryIO, chunk: SoundChunk) -> Decoder:
         except MissingPackage:
             raise
         except RtsepError:
-            raise _unreadable(path) from error
+            raise unreadable(path) from error
     found_s = (decoder.frames or 0) / decoder.sample_rate
     if chunk.is_unfinished:
         decoder.notes.append("its header states no length; read to the end of the file")
@@ -184,14 +184,10 @@ def _open_other(path: Path, file: BinaryIO) -> Decoder:
             return decoder
         decoder.close()
     except MissingPackage as error:
-        raise _unreadable(path, "; more formats with pip install 'rtsep[aac]'") from error
+        raise unreadable(path, "; more formats with pip install 'rtsep[aac]'") from error
     except RtsepError:
         pass
     try:
         return MpegDecoder(path, MpegFrames(file, _JUNK_BYTES))
     except (ValueError, RtsepError):
-        raise _unreadable(path) from refusal
-
-
-def _unreadable(path: Path, remedy: str = "") -> RtsepError:
-    return RtsepError(f"{path} cannot be read: it is cut off, damaged or not an audio file{remedy}")
+        raise unreadable(path) from refusal

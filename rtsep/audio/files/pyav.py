@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rtsep.audio.files.decoder import cut_off, damaged, ended_early
+from rtsep.audio.files.decoder import cut_off, damaged, ended_early, unreadable
 from rtsep.errors import MissingPackage, RtsepError
 
 if TYPE_CHECKING:
@@ -43,6 +43,16 @@ def import_av(path: Path) -> Any:
     except ImportError:
         raise MissingPackage(f"{path} needs FFmpeg's decoders: pip install 'rtsep[aac]'") from None
     return av
+
+
+def take(frames: int, pending: Float32, blocks: Iterator[Float32]) -> tuple[Float32, Float32]:
+    """The first `frames` samples of `pending` and the blocks after it, as far as there are any; what is left over."""
+    parts, have = [pending], len(pending)
+    while have < frames and (block := next(blocks, None)) is not None:
+        parts.append(block)
+        have += len(block)
+    joined = np.concatenate(parts)
+    return joined[:frames], joined[frames:]
 
 
 def silence(at: int, count: int, start: int, channels: int) -> Iterator[Float32]:
@@ -96,7 +106,7 @@ class AvDecoder:
         try:
             self._container = self._open()
         except (*self._errors, ValueError) as error:
-            raise RtsepError(f"{path} cannot be read: it is cut off, damaged or not an audio file") from error
+            raise unreadable(path) from error
         try:
             self._probe()
         except BaseException:
@@ -108,15 +118,9 @@ class AvDecoder:
     def read(self, frames: int) -> Float32:
         if self._limit is not None:
             frames = min(frames, max(self._limit - self._position, 0))
-        parts = [self._pending]
-        have = len(self._pending)
-        while have < frames and (block := next(self._blocks, None)) is not None:
-            parts.append(block)
-            have += len(block)
-        joined = np.concatenate(parts)
-        self._pending = joined[frames:]
-        self._position += min(have, frames)
-        return joined[:frames]
+        block, self._pending = take(frames, self._pending, self._blocks)
+        self._position += len(block)
+        return block
 
     def seek(self, frame: int) -> None:
         self._position = frame

@@ -9,7 +9,7 @@ import numpy as np
 
 from rtsep.audio.files.decoder import damaged
 from rtsep.audio.files.mpeg import MpegFrames
-from rtsep.audio.files.pyav import Float32, import_av, samples_of, silence
+from rtsep.audio.files.pyav import Float32, import_av, samples_of, silence, take
 from rtsep.errors import RtsepError
 
 _PREROLL = 32  # frames: the smallest ones that a bit reservoir of 511 bytes reaches back over
@@ -41,14 +41,8 @@ class MpegDecoder:
         self.seek(0)
 
     def read(self, frames: int) -> Float32:
-        parts = [self._pending]
-        have = len(self._pending)
-        while have < frames and (block := next(self._blocks, None)) is not None:
-            parts.append(block)
-            have += len(block)
-        joined = np.concatenate(parts)
-        self._pending = joined[frames:]
-        return joined[:frames]
+        block, self._pending = take(frames, self._pending, self._blocks)
+        return block
 
     def seek(self, frame: int) -> None:
         self._pending = np.empty((0, self.channels), np.float32)

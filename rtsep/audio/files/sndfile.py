@@ -191,7 +191,7 @@ class SndfileDecoder:
         try:
             self._position = self._file.seek(start)
         except soundfile.LibsndfileError:
-            # Seeking needs the part that is damaged: go there on foot.
+            # Seeking needs the part that is damaged: decode up to there instead.
             self._reopen()
             while self._position < start and len(self.read(min(65536, start - self._position))):
                 pass
