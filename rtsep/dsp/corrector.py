@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 
 from rtsep.shared.atomics import float32_at, float64_at, int64_at
 from rtsep.shared.compiled import FLOAT32_INPUT, FLOAT32_VIEW, FLOAT64_LINE, INT64_LINE, kernel
+from rtsep.timebase import SAMPLE_RATE
 
 TAPS = 48
 DELAY = TAPS // 2  # input samples
@@ -72,7 +73,7 @@ DISTANCE_VARIANCE, COVARIANCE, DRIFT_VARIANCE = 9, 10, 11
 FOUND = 12  # samples since the distance was found, or found anew
 LOOP_FIELDS = 13
 
-_RATE = 44100.0  # of the output
+_RATE = float(SAMPLE_RATE)  # of the output
 EXPECTED_DRIFT = 2e-4
 MAX_DRIFT = 1e-3
 FIRST_JITTER = 300.0  # until it is known

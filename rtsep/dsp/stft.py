@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from rtsep.dsp.fft import RealFFT
 from rtsep.dsp.mask_kernels import overlap_add, push_and_window
 from rtsep.dsp.windows import hann_periodic, synthesis_window
+from rtsep.timebase import HOP, N_FFT
 
 
 class StreamingSTFT:
     """Hops of `channels` rows to spectra."""
 
-    def __init__(self, channels: int, n_fft: int = 4096, hop: int = 1024) -> None:
+    def __init__(self, channels: int, n_fft: int = N_FFT, hop: int = HOP) -> None:
         if hop < 1 or n_fft % hop:
             raise ValueError(f"hop {hop} must divide n_fft {n_fft}")
         self.channels, self.n_fft, self.hop, self.bins = channels, n_fft, hop, n_fft // 2 + 1
@@ -51,7 +52,7 @@ class StreamingISTFT:
         spectrum: complex64 (rows, bins), this object's own input buffer. Filling it and pushing it saves a copy.
     """
 
-    def __init__(self, rows: int, n_fft: int = 4096, hop: int = 1024, support: int | None = None) -> None:
+    def __init__(self, rows: int, n_fft: int = N_FFT, hop: int = HOP, support: int | None = None) -> None:
         self.rows, self.n_fft, self.hop, self.bins = rows, n_fft, hop, n_fft // 2 + 1
         self._fft = RealFFT(rows, n_fft)
         self._window = synthesis_window(hann_periodic(n_fft), hop, n_fft if support is None else support)

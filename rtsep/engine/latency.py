@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import gcd
 
-from rtsep.timebase import FADE
+from rtsep.timebase import FADE, HOP, N_FFT
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Latency:
         return self.algorithmic + self.margin + self.device
 
 
-def algorithmic_latency(chunk: int, block: int, *, lookahead: int = 0, support: int = 4096, hop: int = 1024) -> int:
+def algorithmic_latency(chunk: int, block: int, *, lookahead: int = 0, support: int = N_FFT, hop: int = HOP) -> int:
     """Return the samples between a sound's input and its separated output that no faster machine can save.
 
     When the callback plays [p, p + B), the stems must be ready up to p + B + FADE. Stems end `support - hop` and the

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from rtsep.errors import DeviceLost, RtsepError
 from rtsep.system.child import claim_stdout, read_config, send_message
+from rtsep.system.guarded_thread import describe
 
 
 def main() -> None:
@@ -34,7 +35,7 @@ def _separate(config: dict[str, Any], answers: int) -> NoReturn:
         raise
     except Exception as error:
         known = isinstance(error, RtsepError)
-        text = str(error) if known else f"the separation worker failed: {type(error).__name__}: {error}"
+        text = str(error) if known else f"the separation worker failed: {describe(error)}"
         send_message(answers, {"error": text})
         if known:
             os._exit(1)

@@ -155,7 +155,7 @@ class DeviceKeeper(Generic[StreamT]):
                 self._reopen()
 
     def _give_up(self, line: str) -> None:
-        """Without the watch the sound goes on as long as the devices do."""
+        """Without the watch the sound lasts as long as the devices do."""
         if self._stream is None:
             self._report(f"{line}; lost devices are not reopened, and there is no sound: start again")
         else:

@@ -125,7 +125,7 @@ class FeedbackGuard:
         self.reset()
 
     def reset(self) -> None:
-        """Start afresh, as for another stream."""
+        """Forget what was heard, as for another stream."""
         self.gain = 1.0
         self._step: Callable[[int, float], bool] = self._suspect
         self._repeat = Repeat(0, 0.0, 0, 0.0, 0.0)
@@ -216,7 +216,7 @@ class FeedbackGuard:
             return False
         heard, expected = self._powers(first, end)
         expected *= min(self._repeat.gain, MOST_GROWTH) ** 2
-        if expected < MIN_RMS**2 > heard and end < muted + self._repeat.lag:
+        if max(expected, heard) < MIN_RMS**2 and end < muted + self._repeat.lag:
             return False  # between two beats
         before, expected_before = self._powers(muted - 3 * BRIEF, muted - 2 * BRIEF)
         fell = expected >= MIN_RMS**2 and heard < SILENCED * expected

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from math import ceil
 from pathlib import Path
-from types import TracebackType
 
 from rtsep.engine.latency import Latency, algorithmic_latency
 from rtsep.engine.live_engine import Engine
@@ -82,9 +81,7 @@ class FilePlayer(Mixer, Navigator):
     def __enter__(self) -> FilePlayer:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -73,7 +73,7 @@ class LiveLatency:
         self.passages_s: deque[float] = deque(maxlen=PASSAGES)
         self._jitter = 0
         self._mail = 0
-        self._judged_blocks = 0
+        self._handled_blocks = 0
         self._work = (0, 0, 0)
         self._late_since: float | None = None
         self._off_since: float | None = None
@@ -97,14 +97,14 @@ class LiveLatency:
         `stream`, which has been started, is watched from now on. RtsepError if one of its callbacks isn't called.
         """
         self._stream, self._reported_s = stream, stream.reported_latency_s
-        words = self._shared.worker
+        worker = self._shared.worker
         self._shared.transport.playing = False
         deadline = time.monotonic() + INPUT_LIMIT_S
         while stream.capture.frames == 0:
             if self._closed.wait(0.005) or time.monotonic() > deadline:
                 raise RtsepError("the input device delivers no sound; rtsep devices lists the devices")
         spread: list[int] = []
-        published = words.hops
+        published = worker.hops
         deadline = time.monotonic() + measure_s
         blocks = self._shared.callback.read().blocks
         while time.monotonic() < deadline and not self._closed.wait(0.005):
@@ -119,7 +119,7 @@ class LiveLatency:
         self.algorithmic = algorithmic_latency(
             chunk, self._block, lookahead=self._engine.lookahead_frames, support=self._engine.support
         )
-        times_us = words.recent_times()[-max(words.hops - published, 1) :]
+        times_us = worker.recent_times()[-max(worker.hops - published, 1) :]
         tail_s = chunk * float(np.percentile(times_us, 99)) / 1e6 if len(times_us) else 0.0
         wanted = self._whole_blocks(ceil((tail_s + self._engine.reserve_s) * SAMPLE_RATE)) + self._jitter
         self.margin = min(wanted, self._largest_margin)
@@ -177,7 +177,7 @@ class LiveLatency:
 
     def _keep_margin(self, head: PlayHead) -> str | None:
         """Raise the margin by what stems were late, if they were although the worker keeps up."""
-        if head.shortfall == 0 or head.late_blocks == self._judged_blocks:
+        if head.shortfall == 0 or head.late_blocks == self._handled_blocks:
             self._late_since, self._work = None, self._work_done()
             return None
         now = time.monotonic()
@@ -194,7 +194,7 @@ class LiveLatency:
         if keeps_up and self._off_since is None and head.shortfall <= self._largest_margin:
             step = min(self._whole_blocks(head.shortfall), self._whole_blocks(HOP))
             self.margin = min(self.margin + step, self._largest_margin)
-        self._late_since, self._work, self._judged_blocks = None, work, head.late_blocks
+        self._late_since, self._work, self._handled_blocks = None, work, head.late_blocks
         if self.margin <= before:
             return None
         self.jump()

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 
 from rtsep.audio.devices.discovery import Device
 from rtsep.audio.devices.feedback import feedback_risk
@@ -102,9 +101,7 @@ class LivePlayer(Mixer):
     def __enter__(self) -> LivePlayer:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def open(self, limit_s: float = 120.0) -> None:

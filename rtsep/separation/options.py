@@ -8,7 +8,7 @@ from typing import Literal
 from rtsep.bundle import Bundle, find_bundle
 from rtsep.errors import ArgumentError, RtsepError
 from rtsep.separation.backends.stepper import MAX_CHUNK
-from rtsep.timebase import LATENCY_HOPS_SAVED
+from rtsep.timebase import HOP, LATENCY_HOPS_SAVED, N_FFT, SAMPLE_RATE
 
 FIRST_FRAMES = 16
 """Frames of the first step after a seek: those that sound first, and as many before them as the time allows."""
@@ -17,7 +17,7 @@ MAX_CONTEXT_FRAMES = 192
 four seconds that the worker runs ahead."""
 MAX_LOOKAHEAD_FRAMES = 92
 """The longest lookahead that can be played: this much silence follows the end of a song."""
-PLAYED = {"sample_rate": (44100,), "n_fft": (4096, 2048), "hop": (1024,), "channels": (2,)}
+PLAYED = {"sample_rate": (SAMPLE_RATE,), "n_fft": (N_FFT, 2048), "hop": (HOP,), "channels": (2,)}
 """The values of a recipe's [stft] that rings, windows and callback are made for."""
 
 

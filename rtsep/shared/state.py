@@ -1,7 +1,7 @@
 """The shared state: one block of shared memory with everything that player, callback and worker exchange.
 
 `SharedLayout` is the one description of where things lie; it goes to the worker as JSON. `SharedState` is the block
-seen through it. Words are grouped by their writer, and no two writers share a cache line (128 bytes, which is what
+seen through it. Fields are grouped by their writer, and no two writers share a cache line (128 bytes, which is what
 Apple's processors use; x86 has 64), so that counting in one process never slows another:
 
     mixture ring header     the source               stem ring header       the worker

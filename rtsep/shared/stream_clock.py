@@ -1,6 +1,6 @@
 """The clock of a stream: each callback stamps its position with the time, so others can tell positions in between.
 
-Written by one callback, read by that of another device. A line of words of its own; a seqlock keeps position and time
+Written by one callback, read by that of another device. A cache line of its own; a seqlock keeps position and time
 together. Times are PortAudio's, in nanoseconds: when the sample at the position passes the converter, where the
 device knows that, else when the callback was called.
 

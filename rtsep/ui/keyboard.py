@@ -7,7 +7,6 @@ import select
 import signal
 import sys
 import time
-from types import TracebackType
 from typing import TextIO
 
 if sys.platform != "win32":  # no keys on Windows yet
@@ -105,9 +104,7 @@ class Keyboard:
                 tty.setcbreak(self._input, termios.TCSANOW)  # what was typed already stays
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if sys.platform != "win32" and self._saved is not None and self._input is not None:
             signal.signal(signal.SIGCONT, self._old_continue)  # type: ignore[arg-type]
             termios.tcsetattr(self._input, termios.TCSADRAIN, self._saved)

@@ -1,7 +1,7 @@
 """The other process of the two-process tests: source and worker of a shared state in one.
 
 Run as ``python -m tests.shared.state_peer FD LAYOUT HOLD_BACK SEED``. It obeys the letters in the shared state's
-mailbox (which it reads as the audio callback does) by restarting both rings at the letter's target, then writes
+mailbox (which it reads as the audio callback does) by restarting both rings at the request's target, then writes
 samples in blocks of random length that say which epoch and position they belong to, the stems now and then late. With
 HOLD_BACK 1 it keeps within reach of the callback's position as a file source does, with 0 it overwrites old samples as
 fast as it can. Ends when its stdin does.
@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit
 
 from rtsep.shared.rings import END, _restart, append
-from rtsep.shared.seek_mailbox import LETTER_FIELDS, collect
+from rtsep.shared.seek_mailbox import REQUEST_FIELDS, collect
 from rtsep.shared.state import SharedLayout, SharedState
 from rtsep.shared.status import POSITION
 
@@ -48,13 +48,15 @@ def write_codes(header, data, block, count, epoch, sign):
 
 
 @njit
-def serve(turns, hold_back, memory, letter, state, transport, callback, mixture, mixture_data, stem, stem_data, blocks):
-    """Go round `turns` times. `memory`: sequence of the last letter, turns for which the stems are still late."""
+def serve(
+    turns, hold_back, memory, request, state, transport, callback, mixture, mixture_data, stem, stem_data, blocks
+):
+    """Go round `turns` times. `memory`: sequence of the last request, turns for which the stems are still late."""
     for _ in range(turns):
-        sequence = collect(transport, memory[0], letter)
+        sequence = collect(transport, memory[0], request)
         if sequence != memory[0]:
             memory[0] = sequence
-            epoch, target = letter[0], letter[1]
+            epoch, target = request[0], request[1]
             begin = target - random_below(state, 700)
             memory[1] = random_below(state, 6) * random_below(state, 40)
             if random_below(state, 2) == 0:
@@ -63,7 +65,7 @@ def serve(turns, hold_back, memory, letter, state, transport, callback, mixture,
             else:
                 _restart(stem, epoch, target, target)
                 _restart(mixture, epoch, begin, target)
-        epoch = letter[0]
+        epoch = request[0]
         if memory[0] == 0:
             continue
         if memory[1] > 0:
@@ -98,10 +100,10 @@ def start(shared: SharedState, hold_back: bool, seed: int) -> subprocess.Popen:
 def main() -> None:
     fd, layout, hold_back, seed = sys.argv[1:]
     shared = SharedState.attach(SharedLayout.from_json(layout), int(fd))
-    memory, letter = np.zeros(2, np.int64), np.zeros(LETTER_FIELDS, np.int64)
+    memory, request = np.zeros(2, np.int64), np.zeros(REQUEST_FIELDS, np.int64)
     blocks = np.zeros((2, max(shared.stem.rows, 2), LARGEST_WRITE), np.float32)
     rest = (
-        memory, letter, np.array([int(seed)]), shared.transport.fields, shared.callback.fields, shared.mixture.fields,
+        memory, request, np.array([int(seed)]), shared.transport.fields, shared.callback.fields, shared.mixture.fields,
         shared.mixture.data, shared.stem.fields, shared.stem.data, blocks,
     )  # fmt: skip
     serve(1, int(hold_back), *rest)

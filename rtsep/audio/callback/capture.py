@@ -146,7 +146,7 @@ class CaptureControl:
         master: clock of an output on another device, which the capture follows.
 
     Attributes:
-        words: int64, the control block; its address is the callback's user data.
+        fields: int64, the control block; its address is the callback's user data.
         clock: the time at which the mixture ring ends (see `rtsep.shared.stream_clock`).
         delay_s: delay of the corrector, in seconds.
     """

@@ -24,7 +24,7 @@ class CallbackControl:
         routes: stems that don't go to the main mix, which is on the first two channels, or on the only one.
 
     Attributes:
-        words: int64, the control block; its address is the callback's user data.
+        fields: int64, the control block; its address is the callback's user data.
         clock: the time at which `frames` of the callback's status plays (see `rtsep.shared.stream_clock`).
         delay_s: delay of the output stage, in seconds.
     """

@@ -26,7 +26,7 @@ from rtsep.shared import status as at
 from rtsep.shared.atomics import address_from_pointer, fence, float32_at, int64_at, load_f32, load_i64, store_i64
 from rtsep.shared.compiled import FLOAT32_LINE, FLOAT32_ROWS, INT64_LINE, c_callback, kernel
 from rtsep.shared.rings import END, EPOCH, HEADER_FIELDS, copy_if_valid, eof_of
-from rtsep.shared.seek_mailbox import LETTER_FIELDS, collect
+from rtsep.shared.seek_mailbox import REQUEST_FIELDS, collect
 from rtsep.shared.status import CALLBACK_FIELDS, LINE_BYTES, LINE_FIELDS, MAX_STEMS, Kind
 from rtsep.shared.stream_clock import CLOCK_FIELDS, OUTPUT, stamp, time_of
 from rtsep.timebase import FADE, SAMPLE_RATE
@@ -60,7 +60,7 @@ HEARD = 4  # 1 when something was played since the jump
 RAMP_LENGTH = 5  # samples of the current move of the gains,
 RAMP_DONE = 6  # and how many of them are over
 RUNNING = 7  # 0 before the first block
-LETTER = 8  # LETTER_FIELDS of them
+REQUEST = 8  # REQUEST_FIELDS of them
 STATE_FIELDS = 16
 
 # LEVELS, float32 (LEVEL_ROWS, MAX_STEMS + 1): of every stem, then of the master.
@@ -163,9 +163,9 @@ def _mix_part(control, n):
     stem = float32_at(control[STEM_DATA], 2 * stems, control[STEM_CAPACITY])
     transport = int64_at(control[TRANSPORT], LINE_FIELDS)
     gains = float32_at(control[GAINS], 1, LINE_BYTES // 4)[0]
-    words = int64_at(control[CALLBACK], CALLBACK_FIELDS)
+    fields = int64_at(control[CALLBACK], CALLBACK_FIELDS)
     state = int64_at(control[STATE], STATE_FIELDS)
-    letter = int64_at(control[STATE] + 8 * LETTER, LETTER_FIELDS)
+    request = int64_at(control[STATE] + 8 * REQUEST, REQUEST_FIELDS)
     levels = float32_at(control[LEVELS], LEVEL_ROWS, MAX_STEMS + 1)
     scratch = float32_at(control[SCRATCH], SCRATCH_ROWS, NEED)
     ring = float32_at(control[SCRATCH] + 4 * RING * NEED, 2 * MAX_STEMS, NEED)
@@ -173,17 +173,17 @@ def _mix_part(control, n):
     mixed = float32_at(control[MIXED], 2 * control[PAIRS], NEED)
     fades = float32_at(control[FADES], 4 * control[PAIRS], FADE)
 
-    epoch, position = words[at.CALLBACK_EPOCH], words[at.POSITION]  # our own words: nobody else writes them
-    sequence = collect(transport, state[SEEN], letter)
+    epoch, position = fields[at.CALLBACK_EPOCH], fields[at.POSITION]  # our own fields: nobody else writes them
+    sequence = collect(transport, state[SEEN], request)
     jumped = sequence != state[SEEN]
     if jumped:
         state[SEEN] = sequence
-        epoch, position, state[PATIENCE] = letter[0], letter[1], letter[2]
-        if letter[3] != 0:
-            position = load_i64(mixture_header, END) - letter[1]
+        epoch, position, state[PATIENCE] = request[0], request[1], request[2]
+        if request[3] != 0:
+            position = load_i64(mixture_header, END) - request[1]
         state[HEARD] = 0
     distance = load_i64(mixture_header, END) - position
-    shortfall = 0 if jumped else words[at.SHORTFALL]
+    shortfall = 0 if jumped else fields[at.SHORTFALL]
     _gain_curves(gains, stems, state, levels, scratch, n)
 
     eof = eof_of(mixture_header, epoch)
@@ -224,34 +224,34 @@ def _mix_part(control, n):
         position = eof  # also after a jump beyond it
 
     # One seqlock around the whole line, so that nobody pairs the new epoch with the old position.
-    sequence = words[at.SEQUENCE]
-    store_i64(words, at.SEQUENCE, sequence + 1)
+    sequence = fields[at.SEQUENCE]
+    store_i64(fields, at.SEQUENCE, sequence + 1)
     fence()
-    store_i64(words, at.POSITION, position)
-    store_i64(words, at.CALLBACK_EPOCH, epoch)
-    store_i64(words, at.ACK, state[SEEN])
-    store_i64(words, at.KIND, kind)
-    store_i64(words, at.ENDED, 1 if ended else 0)
-    store_i64(words, at.BLOCKS, words[at.BLOCKS] + 1)
-    store_i64(words, at.FRAMES, words[at.FRAMES] + n)
+    store_i64(fields, at.POSITION, position)
+    store_i64(fields, at.CALLBACK_EPOCH, epoch)
+    store_i64(fields, at.ACK, state[SEEN])
+    store_i64(fields, at.KIND, kind)
+    store_i64(fields, at.ENDED, 1 if ended else 0)
+    store_i64(fields, at.BLOCKS, fields[at.BLOCKS] + 1)
+    store_i64(fields, at.FRAMES, fields[at.FRAMES] + n)
     if kind == DRY:
-        store_i64(words, at.LATE_BLOCKS, words[at.LATE_BLOCKS] + 1)
-        store_i64(words, at.DRY_SAMPLES, words[at.DRY_SAMPLES] + played)
+        store_i64(fields, at.LATE_BLOCKS, fields[at.LATE_BLOCKS] + 1)
+        store_i64(fields, at.DRY_SAMPLES, fields[at.DRY_SAMPLES] + played)
     if kind == WET:
-        store_i64(words, at.WET_SAMPLES, words[at.WET_SAMPLES] + played)
+        store_i64(fields, at.WET_SAMPLES, fields[at.WET_SAMPLES] + played)
     if kind == BYPASS:
-        store_i64(words, at.BYPASS_SAMPLES, words[at.BYPASS_SAMPLES] + played)
-    store_i64(words, at.STARVED_SAMPLES, words[at.STARVED_SAMPLES] + starved)
-    store_i64(words, at.MAX_BLOCK, max(words[at.MAX_BLOCK], n))
-    store_i64(words, at.DISTANCE, distance)
-    store_i64(words, at.SHORTFALL, shortfall)
-    store_i64(words, at.SEQUENCE, sequence + 2)
+        store_i64(fields, at.BYPASS_SAMPLES, fields[at.BYPASS_SAMPLES] + played)
+    store_i64(fields, at.STARVED_SAMPLES, fields[at.STARVED_SAMPLES] + starved)
+    store_i64(fields, at.MAX_BLOCK, max(fields[at.MAX_BLOCK], n))
+    store_i64(fields, at.DISTANCE, distance)
+    store_i64(fields, at.SHORTFALL, shortfall)
+    store_i64(fields, at.SEQUENCE, sequence + 2)
 
 
 @kernel(types.void(INT64_LINE, FLOAT32_ROWS, types.int64))
 def mix_block(control, output, frames):
     """Make one block: fill `output` float32 (frames, channels). `control`: see `CallbackControl`."""
-    words = int64_at(control[CALLBACK], CALLBACK_FIELDS)
+    fields = int64_at(control[CALLBACK], CALLBACK_FIELDS)
     mixed = float32_at(control[MIXED], 2 * control[PAIRS], NEED)
     resampled = float32_at(control[RESAMPLED], 2 * control[PAIRS], NEED)
     outlets = int64_at(control[OUTLETS], 2 * control[PAIRS])
@@ -263,7 +263,7 @@ def mix_block(control, output, frames):
         if count > 0:
             _mix_part(control, count)
         clipped = write_output(corrector, mixed, count, resampled, outlets, output, done, n)
-        store_i64(words, at.CLIPPED_SAMPLES, words[at.CLIPPED_SAMPLES] + clipped)
+        store_i64(fields, at.CLIPPED_SAMPLES, fields[at.CLIPPED_SAMPLES] + clipped)
         done += n
 
 

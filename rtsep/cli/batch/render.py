@@ -18,6 +18,7 @@ from rtsep.cli.batch.tasks import Task, track_names
 from rtsep.cli.session.options import PlayOptions
 from rtsep.dsp.spectrogram import BandEnergies, draw
 from rtsep.errors import RtsepError, UsageError
+from rtsep.player.faders import db_to_linear
 from rtsep.separation.backends.stepper import MAX_CHUNK
 from rtsep.separation.load import load
 from rtsep.separation.separator import Separator
@@ -99,7 +100,7 @@ def _cut(reader: AudioReader, path: Path, start_s: float, seconds: float | None)
 
 def _draw(picture: Path, song: Path, stems: Mapping[str, Path], gains: Sequence[tuple[str, float]]) -> bool:
     """Draw spectrograms of the song and of the mix of its stems at `gains` (dB). False without matplotlib."""
-    linear = dict.fromkeys(stems, 1.0) | {stem: 10.0 ** (gain_db / 20.0) for stem, gain_db in gains}
+    linear = dict.fromkeys(stems, 1.0) | {stem: db_to_linear(gain_db) for stem, gain_db in gains}
     before, after = BandEnergies(SAMPLE_RATE), BandEnergies(SAMPLE_RATE)
     for block in _mixed({song: 1.0}):
         before.push(block)

@@ -26,6 +26,7 @@ from rtsep.errors import RtsepError
 from rtsep.player.queue.song import Float32, Song
 from rtsep.system.allocator import keep_freed_memory
 from rtsep.system.child import claim_stdout, read_config, send_message
+from rtsep.system.guarded_thread import describe
 from rtsep.system.priority import lower_priority
 
 if TYPE_CHECKING:
@@ -43,8 +44,7 @@ def main() -> None:
     try:
         _separate(config, answers)
     except Exception as error:
-        known = isinstance(error, RtsepError)
-        send_message(answers, {"error": str(error) if known else f"{type(error).__name__}: {error}"})
+        send_message(answers, {"error": str(error) if isinstance(error, RtsepError) else describe(error)})
         os._exit(1)
 
 

@@ -129,7 +129,7 @@ class Navigator:
         begin = self._begin
         if self._loop is not None:
             self._begin = self._loop = None
-            # What was read ahead turns back at the end of the loop: the song has to be read anew from here.
+            # What was read ahead turns back at the end of the loop: the song has to be read again from here.
             self._jump_to_mark(self._mark(0))
         elif begin is None or not self._can_end(begin.place, heard.place):
             self._begin = heard

@@ -45,7 +45,7 @@ class FileSource:
     it.
 
     A song that is cut off or unreadable from some point on is played to its last good sample; the next one follows, and
-    `messages` say so. What nobody foresaw ends the sound there, with a message; the next jump begins anew.
+    `messages` say so. What nobody foresaw ends the sound there, with a message; the next jump starts again.
 
     Args:
         songs: what is played, in this order; see `rtsep.player.queue.song.open_songs`.
@@ -81,7 +81,7 @@ class FileSource:
         return messages if self._failure is None else [*messages, self._failure]
 
     def start(self, epoch: int, place: Place, loop: Loop | None = None) -> None:
-        """Begin anew as `epoch` for a play head that will jump to stream position ``place.sample``.
+        """Start again as `epoch` for a play head that will jump to stream position ``place.sample``.
 
         The stream turns back at the end of `loop` if `place` lies before that. Returns at once; the newest call wins.
         """

@@ -21,7 +21,7 @@ STEM_MP4_STREAMS = ("mixture", "drums", "bass", "other", "vocals")  # the order 
 PAIR_STEMS = sorted({"vocals", "mixture", "instrumental", *ALIASES}, key=len, reverse=True)
 PAIR_NAME = re.compile(rf"(?P<song>.+?)[._-](?P<stem>{'|'.join(PAIR_STEMS)})", re.IGNORECASE)
 
-Kind = Literal["song", "instrumental", "vocals"]
+SongKind = Literal["song", "instrumental", "vocals"]
 """An instrumental has no vocals: those of other songs are added to it. Vocals are for that."""
 
 
@@ -37,7 +37,7 @@ class SongFiles:
 
     name: str
     files: dict[str, StemFile]
-    kind: Kind = "song"
+    kind: SongKind = "song"
     held_out: bool = False
     cache: Path | None = None
 
@@ -107,7 +107,7 @@ def _npz(folder: Path) -> Iterator[SongFiles | SkippedSong]:
         except UnusableSong as reason:
             yield SkippedSong(name, str(reason))
             continue
-        kind: Kind = "song" if len(arrays) > 1 else "vocals" if "vocals" in arrays else "instrumental"
+        kind: SongKind = "song" if len(arrays) > 1 else "vocals" if "vocals" in arrays else "instrumental"
         yield SongFiles(name, {stem: StemFile(path, array=array) for stem, array in arrays.items()}, kind)
 
 

@@ -20,7 +20,7 @@ from rtsep.recipe import Recipe
 from rtsep.timebase import SAMPLE_RATE
 from rtsep.train.data.data_report import DataReport, SkippedSong, SourceReport
 from rtsep.train.data.decode import Decoder
-from rtsep.train.data.layouts import EXPECTED, Kind, SongFiles, find
+from rtsep.train.data.layouts import EXPECTED, SongFiles, SongKind, find
 from rtsep.train.data.paths import existing
 from rtsep.train.data.spleeter_table import find_spleeter
 from rtsep.train.data.stem_plan import UnusableSong, plan_stems
@@ -46,7 +46,7 @@ class Song:
     audio: NDArray[np.int16] | StoredAudio
     source: DataSource
     known: tuple[bool, ...] | None = None
-    kind: Kind = "song"
+    kind: SongKind = "song"
     peak: float = 1.0
     notes: tuple[str, ...] = ()
 

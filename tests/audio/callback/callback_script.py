@@ -29,7 +29,7 @@ def fill(shared: SharedState, rng: np.random.Generator, level: float = 0.7) -> N
 
 
 def playing_deck(level: float = 0.1) -> tuple[SharedState, CallbackControl]:
-    """Two stems of constant level and their mixture from position 0 to 30 000, playing, one letter posted."""
+    """Two stems of constant level and their mixture from position 0 to 30 000, playing, one jump posted."""
     shared = make_deck()
     for ring in (shared.mixture, shared.stem):
         ring.restart(1, 0, 0)
@@ -45,7 +45,7 @@ def step(shared: SharedState, control: CallbackControl, n: int, channels: int = 
     return out.T
 
 
-N, JUMP, TARGET, LETTER_EPOCH, PATIENCE, PLAY, PASS, GAIN_SET = (COLUMN[name] for name in COLUMNS[:8])
+N, JUMP, TARGET, JUMP_EPOCH, PATIENCE, PLAY, PASS, GAIN_SET = (COLUMN[name] for name in COLUMNS[:8])
 MIX_EPOCH, MIX_BEGIN, MIX_END, MIX_EOF, STEM_EPOCH, STEM_BEGIN, STEM_END = (COLUMN[name] for name in COLUMNS[8:])
 
 
@@ -57,7 +57,7 @@ def _drive(control, script, gain_sets, mixture, stem, transport, gains, words, o
     for b in range(script.shape[0]):
         row = script[b]
         if row[JUMP]:
-            post(transport, row[TARGET], row[LETTER_EPOCH], row[PATIENCE])
+            post(transport, row[TARGET], row[JUMP_EPOCH], row[PATIENCE])
         transport[PLAYING] = row[PLAY]
         transport[BYPASS] = row[PASS]
         for g in range(stems):
@@ -108,7 +108,7 @@ def random_script(rng: np.random.Generator, blocks: int, gain_sets: int, first_e
     script[:, JUMP] = rng.random(blocks) < 0.01
     script[0, JUMP] = 1
     epoch = first_epoch + np.cumsum(script[:, JUMP])
-    script[:, LETTER_EPOCH] = epoch
+    script[:, JUMP_EPOCH] = epoch
     script[:, TARGET] = rng.integers(-4000, 30000, blocks)
     script[:, PATIENCE] = rng.integers(0, 400, blocks) * (rng.random(blocks) < 0.5)
     script[:, PLAY] = hold(rng, blocks, 0.02, rng.random(blocks) < 0.8)

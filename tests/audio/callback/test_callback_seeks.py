@@ -9,7 +9,7 @@ from numba import njit
 
 from rtsep.audio.callback.control import CallbackControl
 from rtsep.audio.callback.playback import BYPASS, DRY, WET, mix_block
-from rtsep.shared.seek_mailbox import LETTER_FIELDS
+from rtsep.shared.seek_mailbox import REQUEST_FIELDS
 from rtsep.shared.state import SharedLayout, SharedState
 from rtsep.shared.status import ACK, CALLBACK_EPOCH, KIND, POSITION
 from rtsep.timebase import FADE
@@ -54,7 +54,7 @@ def test_no_sample_of_a_wrong_epoch_or_position_is_heard() -> None:
     peer = state_peer.start(shared, hold_back=True, seed=3)
     control = CallbackControl(shared)
     kinds, wrong = np.zeros(5, np.int64), np.zeros(2, np.int64)
-    out, state, memory = np.zeros((LARGEST, 2), np.float32), np.array([5]), np.zeros(LETTER_FIELDS, np.int64)
+    out, state, memory = np.zeros((LARGEST, 2), np.float32), np.array([5]), np.zeros(REQUEST_FIELDS, np.int64)
     done = threading.Event()
     failure: list[BaseException] = []
 
@@ -79,7 +79,7 @@ def test_no_sample_of_a_wrong_epoch_or_position_is_heard() -> None:
             epoch += 1
             # Patience 0 plays dry while the stems come up, much patience waits for them.
             sequence = shared.transport.post(rng.randrange(-5000, 10**9), epoch, rng.choice([0, 0, 3000, 10**6]))
-            # Most letters are waited for; some are overwritten by the next one before they are read.
+            # Most requests are waited for; some are overwritten by the next one before they are read.
             wait = rng.random() < 0.97
             while wait and shared.callback.ack < sequence:
                 assert time.monotonic() < deadline

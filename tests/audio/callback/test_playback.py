@@ -191,7 +191,7 @@ def test_the_device_tells_when_it_asked() -> None:
     assert position_at(control.clock, 6_250_000_000, 44100.0) == pytest.approx(44100, abs=0.01)
 
 
-def test_a_new_control_goes_on_and_does_not_obey_a_letter_twice() -> None:
+def test_a_new_control_continues_and_makes_no_jump_twice() -> None:
     shared, control = playing_deck()
     step(shared, control, 100)
     again = CallbackControl(shared)
