@@ -128,8 +128,8 @@ class Bundle:
         if not self.weights_path.exists():
             training = f", or train them with `rtsep train {self.path}/{RECIPE_FILE}`"
             raise MissingWeights(
-                f"{self.path} has no {WEIGHTS_FILE}: download it with `rtsep models get`, import weights with "
-                f"`rtsep models import`{'' if self.recipe.segments else training}"
+                f"{self.path} has no {WEIGHTS_FILE}: download it with `rtsep models get {self.name}`, "
+                f"import weights with `rtsep models import`{'' if self.recipe.segments else training}"
             )
         self._check_sum()
         import numpy as np

@@ -47,7 +47,8 @@ def parse_routes(texts: Iterable[str]) -> dict[str, Outlet]:
         for other in (MAIN, *routes.values()):
             if outlet != other and {*outlet} & {*other}:
                 taken = "is taken" if other.left == other.right else "are taken"
-                raise UsageError(f"--to {text}: {other} {taken}{' by the main mix' if other == MAIN else ''}")
+                by = " by the main mix" if other == MAIN else ""
+                raise UsageError(f"--to {text}: {other} {taken}{by}: name others")
         routes[stem] = outlet
     return routes
 

@@ -87,7 +87,7 @@ def rescan(timeout_s: float = 5.0) -> None:
         _rescanning.join(timeout_s)
     if _rescanning.is_alive():
         skip_exit_handler()
-        raise RtsepError("PortAudio stopped responding")
+        raise RtsepError("PortAudio stopped responding: restart the sound server")
 
 
 def skip_exit_handler() -> None:

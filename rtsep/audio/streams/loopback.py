@@ -72,7 +72,7 @@ def measure_loopback(input_device: Device, output_device: Device, block: int) ->
         reported = round(stream.reported_latency_s * SAMPLE_RATE) - block
         heard = np.zeros((2, shared.mixture.end), np.float32)
         if not shared.mixture.read(0, heard, 1):
-            raise RtsepError("the capture took too long; nothing was measured")
+            raise RtsepError("the capture took too long, so nothing was measured: try again")
     finally:
         stream.stop()
         stream.close()
@@ -103,7 +103,7 @@ def _watch(shared: SharedState, stream: LiveStream) -> tuple[list[int], list[flo
     deadline = time.monotonic() + 3 * LENGTH / SAMPLE_RATE
     while (head := shared.callback.read()).position < LENGTH:
         if time.monotonic() > deadline:
-            raise RtsepError("the devices don't run at their sample rate; nothing was measured")
+            raise RtsepError("the devices don't run at their sample rate, so nothing was measured: try other devices")
         if head.kind == Kind.WET and head.position > FIRST // 2:
             distances.append(head.distance)
             if (transit_s := stream.transit_s) is not None:

@@ -30,11 +30,11 @@ def test_whatever_is_no_outlet_is_one_line(text) -> None:
     ("texts", "reason"),
     [
         (["vocals=3-4", "vocals=5-6"], "--to vocals=5-6: vocals already goes to channels 3-4"),
-        (["vocals=3-4", "bass=4-5"], "--to bass=4-5: channels 3-4 are taken"),
-        (["vocals=3-4", "bass=4"], "--to bass=4: channels 3-4 are taken"),
-        (["bass=4", "vocals=3-4"], "--to vocals=3-4: channel 4 is taken"),
-        (["vocals=2-3"], "--to vocals=2-3: channels 1-2 are taken by the main mix"),
-        (["vocals=1"], "--to vocals=1: channels 1-2 are taken by the main mix"),
+        (["vocals=3-4", "bass=4-5"], "--to bass=4-5: channels 3-4 are taken: name others"),
+        (["vocals=3-4", "bass=4"], "--to bass=4: channels 3-4 are taken: name others"),
+        (["bass=4", "vocals=3-4"], "--to vocals=3-4: channel 4 is taken: name others"),
+        (["vocals=2-3"], "--to vocals=2-3: channels 1-2 are taken by the main mix: name others"),
+        (["vocals=1"], "--to vocals=1: channels 1-2 are taken by the main mix: name others"),
     ],
 )
 def test_outlets_that_overlap_are_refused(texts, reason) -> None:
