@@ -13,7 +13,7 @@ is cut into blocks, the same samples come out. All pairs of channels share place
 times what the clocks drift within that block. A Kalman filter of two states, distance and drift, weighs it with the
 jitter as observed. The ratio follows the drift and leans towards the target, both so slowly that no ear and no
 spectrum shows it. A distance that does not fit is left out; when none fits any more the distance has jumped (an
-overrun, say), and the filter finds it anew with the drift known so far.
+overrun, say), and the filter finds it again with the drift known so far.
 
 Use from a callback (`control` is the only address it needs):
 
@@ -70,7 +70,7 @@ AGE = 6  # samples since the start
 ASTRAY = 7  # samples since a distance has fitted
 BIAS = 8  # mean of what does not fit: how far the estimate lags, no jitter
 DISTANCE_VARIANCE, COVARIANCE, DRIFT_VARIANCE = 9, 10, 11
-FOUND = 12  # samples since the distance was found, or found anew
+FOUND = 12  # samples since the distance was found, or found again
 LOOP_FIELDS = 13
 
 _RATE = float(SAMPLE_RATE)  # of the output

@@ -238,8 +238,8 @@ class WorkerLoop:
     def _deepen(self, ring: RingHeader, position: int) -> bool:
         """Let the network hear as much more of the past as there is time for; True while under way.
 
-        From the full context on its steps are those of uninterrupted play: the one that is under way on the grid begins
-        anew, and what was published of it stays.
+        From the full context on its steps are those of uninterrupted play: the one under way on the grid is done again,
+        and what was published of it stays.
         """
         if self._warming is None:
             back = self._next_in // HOP % (self._chunk or MAX_CHUNK)
@@ -254,7 +254,7 @@ class WorkerLoop:
             # The past comes later than the first sound, and what was played on since then counts too.
             if there - min(self._heard, self._past_frames) < FIRST_FRAMES:
                 return False
-            # What is published next lies so far behind; a network that looks ahead must have heard that anew too.
+            # What is published next lies so far behind; a network that looks ahead must have heard that again too.
             if there < self._processor.delay_hops + LEAST_PAST_FRAMES:
                 return False
             past = self._read_past(ring, begin, there)

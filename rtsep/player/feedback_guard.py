@@ -7,7 +7,7 @@ tests before it acts:
    or more. Mixed music hardly ever does; held tones, drum machines and loops do. Two looks are enough where the sound
    grows, two seconds where its level is constant.
 2. *Probe.* The output is lowered by 3 dB for 0.1 s. In a loop the input drops and recovers likewise, one loop later.
-3. *Proof.* The output is muted. Only a loop falls silent; if the input goes on, the output is restored at once.
+3. *Proof.* The output is muted. Only a loop falls silent; if the input continues, the output is restored at once.
 
 All of it works on copies of what the mixture ring holds, outside the audio callback, and counts samples instead of
 time: what is played at position p comes back at position p + T, where T is the length of the loop.
@@ -62,7 +62,7 @@ and at least what there must have been until then."""
 SILENCE = round(0.1 * SAMPLE_RATE)
 """Samples for which it must stay silent."""
 MOST_GROWTH = 2.0
-"""Gain from one repeat to the next that is expected to go on at the proof."""
+"""Gain from one repeat to the next that is expected to continue at the proof."""
 TINY = 1e-9
 PAUSE = SAMPLE_RATE
 """Samples of silence after which a sound is another one."""

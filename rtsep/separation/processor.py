@@ -92,7 +92,7 @@ class Processor:
             mixture: (C, K * hop), 1 <= K <= max_chunk.
             out: (S, C, K * hop), overwritten but for the first `again` hops.
             again: after `warm`, the first hops that were processed before it too. The network hears them as part of the
-                step, what was synthesised of them stays, and the stream goes on behind them without a seam.
+                step, what was synthesised of them stays, and the stream continues behind them without a seam.
 
         Raises BrokenNetwork (with `out` half written) if a stem is not finite.
         """

@@ -186,7 +186,7 @@ class Ring:
         self.restart(NO_EPOCH, 0, 0)
 
     def restart(self, epoch: int, begin: int, start: int) -> None:
-        """Drop everything and go on as `epoch` with the sample of position `begin`; the first to be heard is `start`.
+        """Drop everything and continue as `epoch` with the sample at `begin`; the first to be heard is `start`.
 
         An epoch may be restarted. `start` must not lie before `begin`.
         """

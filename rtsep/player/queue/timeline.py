@@ -1,7 +1,7 @@
 """Which place of which song lies at a position of the stream: the queue without gaps and the loop, unrolled.
 
 The rings know one stream, whose positions only ever grow. Where a song ends and the next begins, or where the end of a
-loop is followed by its beginning, the stream goes on and a new piece of the timeline begins.
+loop is followed by its beginning, the stream continues and a new piece of the timeline begins.
 """
 
 from __future__ import annotations

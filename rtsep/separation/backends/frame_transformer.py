@@ -84,7 +84,7 @@ class CompiledStepper:
         )
         self._to_line = take("to_line", 2 * stride * logits, 2 * high + of_top)
         self._to_high_logits = take("to_high_logits", logits, width)
-        take.check_all_taken()
+        take.check_all_read()
         modules = (self._bottleneck, self._middle, self._top)
         of_layers = [array for module in modules for array in module.memory()]
         self._memory: list[NDArray[Any]] = [self._position, self._energies, *of_layers]

@@ -20,7 +20,7 @@ class WeightReader:
         self._left = set(weights)
 
     def array(self, name: str, *shape: int | None) -> Float32:
-        """None stands for any size but 0."""
+        """A tensor as contiguous float32 of `shape`, in which None stands for any size but 0."""
         array = self._of(name)
         asked = tuple(size if wanted is None else wanted for size, wanted in zip(array.shape, shape, strict=False))
         if array.shape != asked or array.ndim != len(shape) or not array.size:
@@ -33,20 +33,22 @@ class WeightReader:
         return self.array(f"{name}.weight", *shape), self.array(f"{name}.bias", shape[0])
 
     def size(self, name: str) -> int:
-        """Of a line."""
+        """Length of a vector."""
         return len(self._of(name))
 
     def count(self, name: str) -> int:
-        """Of the members of a list."""
+        """Number of the modules in a list."""
         return len({key[len(name) + 1 :].partition(".")[0] for key in self._weights if key.startswith(f"{name}.")})
 
     def learnt_context(self) -> int:
+        """Frames of context for which the attention has positions."""
         for name, array in self._weights.items():
             if name.endswith(".attention.bias") and array.ndim == 2:
                 return (1 + array.shape[1]) // 2
         raise ValueError("no attention layer")
 
-    def check_all_taken(self) -> None:
+    def check_all_read(self) -> None:
+        """ValueError if there is a tensor that nobody has asked for."""
         if self._left:
             raise ValueError(f"unexpected tensor {min(self._left)}")
 
