@@ -136,9 +136,10 @@ def test_when_the_sound_server_dies_it_goes_on_with_the_next_one(
     assert (separated | silent).mean() > 0.99  # a machine that stands still leaves silence
     assert heard.max() < 0.26  # never the dry 0.5
     assert separated.sum() > 8000
-    assert "Traceback" not in said
-    assert said.startswith("rtsep: played ")
-    assert " s with 0 gaps\n" in said
+    # A busy machine may raise the margin meanwhile.
+    (summary,) = [line for line in said.splitlines() if "margin raised" not in line]
+    assert summary.startswith("rtsep: played ")
+    assert summary.endswith(" s with 0 gaps")
     mixture, vocals = (soundfile.read(tmp_path / "take" / f"{name}.wav")[0] for name in ("mixture", "vocals"))
     assert len(mixture) == len(vocals) > 44100
 
