@@ -216,7 +216,8 @@ def test_a_file_that_only_long_steps_can_follow(tmp_path: Path) -> None:
         control.write_text("step 0.15")
         player.seek(10)
         wait_until(lambda: player.status().notices == (NOTICES[WorkerProblem.CHUNK_RAISED],))
-        assert wait_until(lambda: player.status().kind == Kind.WET) <= BACK_LIMIT_S
+        # What was separated before the chunk was raised may still be heard for some blocks, and a block dry after it.
+        assert wait_until(lambda: set(streams[0].kinds[-20:]) == {Kind.WET}) <= BACK_LIMIT_S
         assert player.engine.stats().chunk == 32
         before = len(streams[0].kinds)
         time.sleep(2.0)
