@@ -269,7 +269,7 @@ def find_bundle(name_or_path: str | Path | None = None) -> Bundle:
     if name_or_path is not None:
         path = Path(name_or_path)
         folder = path.parent if path.name == RECIPE_FILE else path
-        if (folder / RECIPE_FILE).is_file():
+        if os.path.isfile(folder / RECIPE_FILE):  # false for too long a name, where Path raises
             return Bundle(folder.resolve())
     wanted = DEFAULT_BUNDLE if name_or_path is None else str(name_or_path)
     bundles = list_bundles()

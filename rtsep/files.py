@@ -1,4 +1,4 @@
-"""Reading text, and writing files: complete under their name or not there at all. One clear line on failure."""
+"""Finding files, reading text, and writing files whole or not at all. One clear line on failure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import codecs
 import errno
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -39,6 +39,15 @@ def read_text(path: Path, error_type: type[RtsepError] = RtsepError) -> str:
     except UnicodeDecodeError as error:
         raise error_type(f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8") from error
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def existing(folders: Iterable[Path], text: str) -> Iterator[Path]:
+    """What exists of a path in the folders: as it is written, or without blanks around it and with `\\` as `/`.
+
+    People write paths in tables, recipes and job files on whatever system they use.
+    """
+    names = dict.fromkeys((text, text.strip().replace("\\", "/")))
+    return (folder / name for folder in folders for name in names if os.path.exists(folder / name))
 
 
 def write_error_text(path: Path, error: OSError) -> str:

@@ -81,6 +81,10 @@ def _fail(error: Exception, debug: bool) -> int:
         error = _usage_error(error)
     if isinstance(error, ModuleNotFoundError) and error.name == "torch":
         error = MissingPackage(no_torch("this command"))
+    if isinstance(error, OSError) and isinstance(
+        error.filename, str | bytes | os.PathLike
+    ):  # a file's, no fault of ours
+        error = RtsepError(f"{os.fsdecode(error.filename)}: {error.strerror}")
     if debug and not isinstance(error, UsageError):
         write_lines("".join(traceback.format_exception(error)).rstrip())
     if isinstance(error, RtsepError):

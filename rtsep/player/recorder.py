@@ -6,6 +6,7 @@ written as silence and counted as gaps.
 
 from __future__ import annotations
 
+import os.path
 import threading
 from pathlib import Path
 
@@ -36,7 +37,7 @@ class Recorder:
         self._shared = shared
         names = ("mixture", *stems)
         for name in names:
-            if (folder / f"{name}.wav").exists():
+            if os.path.exists(folder / f"{name}.wav"):
                 raise RtsepError(f"{folder / name}.wav exists already; choose another folder")
         self._wavs = [AtomicWav(folder / f"{name}.wav", SAMPLE_RATE, 2) for name in names]
         try:

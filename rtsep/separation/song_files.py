@@ -1,6 +1,7 @@
 """One file into its stems, as a stream on two threads: whatever its length, memory stays the same."""
 
 import contextlib
+import os.path
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -47,7 +48,7 @@ def split_file(
     separated, and notes say what is missing.
     """
     check_not_replaced(path, folder, separator.stems)
-    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    made = [place for place in (folder, *folder.parents) if not os.path.exists(place)]
     try:
         if separator.learns:
             separator.learn(_mixture(path, allow_damaged))
@@ -92,7 +93,7 @@ def _mixture(path: Path, allow_damaged: bool) -> Iterator[Float32]:
 def check_not_replaced(song: Path, folder: Path, stems: Iterable[str]) -> None:
     """Raise RtsepError if one of the stems in `folder` would replace the song itself."""
     for output in (folder / f"{stem}.wav" for stem in stems):
-        if output.exists() and song.exists() and output.samefile(song):
+        if os.path.exists(output) and os.path.exists(song) and output.samefile(song):
             raise RtsepError(
                 f"{song} would be replaced by its own stem {output}; choose another folder with rtsep separate --out"
             )

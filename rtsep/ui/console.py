@@ -11,6 +11,7 @@ import io
 import os
 import sys
 import threading
+from collections.abc import Iterable
 from contextlib import suppress
 
 from rtsep.ui.text import cut, printable
@@ -46,6 +47,11 @@ def say(text: object) -> None:
 def write_lines(text: str) -> None:
     """Write lines for people on stderr."""
     _write("".join(f"{printable(line)}\n" for line in text.split("\n")), status_is_up=False)
+
+
+def say_lines(lines: Iterable[str]) -> None:
+    """Write lines for people on stderr, made printable one by one."""
+    write_lines("\n".join(map(printable, lines)))
 
 
 def put(text: object) -> None:

@@ -18,3 +18,9 @@ def test_a_folder_stands_for_its_audio_files_in_natural_order(tmp_path: Path) ->
     expanded = [named[0], *(tmp_path / song for song in songs), *named[2:]]
     assert with_folders_expanded(named) == expanded
     assert [task.song for task in plan_tasks(named, Path("out"))] == expanded
+
+
+def test_a_name_that_is_too_long_is_left_to_whoever_opens_it(tmp_path: Path) -> None:
+    song = tmp_path / "1.wav"
+    song.touch()
+    assert with_folders_expanded([tmp_path / ("x" * 300), tmp_path]) == [tmp_path / ("x" * 300), song]

@@ -85,6 +85,9 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
     assert said.err.count("\n") == 1
 
 
+LONG = "x" * 300  # more than file systems allow
+
+
 def _pretend(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     def raising() -> None:
         raise error
@@ -112,6 +115,7 @@ def test_ctrl_c_is_exit_code_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest
         (ZeroDivisionError("by\nzero"), "rtsep: internal error: ZeroDivisionError: by zero; run with --debug"),
         (BrokenPipeError("the worker's"), "rtsep: internal error: BrokenPipeError: the worker's; run with --debug"),
         (AssertionError(), "rtsep: internal error: AssertionError; run with --debug"),
+        (PermissionError(13, "Permission denied", "a/b"), "rtsep: a/b: Permission denied"),
     ],
 )
 def test_an_unforeseen_exception_is_one_line(
@@ -124,6 +128,28 @@ def test_an_unforeseen_exception_is_one_line(
     said = capsys.readouterr().err
     assert said.startswith(line)
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["separate", LONG, "-o", "x"],
+        ["separate", "SONG", "-o", LONG],
+        ["separate", "SONG", "-o", "x", "--model", LONG],
+        ["models", "check", LONG],
+        ["models", "import", LONG],
+        ["eval", "--data", LONG],
+        ["train", LONG, "--data", "x"],
+    ],
+)
+def test_a_name_that_is_too_long_is_one_line(
+    words: list[str], short_wav: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(short_wav) if word == "SONG" else word for word in words]) in (1, 2)
+    said = capsys.readouterr().err
+    assert LONG in said
+    assert said.count("\n") == 1
+    assert "internal error" not in said
 
 
 @pytest.mark.parametrize("words", [["--debug", "devices"], ["devices", "--debug"]])

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from rtsep.errors import RtsepError
+from rtsep.files import existing, read_text
 
 
 class Job(Struct, frozen=True, forbid_unknown_fields=True):
@@ -21,17 +22,22 @@ class Job(Struct, frozen=True, forbid_unknown_fields=True):
 def read_job(path: Path) -> tuple[list[Path], list[Path], Path]:
     """Read a job file: songs to separate, songs to copy, and a folder relative to --out.
 
-    Paths are relative to the folder of the job file. Raises RtsepError if it is not a valid job, or `output` is not
-    inside --out.
+    Paths are relative to the folder of the job file, also as Windows writes them. Raises RtsepError if it is not a
+    valid job, or `output` is not inside --out.
     """
     try:
-        job = msgspec.json.decode(path.read_bytes(), type=Job)
-    except OSError as error:
-        raise RtsepError(f"cannot read the job file {path}: {error.strerror}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        job = msgspec.json.decode(read_text(path), type=Job)
+    except msgspec.DecodeError as error:
         raise RtsepError(f"{path} is not a valid job file: {error}") from error
+    if any("\0" in name for name in (*(job.convert or []), *(job.copy or []), job.output or "")):
+        raise RtsepError(f"{path} is not a valid job file: a name contains a NUL character")
     folder = Path(job.output or ".")
     if folder.is_absolute() or ".." in folder.parts:
         raise RtsepError(f"{path}: output {job.output!r} is not a folder inside --out")
-    convert, copy = ([path.parent / name for name in names or []] for names in (job.convert, job.copy))
+    convert, copy = ([_file(path.parent, name) for name in names or []] for names in (job.convert, job.copy))
     return convert, copy, folder
+
+
+def _file(folder: Path, name: str) -> Path:
+    """The file that a job names, as it is written if there is none."""
+    return next(existing([folder], name), folder / name)

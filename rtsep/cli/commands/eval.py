@@ -14,7 +14,7 @@ from rtsep.cli.output.progress_line import ProgressLine
 from rtsep.errors import RtsepError, UsageError
 from rtsep.separation.options import check_latency
 from rtsep.system.allocator import keep_freed_memory
-from rtsep.ui.console import put, say, write_lines
+from rtsep.ui.console import put, say, say_lines
 
 if TYPE_CHECKING:
     from rtsep.train.evaluation.scores import Row
@@ -76,7 +76,7 @@ def evaluate(
     with ProgressLine() as line:
         songs, report = load_test_songs(bundle.recipe, data, cache, partial(line.show, "decoding songs"))
     if report.has_remarks:
-        write_lines(str(report))
+        say_lines(report.lines())
     if not songs:
         raise RtsepError(
             f"{' or '.join(map(str, data))} has no songs to evaluate: the recipe holds none out "

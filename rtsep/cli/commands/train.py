@@ -15,7 +15,7 @@ from rtsep.cli.output.progress_line import ProgressLine
 from rtsep.errors import RtsepError, UsageError
 from rtsep.system.allocator import keep_freed_memory
 from rtsep.system.soft_stop import soft_stop
-from rtsep.ui.console import put, say, write_lines
+from rtsep.ui.console import put, say, say_lines
 
 if TYPE_CHECKING:
     import torch
@@ -73,7 +73,7 @@ def train(
     torch.set_num_threads(threads)
     keep_freed_memory()
     path = Path(recipe)
-    if not (path.is_file() or path.suffix == ".toml"):
+    if not (os.path.isfile(path) or path.suffix == ".toml"):
         path = find_bundle(recipe).path / RECIPE_FILE
     folder = out or Path("runs") / path.resolve().parent.name
     bundle = find_bundle(init) if init else None
@@ -124,7 +124,7 @@ def _follow(trainer: Trainer, folder: Path, device: torch.device) -> None:
                 )
                 line.show(text, step, last)
             else:
-                write_lines(f"step {step}: dB over the best constant gain: {_scores(report) or 'all silent'}")
+                say_lines([f"step {step}: dB over the best constant gain: {_scores(report) or 'all silent'}"])
     if trainer.step < last:
         say(f"stopped at step {trainer.step} of {last}; continue with --resume")
     else:
@@ -133,10 +133,10 @@ def _follow(trainer: Trainer, folder: Path, device: torch.device) -> None:
 
 def _report_data(trainer: Trainer) -> None:
     training, *held_out = trainer.data_reports
-    write_lines(str(training))
+    say_lines(training.lines())
     for report in held_out:
         if report.has_remarks:
-            write_lines(f"held out:\n{report}")
+            say_lines(["held out:", *report.lines()])
 
 
 def _scores(report: Report) -> str:

@@ -39,7 +39,7 @@ class SourceReport:
 
 @dataclass
 class DataReport:
-    """The reports of all sources. As text: a table, followed by a line for each note and each skipped song."""
+    """The reports of all sources: a table, followed by a line for each note and each skipped song."""
 
     sources: list[SourceReport] = field(default_factory=list)
 
@@ -48,7 +48,8 @@ class DataReport:
         """Whether there is a note or a skipped song."""
         return any(report.skipped or report.notes for report in self.sources)
 
-    def __str__(self) -> str:
+    def lines(self) -> list[str]:
+        """The text; names of files are in it as they are, with whatever characters they have."""
         rows = [("source", "layout", "songs", "hours", "partly labelled", "set aside", "skipped")]
         rows += [
             (
@@ -74,4 +75,4 @@ class DataReport:
             lines += [f"{report.source.folder}: {note}" for note in report.notes]
         for report in self.sources:
             lines += [f"{report.source.folder}: skipped {song.name}: {song.reason}" for song in report.skipped]
-        return "\n".join(lines)
+        return lines

@@ -5,7 +5,7 @@ Dimensions: S stems, two channels, n samples at 44.1 kHz.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,21 +47,27 @@ class StemFile:
 
 
 class Reader(Protocol):
-    """A stem file as a stream: `read` returns (2, n), n < max_samples only at the end."""
+    """A stem file as a stream: `read` returns (2, n), n < max_samples only at the end. `notes`: what is odd so far."""
 
     peak: float
 
+    @property
+    def notes(self) -> Sequence[str]: ...
     def read(self, max_samples: int) -> Float32: ...
     def close(self) -> None: ...
 
 
 class FileReader:
-    """An audio file at 44.1 kHz. Damage is an RtsepError: half a stem is a wrong label."""
+    """An audio file at 44.1 kHz. An early end is an RtsepError: half a stem is a wrong label."""
 
     peak = 0.0  # unknown before it is decoded
 
     def __init__(self, file: StemFile) -> None:
         self._engine = EngineReader(open_audio(file.path, file.stream))
+
+    @property
+    def notes(self) -> list[str]:
+        return self._engine.reader.notes
 
     def read(self, max_samples: int) -> Float32:
         block = self._engine.read(max_samples)
@@ -125,6 +131,7 @@ class Decoder:
                 if not length or length < longest:
                     break
             self.peak = max(reader.peak for reader in readers.values())
+            self.notes += [note for reader in readers.values() for note in reader.notes]
             self._note_lengths(lengths)
         if energy[0] > energy[1]:
             raise UnusableSong("mixture minus instrumental is louder than the mixture: they do not belong together")

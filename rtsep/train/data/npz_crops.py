@@ -73,6 +73,7 @@ class CropReader:
         if not (np.isfinite(spectrum).all() and np.isfinite(largest)):
             raise UnusableSong(f"{array} holds NaN or infinity")
         self.peak = largest / (n_fft / 2)
+        self.notes = ()
         resampler = StreamResampler(sample_rate, SAMPLE_RATE, 2)
         wave = inverse(spectrum, hop)
         wave = np.repeat(wave, 2, axis=0) if len(wave) == 1 else wave

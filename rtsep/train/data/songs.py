@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtsep.errors import RtsepError, UsageError
+from rtsep.files import existing
 from rtsep.recipe import Recipe
 from rtsep.timebase import SAMPLE_RATE
 from rtsep.train.data.data_report import DataReport, SkippedSong, SourceReport
 from rtsep.train.data.decode import Decoder
 from rtsep.train.data.layouts import EXPECTED, SongFiles, SongKind, find
-from rtsep.train.data.paths import existing
 from rtsep.train.data.spleeter_table import find_spleeter
 from rtsep.train.data.stem_plan import UnusableSong, plan_stems
 from rtsep.train.data.store import INT16_PER_UNIT, CacheError, Store, StoredAudio
@@ -85,7 +85,7 @@ def load_songs(
     Raises RtsepError if a source has no usable song, or the cache cannot be written; UsageError for bad roots.
     """
     for root in roots:
-        if not root.is_dir():
+        if not os.path.isdir(root):
             raise UsageError(f"--data {root}: not a folder")
     data_report, jobs = DataReport(), list[tuple[SourceReport, SongFiles]]()
     for source in recipe.train.data:

@@ -17,11 +17,10 @@ import msgspec
 from msgspec import Struct
 
 from rtsep.errors import RtsepError
-from rtsep.files import read_text
+from rtsep.files import existing, read_text
 from rtsep.train.data.data_report import SkippedSong, SourceReport
 from rtsep.train.data.decode import StemFile
 from rtsep.train.data.layouts import SongFiles
-from rtsep.train.data.paths import existing
 from rtsep.train.data.stem_plan import canonical_name
 
 PATH = "_path"

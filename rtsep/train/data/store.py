@@ -100,18 +100,19 @@ class Store:
 
         Raises CacheError if it cannot be stored, RtsepError or UnusableSong if it cannot be decoded.
         """
+        identity = tuple(map(_text, identity))
         key = hashlib.sha256("\n".join([str(VERSION), *identity, *stems]).encode()).hexdigest()[:20]
         base = f"{UNSAFE.sub('_', name)[-60:]}-{key}"
         samples, manifest = self.folder / f"{base}.pcm", self.folder / f"{base}.json"
         found = _read_manifest(manifest, samples, stems)
         if found is None:
-            found = self._write(samples, manifest, tuple(identity), stems, decoder)
+            found = self._write(samples, manifest, identity, stems, decoder)
         return found, StoredAudio(samples, len(stems), found.samples)
 
     def _write(
         self, samples: Path, manifest: Path, identity: tuple[str, ...], stems: tuple[str, ...], decoder: Decoder
     ) -> Manifest:
-        length, energy, crc, meter = 0, 0.0, 0, PeakMeter()
+        length, energy, crc, clipped, meter = 0, 0.0, 0, 0, PeakMeter()
         with replacing(samples, CacheError) as part:
             manifest.unlink(missing_ok=True)
             with part.open("xb") as file:
@@ -119,10 +120,14 @@ class Store:
                     mixture = block.sum(axis=0)
                     meter.push(np.concatenate([mixture, *block]))
                     energy += float(np.vdot(mixture, mixture))
+                    clipped += np.count_nonzero(np.abs(block) > 1 / HEADROOM)
                     scaled = np.clip(np.rint(block * INT16_PER_UNIT), -32768, 32767)
                     content = np.ascontiguousarray(scaled.transpose(2, 0, 1), "<i2").tobytes()
                     length, crc = length + block.shape[2], zlib.crc32(content, crc)
                     file.write(content)
+            notes = list(decoder.notes)
+            if clipped:
+                notes.append(f"{clipped} samples are above {1 / HEADROOM:g} (full scale is 1): clipped there")
             made = Manifest(
                 files=identity,
                 stems=stems,
@@ -131,10 +136,15 @@ class Store:
                 peak=max(meter.peak, decoder.peak),
                 crc32=crc,
                 mtime_ns=part.stat().st_mtime_ns,
-                notes=tuple(decoder.notes),
+                notes=tuple(map(_text, notes)),
             )
         _write_manifest(manifest, made)
         return made
+
+
+def _text(with_paths: str) -> str:
+    """Text for JSON: bytes of a path that are not valid in its encoding become escapes."""
+    return with_paths.encode(errors="backslashreplace").decode()
 
 
 def _read_manifest(manifest: Path, samples: Path, stems: tuple[str, ...]) -> Manifest | None:

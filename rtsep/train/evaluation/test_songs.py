@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import os.path
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from rtsep.errors import RtsepError
+from rtsep.files import existing
 from rtsep.recipe import Recipe
 from rtsep.train.data.data_report import DataReport
 from rtsep.train.data.layouts import STEM_MP4
-from rtsep.train.data.paths import existing
 from rtsep.train.data.songs import Song, load_songs
 from rtsep.train_settings import DataSource
 
@@ -27,7 +28,7 @@ def load_test_songs(
     For `cache`, `progress` and errors see `load_songs`.
     """
     songs, report = list[Song](), DataReport()
-    own = [root for root in roots if not (root / TEST).is_dir()]
+    own = [root for root in roots if not os.path.isdir(root / TEST)]
     searches = [(_test_recipe(recipe, root), [root], False) for root in roots if root not in own]
     if own:
         _check_held_out(recipe, own)
@@ -42,7 +43,7 @@ def load_test_songs(
 def _check_held_out(recipe: Recipe, roots: Sequence[Path]) -> None:
     """Raises RtsepError if none of the folders with held-out songs is in the roots, which are folders."""
     folders = [source.folder for source in recipe.train.data if source.holdout or source.layout == "spleeter"]
-    if all(root.is_dir() for root in roots) and not any(True for folder in folders for _ in existing(roots, folder)):
+    if all(map(os.path.isdir, roots)) and not any(True for folder in folders for _ in existing(roots, folder)):
         others = f", or one of the recipe's folders with held-out songs ({', '.join(folders)})" if folders else ""
         raise RtsepError(f"{' or '.join(map(str, roots))} has no songs to evaluate: expected a folder {TEST!r}{others}")
 

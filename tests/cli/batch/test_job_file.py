@@ -50,9 +50,25 @@ def test_missing_keys_are_empty_lists(tmp_path: Path) -> None:
     assert read_job(job) == ([tmp_path / "a.wav"], [], Path("."))
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_job_may_be_written_on_windows(tmp_path: Path, encoding: str) -> None:
+    job, song = tmp_path / "job.json", tmp_path / "CD 1" / "ä.wav"
+    song.parent.mkdir()
+    song.touch()
+    job.write_bytes('{"convert": ["CD 1\\\\ä.wav ", "a\\\\b.wav"]}\r\n'.encode(encoding))
+    assert read_job(job) == ([song, tmp_path / "a\\b.wav"], [], Path("."))
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
-    [("[1]", "object"), ("{", "job.json"), ('{"convert": "a.wav"}', "array"), ('{"out": "x"}', "out")]
+    [
+        ("[1]", "object"),
+        ('{"copy": ["\\u0000"]}', "NUL"),
+        ('{"output": "\\u0000"}', "NUL"),
+        ("{", "job.json"),
+        ('{"convert": "a.wav"}', "array"),
+        ('{"out": "x"}', "out"),
+    ]
     + [(json.dumps({"output": folder}), "inside --out") for folder in ("/etc", "../x", "a/../../b")],
 )
 def test_an_invalid_job_is_one_line(tmp_path: Path, text: str, complaint: str) -> None:

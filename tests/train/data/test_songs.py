@@ -1,5 +1,7 @@
 """Training material: what is found, what is skipped and why, how it is decoded."""
 
+import os
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -108,7 +110,7 @@ def test_the_report_is_a_table_with_a_line_for_everything_skipped(tmp_path: Path
     write_song(tmp_path / "data" / "told" / "c", vocals=noise(1), mixture=noise(2))
     teacher = DataSource(folder="told", layout="stems", labels="teacher")
     _, report = load(make_recipe(STEMS, teacher, stems=FOUR), tmp_path / "data")
-    assert str(report).splitlines() == [
+    assert report.lines() == [
         "source  layout          songs  hours  partly labelled  set aside  skipped",
         "songs   stems               1   0.00                0          0        1",
         "told    stems, teacher      1   0.00                1          0        0",
@@ -132,6 +134,36 @@ def test_files_that_end_early_are_reported_each_time(tmp_path: Path) -> None:
             "mixture: mixture ends at 1.0 s, before the others: the song ends there",
             "stem: vocals is 2.0 s shorter than the others: padded with silence",
         ]
+
+
+def test_odd_material_is_reported_each_time(tmp_path: Path) -> None:
+    """Silence where a stem is damaged and clipped samples are wrong labels, which somebody may want to mend."""
+    place = tmp_path / "data" / "songs"
+    write_song(place / "damaged", drums=noise(1))
+    soundfile.write(place / "damaged" / "vocals.flac", noise(2).T, 44100)
+    content = bytearray((place / "damaged" / "vocals.flac").read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 2000] = bytes(2000)
+    (place / "damaged" / "vocals.flac").write_bytes(content)
+    loud = noise(3)
+    loud[0, 100] = 1e9
+    write_song(place / "loud", drums=loud, vocals=noise(4))
+    for _ in range(2):
+        songs, report = load(make_recipe(STEMS, stems=("vocals", "instrumental")), tmp_path / "data")
+        assert set(songs) == {"damaged", "loud"}
+        damaged, clipped = sorted(report.sources[0].notes)
+        assert "vocals.flac: damaged at " in damaged
+        assert clipped == "loud: 1 samples are above 2 (full scale is 1): clipped there"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are Unicode there")
+def test_a_folder_whose_name_is_no_text_is_used(tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "songs" / os.fsdecode(b"b\xffd")
+    folder.mkdir(parents=True)
+    for part in ("vocals", "drums"):
+        write(tmp_path / "x.wav", noise(1)).rename(folder / f"{part}.wav")
+    for _ in range(2):
+        songs, _ = load(make_recipe(STEMS, stems=("vocals", "instrumental")), tmp_path / "data")
+        assert set(songs) == {folder.name}
 
 
 @pytest.mark.parametrize("layout", ["stems", "stem.mp4", "pairs", "instrumental", "vocals", "npz"])
