@@ -78,6 +78,10 @@ def _construct(recipe: Recipe) -> Any:
         network_class = getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError) as error:
         raise RtsepError(f"{recipe.name}: the network {recipe.network} cannot be imported: {error}") from error
+    from torch import nn
+
+    if not (isinstance(network_class, type) and issubclass(network_class, nn.Module)):
+        raise RtsepError(f"{recipe.name}: {recipe.network} is not a network: expected a subclass of torch.nn.Module")
     try:
         return network_class(stems=recipe.stems, channels=recipe.stft.channels, bins=recipe.stft.bins, **recipe.net)
     except (TypeError, ValueError) as error:

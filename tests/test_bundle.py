@@ -57,6 +57,14 @@ def test_exporting_again_replaces_the_weights_table(tiny: Bundle) -> None:
     assert (tiny.path / "recipe.toml").read_text().count("[weights]") == 1
 
 
+@pytest.mark.parametrize("name", ["os:system", "tests.networks:wrong_name", "math:pi"])
+def test_what_is_no_network_is_never_called(tiny: Bundle, name: str) -> None:
+    recipe = tiny.path / "recipe.toml"
+    recipe.write_text(RECIPE.replace("rtsep.nn.frame_transformer:FrameTransformer", name))
+    with pytest.raises(RtsepError, match="is not a network|cannot be imported"):
+        build_network(load_recipe(recipe))
+
+
 def test_one_changed_byte_is_noticed(tiny: Bundle) -> None:
     content = bytearray(tiny.weights_path.read_bytes())
     content[-1] ^= 1

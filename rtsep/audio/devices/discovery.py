@@ -4,7 +4,10 @@ Windows lists every device once for each of its host APIs, MME, DirectSound, WAS
 cut short (MME) or under another one (WDM-KS). WASAPI's is preferred, for input and output alike.
 """
 
+import shutil
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Literal
 
@@ -14,6 +17,9 @@ Direction = Literal["input", "output"]
 CUT_AT = 31
 """Characters to which MME cuts names: one as long may be incomplete."""
 PREFERRED_API = "WASAPI"
+_SHARED_MEMORY = Path("/dev/shm")
+_SHARED_BYTES = 256 * 1024
+"""JACK's library, which PortAudio loads, ends the process with a bus error where it finds less (64 KiB are too few)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,13 @@ class Device:
 
 def load_sounddevice() -> ModuleType:
     """The sounddevice module; RtsepError with the remedy where the PortAudio library is missing or broken."""
+    if "sounddevice" not in sys.modules and _SHARED_MEMORY.is_dir():
+        free_bytes = shutil.disk_usage(_SHARED_MEMORY).free
+        if free_bytes < _SHARED_BYTES:
+            raise RtsepError(
+                f"{_SHARED_MEMORY} has {free_bytes // 1024} KiB free, PortAudio needs {_SHARED_BYTES // 1024} KiB: "
+                "free some space or enlarge it (containers: --shm-size=64m)"
+            )
     try:
         import sounddevice
     except OSError as error:

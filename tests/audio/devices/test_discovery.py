@@ -180,3 +180,20 @@ def test_no_device_is_one_line(silent_environment: dict[str, str]) -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, env=silent_environment
     )
     assert "no sound input device" in done.stdout, (done.stdout, done.stderr)
+
+
+def test_a_dev_shm_that_is_too_small_for_portaudio_is_one_line() -> None:
+    """As in containers: JACK's library would end the process with a bus error."""
+    mount = 'mount -t tmpfs -o size=64k tmpfs /dev/shm || exit 99; exec "$@"'
+    command = [sys.executable, "-m", "rtsep", "devices"]
+    try:
+        done = subprocess.run(["unshare", "-m", "sh", "-c", mount, "sh", *command], capture_output=True, text=True)
+    except FileNotFoundError:
+        pytest.skip("no unshare here")
+    if done.returncode == 99 or "unshare failed" in done.stderr:
+        pytest.skip("mounting isn't permitted here")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "rtsep: /dev/shm has 64 KiB free, PortAudio needs 256 KiB: "
+        "free some space or enlarge it (containers: --shm-size=64m)\n"
+    )
