@@ -244,7 +244,7 @@ class DeviceKeeper(Generic[StreamT]):
 class OutputKeeper(DeviceKeeper[PlaybackStream]):
     """The keeper of an output stream, used like the stream itself.
 
-    While there is no device the play head stands still. The next stream continues from there, since the play position
+    While there is no device the play head does not move. The next stream continues from there, since the play position
     lies in the shared state.
 
     Args:

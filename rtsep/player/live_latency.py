@@ -92,7 +92,7 @@ class LiveLatency:
         return Latency(self.algorithmic, self.margin, passage - self.samples)
 
     def calibrate(self, stream: TwoWayStream, measure_s: float) -> None:
-        """Set algorithmic part and margin by measuring device and worker for `measure_s`; the head stands still.
+        """Set algorithmic part and margin by measuring device and worker for `measure_s`; the play head rests.
 
         `stream`, which has been started, is watched from now on. RtsepError if one of its callbacks isn't called.
         """

@@ -12,7 +12,7 @@ NOTICES_KEPT = 100
 class Notices:
     """Lines in the order in which they were appended. The last hundred are kept, and all are counted.
 
-    A reader remembers the count, so that equal lines are told apart and none is shown twice. Any thread may append, and
+    A reader remembers the count, so that equal lines are distinct and none is shown twice. Any thread may append, and
     any number may read.
     """
 

@@ -106,7 +106,7 @@ class Processor:
                 self.wiener.separate(self._waiting(k), masks[..., k], self._masked)
             hop = self._synthesis.push(self._synthesis.spectrum)
             rows[:, k * HOP : (k + 1) * HOP] = hop
-            # One sum tells: NaN and infinity survive it, and no sound is loud enough to overflow it.
+            # One sum is enough: NaN and infinity survive it, and no sound is loud enough to overflow it.
             if not np.isfinite(np.vdot(hop, hop)):
                 raise BrokenNetwork(BROKEN)
         self._advance(frames)
