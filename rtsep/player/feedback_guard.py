@@ -50,8 +50,9 @@ PROBE_GAIN = 0.7
 DROP, DEEPEST = 0.76, 0.85
 """The input has followed the probe when its gain over the repeat fell below DROP, relative to before and after, but not
 far below the gain of the probe."""
-ALIKE = 0.93
-"""Correlation below which the gain over the repeat says nothing."""
+ALIKE = 0.7
+"""Correlation below which the gain over the repeat says nothing. A sustained tone wanders: its loop isn't a whole
+number of periods long, and sound servers resample a little to keep two devices together."""
 LEVEL = 1.25
 """Factor between the gains before and after the probe: else it wasn't the probe alone that changed them."""
 BRIEF = round(0.025 * SAMPLE_RATE)
@@ -296,7 +297,7 @@ class FeedbackGuard:
 
         def between(first: Int64, last: Int64, quiet: float = np.nan) -> NDArray[np.float64]:
             products, past_energy, energy = sums[:, last - begin - 1] - sums[:, np.maximum(first - begin - 1, 0)]
-            gain = np.abs(products) / np.maximum(past_energy, TINY)
+            gain = np.sqrt(energy / np.maximum(past_energy, TINY))
             gain[np.abs(products) < ALIKE * np.sqrt(past_energy * energy)] = np.nan
             gain[past_energy < MIN_RMS**2 * (last - first)] = quiet
             return gain

@@ -24,13 +24,17 @@ ONSET_S = 1.0
 class Room:
     """What a microphone hears, played as it comes: `source` (n,) and `loop` times the output of `device_s` ago.
 
+    That time grows by `wander` samples a second, as where a sound server keeps two clocks together.
+
     Attributes:
         heard: the output, (n,).
         muted_s: when the guard has found a loop for certain.
         gains: all that the guard set.
     """
 
-    def __init__(self, source: np.ndarray, gain: float = 1.0, loop: float = 0.0, device_s: float = 0.06) -> None:
+    def __init__(
+        self, source: np.ndarray, gain: float = 1.0, loop: float = 0.0, device_s: float = 0.06, wander: float = 0.0
+    ) -> None:
         layout = SharedLayout(("one",))
         shared = SharedState(layout, bytearray(layout.nbytes))
         shared.initialise()
@@ -46,8 +50,9 @@ class Room:
         block = np.zeros((BLOCK, 2), np.float32)
         for begin in range(0, len(self.heard), BLOCK):
             block[:] = source[begin : begin + BLOCK, None]
-            if begin >= delay:
-                block += loop * self.heard[begin - delay : begin - delay + BLOCK, None]
+            late = np.arange(begin - delay, begin - delay + BLOCK) - wander * begin / RATE
+            if late[0] >= 0:
+                block += loop * np.interp(late, np.arange(begin), self.heard[:begin])[:, None]
             np.clip(block, -1.0, 1.0, out=block)
             capture_block(capture.fields, block, BLOCK)
             if begin == DISTANCE:
@@ -112,6 +117,13 @@ def test_a_loop_of_constant_level_is_muted_too(sound: np.ndarray, loop: float) -
     room = Room(after_a_second(sound, 3.6), 1.0, loop)
     assert room.muted_s is not None
     assert room.peak(ONSET_S + 3.5) == 0.0
+
+
+def test_a_full_loop_whose_length_wanders_is_muted() -> None:
+    """The tone isn't the same from one round to the next; only its level tells."""
+    room = Room(after_a_second(tone(0.3), 2.6), 1.41, 1.0, 0.15, wander=60.0)
+    assert room.muted_s is not None
+    assert room.peak(ONSET_S + 2.5) == 0.0
 
 
 def test_a_loop_that_dies_away_is_left_alone() -> None:

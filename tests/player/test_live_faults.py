@@ -68,7 +68,7 @@ def test_a_cable_from_output_to_input_is_silent_a_second_after_the_sound_grows(
     virtual_audio: VirtualAudio, constant_bundle: Callable[..., Path], tmp_path: Path
 ) -> None:
     """Nothing in the names tells of the cable. A beep goes round at +3 dB."""
-    soundfile.write(tmp_path / "beep.wav", 0.2 * np.sin(2 * np.pi * 330 * np.arange(RATE) / RATE), RATE)
+    soundfile.write(tmp_path / "beep.wav", 0.2 * np.sin(2 * np.pi * 330 * np.arange(RATE // 3) / RATE), RATE)
     pactl("load-module", "module-loopback", "source=rt_out.monitor", "sink=rt_mic_feed", "latency_msec=20")
     try:
         with LivePlayer(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from rtsep.cli.main import main
 
@@ -90,7 +91,7 @@ def test_a_good_model_passes_the_real_check(capsys: pytest.CaptureFixture[str]) 
     assert main(["models", "check", "good"]) == 0, capsys.readouterr()
 
 
-class Unfinished:
+class Unfinished(torch.nn.Module):
     """A network whose author has not come to the end."""
 
     def __init__(self, **sizes: object) -> None:
