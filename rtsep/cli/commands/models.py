@@ -23,6 +23,7 @@ class _Row:
     """
 
     name: str
+    description: str
     stems: list[str]
     parameters: int
     gmac_per_s: float | None
@@ -65,6 +66,8 @@ def list_models(*, json: Flag = False) -> None:
         remedy = f": `rtsep models get {row.name}`" if row.published else ""
         state = "" if row.weights else f"  (weights not downloaded{remedy})"
         put(f"{row.name}  {', '.join(row.stems)}{state}")
+        if row.description:
+            put(f"    {row.description}")
         cost = "" if row.gmac_per_s is None else f"{row.gmac_per_s:.2f} GMAC/s, "
         latency = "files only" if row.latency_ms is None else f"{row.latency_ms:.0f} ms standard latency"
         put(f"    {row.parameters / 1e6:.2f} M parameters, {cost}{latency}")
@@ -133,6 +136,7 @@ def _row(bundle: "Bundle", recorded: "dict[str, Size]", is_published: bool) -> _
         size = find_size(bundle.recipe, recorded)
         return _Row(
             name=bundle.name,
+            description=bundle.recipe.description,
             stems=list(bundle.recipe.stems),
             parameters=size.parameters,
             gmac_per_s=size.gmac_per_s,
@@ -144,7 +148,7 @@ def _row(bundle: "Bundle", recorded: "dict[str, Size]", is_published: bool) -> _
         )
     except Exception as error:  # as above; the other models must still be listed
         problem = _in_one_line(error)
-        return _Row(bundle.name, [], 0, 0.0, 0.0, "", str(bundle.path), has_weights, is_published, problem)
+        return _Row(bundle.name, "", [], 0, 0.0, 0.0, "", str(bundle.path), has_weights, is_published, problem)
 
 
 def _in_one_line(error: Exception) -> str:
