@@ -17,6 +17,7 @@ import platformdirs
 
 from rtsep.errors import MissingWeights, RtsepError, require_torch
 from rtsep.files import write_atomically
+from rtsep.live_settings import choose_live_setting
 from rtsep.recipe import Recipe, encode_network, load_recipe
 
 if TYPE_CHECKING:
@@ -34,8 +35,10 @@ RECIPE_FILE, WEIGHTS_FILE, CARD_FILE = "recipe.toml", "weights.safetensors", "CA
 WEIGHTS_TABLE = "[weights]    # of weights.safetensors, always last"
 
 
-def build_network(recipe: Recipe, *, live: bool = False) -> StreamingNetwork:
+def build_network(recipe: Recipe, *, live: bool = False, latency: str = "standard") -> StreamingNetwork:
     """The recipe's network with fresh parameters, with its live settings or with its author's.
+
+    `latency`: which of the live settings, as `choose_live_setting` takes it.
 
     Raises RtsepError if it cannot be built or is one of whole segments; MissingPackage without PyTorch.
     """
@@ -50,7 +53,7 @@ def build_network(recipe: Recipe, *, live: bool = False) -> StreamingNetwork:
     network = _construct(recipe)
     if isinstance(network, SegmentNetwork):
         raise RtsepError(f"{recipe.name}: {recipe.network} needs [segments]")
-    window = (recipe.live if live else None) or recipe.window
+    window = choose_live_setting(recipe, latency).window if live else recipe.window
     if isinstance(network, WindowNetwork) != (window is not None):
         raise RtsepError(f"{recipe.name}: {recipe.network} {'does not take' if window else 'needs'} a [window]")
     if window is None:
@@ -105,20 +108,35 @@ class Bundle:
 
     @property
     def weights_path(self) -> Path:
-        return self.path / WEIGHTS_FILE
+        """Where its weights are, or would be: for a model that plays another's, those of that one."""
+        return self._owner.path / WEIGHTS_FILE
+
+    @property
+    def _owner(self) -> Bundle:
+        """The bundle that holds the weights. Raises RtsepError if there is none, or it has another network."""
+        if self.recipe.weights_of is None:
+            return self
+        owner = find_bundle(self.recipe.weights_of)
+        if owner.recipe.weights_of is not None or encode_network(owner.recipe) != encode_network(self.recipe):
+            raise RtsepError(
+                f"{self.path / RECIPE_FILE}: weights_of = {owner.name!r}, which has another network or no weights of "
+                "its own: name a model with the same network, stems, [stft] and [net]"
+            )
+        return owner
 
     @property
     def licence(self) -> str:
         """Licence of the weights; empty for a bundle without weights."""
-        return self.recipe.weights.licence if self.recipe.weights else ""
+        weights = self._owner.recipe.weights
+        return weights.licence if weights else ""
 
-    def load_network(self, *, live: bool = False) -> StreamingNetwork:
-        """The network with its weights, ready to step, with the recipe's live settings or with its author's.
+    def load_network(self, *, live: bool = False, latency: str = "standard") -> StreamingNetwork:
+        """The network with its weights, ready to step; `live` and `latency` as of `build_network`.
 
         Raises RtsepError if the weights are missing, were changed, or belong to another network; also for a network of
         whole segments.
         """
-        return self._filled(build_network(self.recipe, live=live))
+        return self._filled(build_network(self.recipe, live=live, latency=latency))
 
     def load_segment_network(self) -> SegmentNetwork:
         """The network of whole segments with its weights. Raises RtsepError as `load_network`."""
@@ -129,6 +147,8 @@ class Bundle:
 
         Raises RtsepError if they are missing, were changed, or belong to another network.
         """
+        if self.recipe.weights_of:
+            return self._owner.load_weights()
         if not self.weights_path.exists():
             training = f", or train them with `rtsep train {self.path}/{RECIPE_FILE}`"
             raise MissingWeights(

@@ -42,6 +42,11 @@ class Window(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     lead: int = 0
     input_scale: Literal["none", "running_max"] = "none"
 
+    @property
+    def delay_frames(self) -> int:
+        """How late a mask comes."""
+        return self.stride + self.lookahead - 1
+
 
 class Segments(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a network of whole segments separates a song: neighbouring segments overlap by the share `overlap`."""
@@ -66,8 +71,9 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes:
         network: "package.module:Class"; `net` holds its keyword arguments except stems, channels and bins.
         window: for a `WindowNetwork`: its author's segmentation, used for training and for separating files.
-        live: replaces `window` for playback.
+        live: replaces `window` for playback; several are a choice of latencies, see `rtsep.live_settings`.
         segments: for a `SegmentNetwork`, which has no frames.
+        weights_of: name of the model whose weights this one plays, in place of its own.
     """
 
     name: str
@@ -77,10 +83,17 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     stft: Stft = Stft()
     net: dict[str, Any] = {}
     window: Window | None = None
-    live: Window | None = None
+    live: Window | tuple[Window, ...] | None = None
     segments: Segments | None = None
     train: Train = Train()
     weights: Weights | None = None
+    weights_of: str | None = None
+
+    @property
+    def live_windows(self) -> tuple[Window, ...]:
+        """The windows that playback can choose from; none for a network of frames."""
+        live = self.live or self.window or ()
+        return (live,) if isinstance(live, Window) else live
 
     def __post_init__(self) -> None:
         if not self.stems or len(set(self.stems)) != len(self.stems):
@@ -93,6 +106,8 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError(f'network must be "package.module:Class", got {self.network!r}')
         if self.live and not self.window:
             raise ValueError("[live] replaces [window], which is missing")
+        if self.weights and self.weights_of:
+            raise ValueError("[weights] and weights_of exclude each other")
         if self.segments and self.window:
             raise ValueError("[window] and [segments] exclude each other")
 

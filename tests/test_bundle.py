@@ -8,8 +8,8 @@ import pytest
 import safetensors.torch
 import torch
 
-from rtsep.bundle import Bundle, build_network, find_bundle, list_bundles, write_bundle
-from rtsep.errors import RtsepError
+from rtsep.bundle import Bundle, build_network, find_bundle, list_bundles, list_models, write_bundle
+from rtsep.errors import MissingWeights, RtsepError
 from rtsep.recipe import load_recipe
 from rtsep.train.run.export import export_bundle
 
@@ -90,8 +90,8 @@ def test_weights_of_another_network_are_refused(tiny: Bundle) -> None:
 def test_a_file_that_is_no_safetensors_is_refused(tiny: Bundle) -> None:
     import hashlib
 
-    tiny.weights_path.write_bytes(b"not weights at all")
     recipe = tiny.path / "recipe.toml"
+    (tiny.path / "weights.safetensors").write_bytes(b"not weights at all")
     table = f'[weights]\nsha256 = "{hashlib.sha256(b"not weights at all").hexdigest()}"\nlicence = ""\n'
     recipe.write_text(RECIPE + table)
     with pytest.raises(RtsepError, match="not a readable safetensors file"):
@@ -102,6 +102,37 @@ def test_missing_weights_say_how_to_get_some(tiny: Bundle) -> None:
     tiny.weights_path.unlink()
     with pytest.raises(RtsepError, match="rtsep train"):
         tiny.load_network()
+
+
+def borrower(tiny: Bundle, monkeypatch: pytest.MonkeyPatch, changed: tuple[str, str] = ("", "")) -> Bundle:
+    """A model beside `tiny` that plays its weights."""
+    monkeypatch.setenv("RTSEP_MODEL_DIR", str(tiny.path.parent))
+    folder = tiny.path.parent / "borrower"
+    folder.mkdir()
+    text = RECIPE.replace('name = "tiny"', 'name = "borrower"\nweights_of = "tiny"').replace(*changed)
+    (folder / "recipe.toml").write_text(text)
+    return Bundle(folder)
+
+
+def test_a_model_can_play_the_weights_of_another(tiny: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = borrower(tiny, monkeypatch)
+    weights, own = model.load_network().state_dict(), tiny.load_network().state_dict()
+    assert all(torch.equal(weights[name], own[name]) for name in own)
+    assert (model.weights_path, model.licence) == (tiny.weights_path, "CC0 1.0")
+    assert [info.has_weights for info in list_models() if info.name == "borrower"] == [True]
+    tiny.weights_path.unlink()
+    with pytest.raises(MissingWeights, match="rtsep models get tiny"):
+        model.load_network()
+
+
+@pytest.mark.parametrize(
+    "changed", [("context = 8", "context = 9"), ('weights_of = "tiny"', 'weights_of = "borrower"')]
+)
+def test_weights_of_another_network_or_of_none_are_not_played(
+    tiny: Bundle, monkeypatch: pytest.MonkeyPatch, changed: tuple[str, str]
+) -> None:
+    with pytest.raises(RtsepError, match="another network or no weights of its own"):
+        borrower(tiny, monkeypatch, changed).load_network()
 
 
 @pytest.mark.parametrize("network", ["rtsep.nn.nothing:Net", "rtsep.nn.constant:Nothing"])

@@ -32,11 +32,12 @@ MAY_USE = {
     "audio.files": {"timebase"},
     "train_settings": set(),
     "recipe": {"train_settings"},
-    "bundle": {"recipe", "nn"},
+    "live_settings": {"recipe", "timebase"},
+    "bundle": {"recipe", "live_settings", "nn"},
     "convert": {"nn", "shared", "recipe", "train_settings", "bundle"},
-    "separation": {"separation.backends", "audio.files", "dsp", "nn", "system", "timebase", "bundle"},
+    "separation": {"separation.backends", "audio.files", "dsp", "nn", "system", "timebase", "bundle", "live_settings"},
     "separation.backends": {"shared", "nn", "bundle"},
-    "engine": {"separation", "separation.backends", "shared", "system", "timebase", "bundle"},
+    "engine": {"separation", "separation.backends", "shared", "system", "timebase", "bundle", "live_settings"},
     "player": {
         *("engine", "separation", "separation.backends", "audio", "audio.files", "shared", "system", "timebase"),
     },
@@ -44,7 +45,7 @@ MAY_USE = {
     "ui": {"timebase"},
     "cli": {
         *("ui", "player", "engine", "separation", "separation.backends", "audio", "audio.files", "dsp", "shared"),
-        *("system", "timebase", "nn", "train", "convert", "recipe", "bundle"),
+        *("system", "timebase", "nn", "train", "convert", "recipe", "bundle", "live_settings"),
     },
     "": {"cli"},  # rtsep itself, `python -m rtsep` and `python -m rtsep.train`
 }

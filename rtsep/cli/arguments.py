@@ -15,9 +15,10 @@ from cyclopts import Parameter, Token
 
 from rtsep.audio.callback.routing import Outlet, parse_routes
 from rtsep.errors import ArgumentError, UsageError
+from rtsep.live_settings import check_live_latency
 from rtsep.player.faders import MAX_GAIN_DB, MIN_GAIN_DB
 from rtsep.separation.backends.stepper import check_compute
-from rtsep.separation.options import check_block, check_chunk, check_latency, check_tta
+from rtsep.separation.options import check_block, check_chunk, check_tta
 
 
 def parse_gain(text: str) -> tuple[str, float]:
@@ -95,7 +96,7 @@ Compute = Annotated[
 Chunk = Annotated[int, Parameter(validator=_checked(check_chunk))]
 ChunkOrAuto = Annotated[int | None, Parameter(validator=_checked(check_chunk))]
 Block = Annotated[int, Parameter(validator=_checked(check_block), help="Audio block size in samples, 32 to 4096.")]
-LatencyMode = Annotated[str, Parameter(validator=_checked(check_latency))]
+LiveLatency = Annotated[str, Parameter(validator=_checked(check_live_latency))]
 Tta = Annotated[str | None, Parameter(validator=_checked(check_tta))]
 Start = Annotated[float, Parameter(validator=_checked(check_start))]
 Seconds = Annotated[float | None, Parameter(validator=_checked(check_seconds), help="Stop after this many seconds.")]

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from rtsep.errors import RtsepError
+from rtsep.live_settings import choose_live_setting
 from rtsep.player.live_latency import MAX_MARGIN_S
 from rtsep.recipe import Recipe
 from rtsep.separation.backends.choose import computing_devices, stepper_to_measure
@@ -91,7 +92,7 @@ def measure_model(model: str | None = None) -> ModelSpeed:
     except RtsepError as error:
         found.advice = Advice("ahead", str(error))
         return found
-    window = recipe.live or recipe.window
+    window = choose_live_setting(recipe, "standard").window
     stride = window.stride if window else 1
     for compute in computing_devices():
         for chunk in (1, 32) if stride == 1 else (1,):
@@ -121,7 +122,7 @@ def _advise(recipe: Recipe, stepper: FrameStepper, speed: Speed) -> Advice:
     }[way]
     if way == "ahead":
         return Advice(way, why)
-    window = recipe.live or recipe.window
+    window = choose_live_setting(recipe, "standard").window
     latency = recipe.stft.n_fft + stepper.lookahead_frames * HOP
     return Advice(
         way,

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from rtsep.errors import RtsepError
+from rtsep.live_settings import choose_live_setting
 from rtsep.separation.backends.stepper import check_compute
-from rtsep.separation.options import check_chunk, check_latency, find_playable
+from rtsep.separation.options import check_chunk, find_playable
 from rtsep.shared.state import SharedLayout, SharedState
 from rtsep.shared.status import WorkerProblem, WorkerState
 from rtsep.system.guarded_thread import guarded_thread
@@ -62,7 +63,7 @@ class Engine:
         model: name or folder of a bundle, None for the default.
         chunk: frames a step, 1 to 32; None: small while there is little lead, then up to 32.
         compute: auto, cpu, cuda or cuda:N, for the worker.
-        latency: of the synthesis: standard, medium or low.
+        latency: standard, medium, low, or the most milliseconds, see `rtsep.live_settings`.
 
     Attributes:
         shared: rings and status fields shared with the worker and the callback.
@@ -89,9 +90,10 @@ class Engine:
         self.stems = tuple(bundle.recipe.stems)
         self.chunk = check_chunk(chunk)
         self._compute = check_compute(compute)
-        self._latency = check_latency(latency)
-        self.support = synthesis_support(latency, bundle.recipe.stft.n_fft)
-        self.reserve_s = RESERVE_S[latency]
+        self._latency = latency
+        setting = choose_live_setting(bundle.recipe, latency)
+        self.support = synthesis_support(setting.mode, bundle.recipe.stft.n_fft)
+        self.reserve_s = RESERVE_S[setting.mode]
         self._model = str(Path(bundle.path).resolve())
         self._layout = SharedLayout(stems=self.stems)
         self.shared = SharedState.create(self._layout)

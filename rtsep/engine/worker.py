@@ -51,6 +51,7 @@ def _prepare(config: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     """Do what takes long before the first sound: imports, weights, FFT plans, first steps."""
     from rtsep.bundle import find_bundle
     from rtsep.engine.worker_loop import WorkerLoop
+    from rtsep.live_settings import choose_live_setting
     from rtsep.separation.backends.choose import load_stepper
     from rtsep.separation.backends.stepper import MAX_CHUNK, warm_up
     from rtsep.separation.options import check_context, check_lookahead
@@ -65,14 +66,13 @@ def _prepare(config: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     shared = SharedState.attach(layout, config["fd"])
     shared.worker.state = WorkerState.STARTING
     bundle = find_bundle(config["model"])
-    stepper = load_stepper(bundle, config["compute"], MAX_CHUNK, live=True)
+    stepper = load_stepper(bundle, config["compute"], MAX_CHUNK, live=True, latency=config["latency"])
     if tuple(stepper.stems) != layout.stems:
         raise ValueError(f"the network's stems {stepper.stems} are not the recipe's {layout.stems}")
     check_context(stepper.context_frames)
     check_lookahead(stepper.lookahead_frames)
-    worker_loop = WorkerLoop(
-        shared, Processor(stepper, config["latency"], n_fft=bundle.recipe.stft.n_fft), config["chunk"]
-    )
+    mode = choose_live_setting(bundle.recipe, config["latency"]).mode
+    worker_loop = WorkerLoop(shared, Processor(stepper, mode, n_fft=bundle.recipe.stft.n_fft), config["chunk"])
     warm_up(stepper, worker_loop.chunks)
     lock_memory()
     raise_priority()  # not before: loading is not urgent

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from rtsep.dsp.wiener import MultichannelWiener
 from rtsep.errors import UsageError, require_torch
+from rtsep.live_settings import WORDS, check_live_latency, choose_live_setting
 from rtsep.separation.backends.choose import load_stepper
 from rtsep.separation.backends.stepper import MAX_CHUNK
-from rtsep.separation.options import check_chunk, check_latency, check_threads, check_tta, find_playable
+from rtsep.separation.options import check_chunk, check_threads, check_tta, find_playable
 from rtsep.separation.processor import Processor
 from rtsep.separation.separator import Separator
 from rtsep.separation.stream_separator import StreamSeparator
@@ -21,7 +22,7 @@ def load(
     *,
     chunk: int = MAX_CHUNK,
     device: str = "auto",
-    latency: str = "standard",
+    latency: str | int = "standard",
     wiener: bool = False,
     tta: str | None = None,
     merge_artifacts: bool = False,
@@ -34,7 +35,8 @@ def load(
         chunk: frames the network takes in one step, 1 to 32: 1 has the lowest latency, 32 is fastest. A model of whole
             segments (HT Demucs) or `tta` does not use it.
         device: auto, cpu, cuda or cuda:N.
-        latency: of the synthesis: standard (4096 samples), medium (3072) or low (2048, slightly lower quality).
+        latency: of the synthesis: standard (4096 samples), medium (3072) or low (2048, slightly lower quality). A
+            number of milliseconds: the model's live setting within them, as `rtsep live --latency` chooses it.
         wiener: filter the stems by their place between the channels as well (multichannel Wiener filter). It uses what
             it has heard so far, unless `Separator.learn` gives it the whole song first. The stems need not sum to the
             mixture then.
@@ -49,7 +51,7 @@ def load(
     model needs PyTorch and it is not installed, UsageError (a ValueError too) for an impossible argument.
     """
     check_chunk(chunk)
-    check_latency(latency)
+    latency = check_live_latency(str(latency))
     passes = check_tta(tta) or "plain"
     check_threads(threads)
     if wiener and (tta or merge_artifacts):
@@ -73,7 +75,9 @@ def load(
         from rtsep.separation.song_separator import load_whole_song
 
         return load_whole_song(bundle, device, threads, passes, merge_artifacts)
-    stepper = load_stepper(bundle, device, chunk, own_shares=wiener, threads=threads)
+    is_live = latency not in WORDS
+    mode = choose_live_setting(recipe, latency).mode
+    stepper = load_stepper(bundle, device, chunk, live=is_live, latency=latency, own_shares=wiener, threads=threads)
     n_fft = recipe.stft.n_fft
     wiener_filter = MultichannelWiener(len(stepper.stems), n_fft // 2 + 1) if wiener else None
-    return StreamSeparator(Processor(stepper, latency, wiener_filter, n_fft), chunk)
+    return StreamSeparator(Processor(stepper, mode, wiener_filter, n_fft), chunk)

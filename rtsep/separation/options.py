@@ -67,7 +67,7 @@ def check_block(block: int) -> int:
 
 
 def check_latency(mode: str) -> str:
-    """`mode` if it is standard, medium or low; ArgumentError otherwise."""
+    """`mode` if it is a mode of the synthesis, standard, medium or low; ArgumentError otherwise."""
     if mode not in LATENCY_HOPS_SAVED:
         raise ArgumentError("latency", mode, "standard, medium or low")
     return mode

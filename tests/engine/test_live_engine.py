@@ -71,7 +71,7 @@ def test_the_worker_takes_the_latency_mode(constant_bundle: Callable[..., Path])
         out = np.zeros((4, 9 * 1024), np.float32)
         assert engine.shared.stem.read(0, out, 1)
         np.testing.assert_allclose(out[:2], 0.25 * song[:, : 9 * 1024], atol=1e-6)
-    with pytest.raises(UsageError, match="latency='lower': expected standard, medium or low"):
+    with pytest.raises(UsageError, match="latency='lower': expected standard, medium, low or milliseconds"):
         Engine(constant_bundle(), latency="lower")
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 class _Row:
     """One model with its live settings; for sizes see `rtsep.cli.model_sizes.Size`.
 
+    `latencies_ms`: all that `rtsep live --latency` can choose from.
     `published`: `rtsep models get` can download its weights.
     """
 
@@ -28,6 +29,7 @@ class _Row:
     parameters: int
     gmac_per_s: float | None
     latency_ms: float | None
+    latencies_ms: list[float]
     licence: str
     path: str
     weights: bool
@@ -70,6 +72,8 @@ def list_models(*, json: Flag = False) -> None:
             put(f"    {row.description}")
         cost = "" if row.gmac_per_s is None else f"{row.gmac_per_s:.2f} GMAC/s, "
         latency = "files only" if row.latency_ms is None else f"{row.latency_ms:.0f} ms standard latency"
+        longer = [f"{ms:.0f}" for ms in row.latencies_ms if row.latency_ms is not None and ms > row.latency_ms]
+        latency += f", also {' or '.join(longer)} ms" if longer else ""
         put(f"    {row.parameters / 1e6:.2f} M parameters, {cost}{latency}")
         put(f"    licence: {row.licence or 'not stated'}")
         put(f"    {row.path}")
@@ -129,18 +133,21 @@ def _problems(bundle: "Bundle") -> list[str]:
 
 def _row(bundle: "Bundle", recorded: "dict[str, Size]", is_published: bool) -> _Row:
     from rtsep.cli.model_sizes import find_size
+    from rtsep.live_settings import live_settings
 
     has_weights = False
     try:
         has_weights = bundle.weights_path.exists()
-        size = find_size(bundle.recipe, recorded)
+        recipe = bundle.recipe
+        size = find_size(recipe, recorded)
         return _Row(
             name=bundle.name,
-            description=bundle.recipe.description,
-            stems=list(bundle.recipe.stems),
+            description=recipe.description,
+            stems=list(recipe.stems),
             parameters=size.parameters,
             gmac_per_s=size.gmac_per_s,
             latency_ms=size.latency_ms,
+            latencies_ms=[] if size.latency_ms is None else [round(s.latency_ms, 1) for s in live_settings(recipe)],
             licence=bundle.licence,
             path=str(bundle.path),
             weights=has_weights or size.parameters == 0,
@@ -148,7 +155,7 @@ def _row(bundle: "Bundle", recorded: "dict[str, Size]", is_published: bool) -> _
         )
     except Exception as error:  # as above; the other models must still be listed
         problem = _in_one_line(error)
-        return _Row(bundle.name, "", [], 0, 0.0, 0.0, "", str(bundle.path), has_weights, is_published, problem)
+        return _Row(bundle.name, "", [], 0, 0.0, 0.0, [], "", str(bundle.path), has_weights, is_published, problem)
 
 
 def _in_one_line(error: Exception) -> str:

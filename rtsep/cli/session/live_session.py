@@ -15,7 +15,6 @@ from rtsep.player.device_keeper import Side
 from rtsep.player.live_player import LivePlayer
 from rtsep.shared.state import SharedState
 from rtsep.system.native_output import libraries_silenced
-from rtsep.timebase import RESERVE_S
 from rtsep.ui import console
 from rtsep.ui.status_line import live_latency_text
 
@@ -30,7 +29,7 @@ def run_live(session: Session, input_side: Side, output_side: Side, options: Liv
     check_channels(routes, f'"{sink.name}"', sink.outputs)
 
     def open_on(shared: SharedState, source: Device, sink: Device) -> LiveStream:
-        return LiveStream(shared, source, sink, options.block, RESERVE_S[options.latency], routes)
+        return LiveStream(shared, source, sink, options.block, player.engine.reserve_s, routes)
 
     with ExitStack() as stack:
         stack.enter_context(libraries_silenced())

@@ -15,7 +15,7 @@ from rtsep.cli.arguments import (
     Compute,
     Flag,
     Gains,
-    LatencyMode,
+    LiveLatency,
     Model,
     NoUi,
     ReportAsJson,
@@ -76,10 +76,11 @@ class LiveOptions(PlaybackOptions):
     ] = None
     output: Annotated[str | None, Parameter(help="Output device, named the same way.")] = None
     latency: Annotated[
-        LatencyMode,
+        LiveLatency,
         Parameter(
-            help="Latency mode of the synthesis: standard, medium or low; 93, 70 or 46 ms. The shorter ones cost some "
-            "quality. Standard also keeps 10 ms in reserve for a brief stall of the machine, the others 2 ms."
+            help="The synthesis: standard, medium or low; 93, 70 or 46 ms. The shorter ones cost some quality. "
+            "Standard also keeps 10 ms in reserve for a brief stall of the machine, the others 2 ms. Or the most "
+            "milliseconds, such as 162: the model's best setting within them; `rtsep models list` shows them."
         ),
     ] = "standard"
     chunk: Annotated[

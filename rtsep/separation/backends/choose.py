@@ -20,6 +20,7 @@ def load_stepper(
     max_chunk: int = MAX_CHUNK,
     *,
     live: bool = False,
+    latency: str = "standard",
     own_shares: bool = False,
     threads: int = 1,
     compiled: bool = True,
@@ -30,6 +31,7 @@ def load_stepper(
         compute: auto, cpu, cuda or cuda:N.
         max_chunk: the most frames in a step.
         live: with the recipe's live settings rather than its author's.
+        latency: which of the live settings, see `rtsep.live_settings`.
         own_shares: masks are the estimates' own shares, as the Wiener filter wants them, if the network has a choice.
         threads: CPU threads of PyTorch during a step.
         compiled: prefer a backend without PyTorch; False to compare with it.
@@ -56,7 +58,7 @@ def load_stepper(
     require_torch(bundle.name)
     from rtsep.separation.backends.pytorch import TorchStepper, choose_compute
 
-    network = bundle.load_network(live=live)
+    network = bundle.load_network(live=live, latency=latency)
     if own_shares:
         network.mask_exponent = 1.0
     return TorchStepper(network, choose_compute(compute), max_chunk, threads)

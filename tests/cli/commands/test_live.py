@@ -236,7 +236,7 @@ def test_doctor_measures_the_devices_by_loop_back(tmp_path: Path) -> None:
     [
         (["--input", "no-such-device"], 1, "no-such-device"),
         (["--input", "default", "--output", "default"], 1, "--allow-feedback"),
-        (["--latency", "none"], 2, "standard, medium or low"),
+        (["--latency", "none"], 2, "standard, medium, low or milliseconds"),
         (["--chunk", "33"], 2, "1 to 32"),
         (["--block", "31"], 2, "32 to 4096"),
         (["--compute", "tpu"], 2, "auto, cpu, cuda or cuda:N"),
