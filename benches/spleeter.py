@@ -82,7 +82,7 @@ def _compare(system: dict[str, float], folder: Path, sound: Float32) -> Row:
     }
     spent_s = []
     for key, kind in (("waveforms", "waves"), ("Wiener filter", "wiener")):
-        separator = load(bundle.path, device="cpu", wiener=kind == "wiener")
+        separator = load(bundle.path, device="cpu", wiener=kind == "wiener", mask_extension="zeros")
         if separator.learns:
             separator.learn([sound])
         for _ in range(1 if separator.learns else 3):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 import platformdirs
 
-from rtsep.errors import MissingWeights, RtsepError, require_torch
+from rtsep.errors import MissingWeights, RtsepError, UsageError, require_torch
 from rtsep.files import write_atomically
 from rtsep.live_settings import choose_live_setting
 from rtsep.recipe import Recipe, encode_network, load_recipe
@@ -130,13 +130,28 @@ class Bundle:
         weights = self._owner.recipe.weights
         return weights.licence if weights else ""
 
-    def load_network(self, *, live: bool = False, latency: str = "standard") -> StreamingNetwork:
+    def load_network(
+        self, *, live: bool = False, latency: str = "standard", mask_extension: str | None = None
+    ) -> StreamingNetwork:
         """The network with its weights, ready to step; `live` and `latency` as of `build_network`.
 
-        Raises RtsepError if the weights are missing, were changed, or belong to another network; also for a network of
-        whole segments.
+        `mask_extension` is set instead of the recipe's, see `rtsep.nn.spleeter.Spleeter`. Raises RtsepError if the
+        weights are missing, were changed, or belong to another network; also for a network of whole segments;
+        UsageError for a mask extension if the network has none.
         """
-        return self._filled(build_network(self.recipe, live=live, latency=latency))
+        network = self._filled(build_network(self.recipe, live=live, latency=latency))
+        if mask_extension is not None:
+            if network.mask_extension is None:
+                raise self.no_mask_extension()
+            network.mask_extension = mask_extension
+        return network
+
+    def no_mask_extension(self) -> UsageError:
+        """The error that a mask extension was asked of a network that has none."""
+        return UsageError(
+            f"{self.name} separates all frequencies itself: a mask extension is for Spleeter's models, such as "
+            "spleeter-2stems"
+        )
 
     def load_segment_network(self) -> SegmentNetwork:
         """The network of whole segments with its weights. Raises RtsepError as `load_network`."""

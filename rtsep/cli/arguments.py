@@ -18,7 +18,7 @@ from rtsep.errors import ArgumentError, UsageError
 from rtsep.live_settings import check_live_latency
 from rtsep.player.faders import MAX_GAIN_DB, MIN_GAIN_DB
 from rtsep.separation.backends.stepper import check_compute
-from rtsep.separation.options import check_block, check_chunk, check_tta
+from rtsep.separation.options import check_block, check_chunk, check_mask_extension, check_tta
 
 
 def parse_gain(text: str) -> tuple[str, float]:
@@ -98,6 +98,15 @@ ChunkOrAuto = Annotated[int | None, Parameter(validator=_checked(check_chunk))]
 Block = Annotated[int, Parameter(validator=_checked(check_block), help="Audio block size in samples, 32 to 4096.")]
 LiveLatency = Annotated[str, Parameter(validator=_checked(check_live_latency))]
 Tta = Annotated[str | None, Parameter(validator=_checked(check_tta))]
+MaskExtension = Annotated[
+    str | None,
+    Parameter(
+        validator=_checked(check_mask_extension),
+        help="For Spleeter's models, whose masks end at 11 kHz: how they continue above. octave: by the mean of their "
+        "top octave, so that the stems sum to the song; average: by the mean of all of the mask; zeros: not at all, "
+        "which gives Spleeter's own result. Default: the model's, octave.",
+    ),
+]
 Start = Annotated[float, Parameter(validator=_checked(check_start))]
 Seconds = Annotated[float | None, Parameter(validator=_checked(check_seconds), help="Stop after this many seconds.")]
 Gains = Annotated[

@@ -56,7 +56,7 @@ class Conversion:
 
     Attributes:
         licence: of the weights that the network's author published.
-        notes: assumptions the user should know of, one line each.
+        notes: assumptions and differences that the user should know of, one line each; they go into the card.
         recipe_text: TOML with comments to keep; empty: generated from the recipe.
         card: CARD.md to keep; empty: written from the weights' origin and licence.
     """

@@ -86,7 +86,7 @@ def import_weights(path: Path, name: str | None, notice: Notice = lambda text: N
 
     Args:
         name: of the model; None: the name of the system it is recognised as.
-        notice: called with each assumption of the conversion.
+        notice: called with each note of the conversion.
     Raises RtsepError if `path` is unknown, damaged, or holds more than data; nothing is installed then.
     """
     path = path.resolve()
@@ -149,10 +149,13 @@ def _with_weights(name: str) -> Bundle | None:
 def _install(conversion: Conversion, name: str, licence: str, origin: str, source: str) -> Bundle:
     """Write the bundle, all of it or nothing."""
     recipe = msgspec.structs.replace(conversion.recipe, name=name)
-    card = conversion.card or (
-        f"# {name}\n\n* weights: {origin}\n* source: {source}\n* licence: {licence}\n"
-        f"* converted by rtsep {rtsep.__version__}\n"
+    facts = (
+        f"weights: {origin}",
+        f"source: {source}",
+        f"licence: {licence}",
+        f"converted by rtsep {rtsep.__version__}",
     )
+    card = conversion.card or "\n* ".join((f"# {name}\n", *facts, *conversion.notes)) + "\n"
     folder = _models_folder() / name
     is_new = not folder.exists()
     try:

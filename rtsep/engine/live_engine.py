@@ -17,7 +17,7 @@ import numpy as np
 from rtsep.errors import RtsepError
 from rtsep.live_settings import choose_live_setting
 from rtsep.separation.backends.stepper import check_compute
-from rtsep.separation.options import check_chunk, find_playable
+from rtsep.separation.options import check_chunk, check_mask_extension, find_playable
 from rtsep.shared.state import SharedLayout, SharedState
 from rtsep.shared.status import WorkerProblem, WorkerState
 from rtsep.system.guarded_thread import guarded_thread
@@ -64,6 +64,7 @@ class Engine:
         chunk: frames a step, 1 to 32; None: small while there is little lead, then up to 32.
         compute: auto, cpu, cuda or cuda:N, for the worker.
         latency: standard, medium, low, or the most milliseconds, see `rtsep.live_settings`.
+        mask_extension: of Spleeter's networks, see `rtsep.load`; None is the recipe's.
 
     Attributes:
         shared: rings and status fields shared with the worker and the callback.
@@ -84,12 +85,14 @@ class Engine:
         chunk: int | None = None,
         compute: str = "auto",
         latency: str = "standard",
+        mask_extension: str | None = None,
     ) -> None:
         bundle = find_playable(model)
         self.model_name = bundle.name
         self.stems = tuple(bundle.recipe.stems)
         self.chunk = check_chunk(chunk)
         self._compute = check_compute(compute)
+        self._mask_extension = check_mask_extension(mask_extension)
         self._latency = latency
         setting = choose_live_setting(bundle.recipe, latency)
         self.support = synthesis_support(setting.mode, bundle.recipe.stft.n_fft)
@@ -220,6 +223,7 @@ class Engine:
             "chunk": self.chunk,
             "compute": self._compute,
             "latency": self._latency,
+            "mask_extension": self._mask_extension,
         }
         with self._lock:  # `close` ends the process that it finds; one that is being started must be found
             if self._closing.is_set():

@@ -66,7 +66,8 @@ def _prepare(config: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     shared = SharedState.attach(layout, config["fd"])
     shared.worker.state = WorkerState.STARTING
     bundle = find_bundle(config["model"])
-    stepper = load_stepper(bundle, config["compute"], MAX_CHUNK, live=True, latency=config["latency"])
+    options = {key: config[key] for key in ("latency", "mask_extension")}
+    stepper = load_stepper(bundle, config["compute"], MAX_CHUNK, live=True, **options)
     if tuple(stepper.stems) != layout.stems:
         raise ValueError(f"the network's stems {stepper.stems} are not the recipe's {layout.stems}")
     check_context(stepper.context_frames)

@@ -76,6 +76,8 @@ class StreamingNetwork(nn.Module):
         lookahead_frames: how many frames beyond its own chunk a mask depends on.
         mask_exponent: p, where masks are estimate^p over the sum of all estimates^p. It may be set before the first
             step: the Wiener filter wants the estimates' own shares, p = 1.
+        mask_extension: how the gain above the bins follows from the masks, where the network does not estimate it (see
+            `rtsep.nn.spleeter.Spleeter`); None where it does. It may be set before the first step.
         capturable: every step of K frames is the same work, so that a CUDA graph can be made of it.
     """
 
@@ -85,6 +87,7 @@ class StreamingNetwork(nn.Module):
     context_frames: int
     lookahead_frames: int = 0
     mask_exponent: float = 1.0
+    mask_extension: str | None = None
     capturable: bool = True
 
     @property

@@ -29,7 +29,7 @@ from rtsep.nn.windowed import WindowNetwork
 EPSILON = 1e-10
 
 MODELS = ("unet", "softmax_unet", "blstm")
-MASK_EXTENSIONS = ("zeros", "average")
+MASK_EXTENSIONS = ("octave", "average", "zeros")
 
 
 class BLSTM(nn.Module):
@@ -61,7 +61,9 @@ class Spleeter(WindowNetwork):
         conv_activation, deconv_activation: leaky_relu (slope 0.2), relu or elu; of encoder and decoder.
         lstm_units: of the BLSTM, in each direction.
         separation_exponent: p in mask = estimate^p / sum of all estimates^p.
-        mask_extension: the gain above the bins that the network sees: zeros, or average, the mean of the frame's mask.
+        mask_extension: the gain above the bins that the network sees, in each frame: octave, the mean of the masks' top
+            octave, with which the stems sum to the mixture there too; average, the mean of all of the mask; zeros, as
+            the authors' configurations have it, with which no stem has anything there.
     Raises ValueError for a word that is none of these, or bins that the levels do not divide.
     """
 
@@ -76,7 +78,7 @@ class Spleeter(WindowNetwork):
         deconv_activation: str = "relu",
         lstm_units: int = 250,
         separation_exponent: float = 2,
-        mask_extension: str = "zeros",
+        mask_extension: str = "octave",
     ) -> None:
         super().__init__()
         for word, known in (
@@ -111,8 +113,8 @@ class Spleeter(WindowNetwork):
         return self.masks(self.estimates(magnitudes))
 
     def teach(self, magnitudes: Tensor, stems: Tensor) -> Tensor:
-        """Each estimate over the mixture: times the mixture it is the estimate again."""
-        return self._extend(self.estimates(magnitudes) / magnitudes[:, None].clamp(min=SILENCE))
+        """Each estimate over the mixture: times the mixture it is the estimate again. Nothing above is learnt."""
+        return F.pad(self.estimates(magnitudes) / magnitudes[:, None].clamp(min=SILENCE), (0, 0, 0, 1))
 
     def estimates(self, magnitudes: Tensor) -> Tensor:
         """Magnitudes (B, S, C, F, T) of the stems, from those of the mixture (B, C, F, T): what the loss is about."""
@@ -136,4 +138,5 @@ class Spleeter(WindowNetwork):
         frames = masks.transpose(3, 4)
         if self.mask_extension == "zeros":
             return F.pad(frames, (0, 1)).transpose(3, 4)
-        return torch.cat([frames, frames.mean(dim=4, keepdim=True)], dim=4).transpose(3, 4)
+        lowest = self.bins // 2 if self.mask_extension == "octave" else 0
+        return torch.cat([frames, frames[..., lowest:].mean(dim=4, keepdim=True)], dim=4).transpose(3, 4)

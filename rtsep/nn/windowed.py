@@ -35,7 +35,7 @@ class WindowNetwork(nn.Module):
         channels: C, audio channels.
         bins: F, the lowest bins of the spectrum, which the network sees.
         frames_multiple: the frames of a window must be a multiple of this.
-        mask_exponent: as of a `StreamingNetwork`.
+        mask_exponent, mask_extension: as of a `StreamingNetwork`.
     """
 
     stems: tuple[str, ...]
@@ -43,6 +43,7 @@ class WindowNetwork(nn.Module):
     bins: int
     frames_multiple: int = 1
     mask_exponent: float = 1.0
+    mask_extension: str | None = None
 
     def freeze(self) -> None:
         """As of a `StreamingNetwork`."""
@@ -127,6 +128,14 @@ class Windowed(StreamingNetwork):
     @mask_exponent.setter
     def mask_exponent(self, exponent: float) -> None:  # type: ignore[override]
         self.network.mask_exponent = exponent
+
+    @property
+    def mask_extension(self) -> str | None:
+        return self.network.mask_extension
+
+    @mask_extension.setter
+    def mask_extension(self, extension: str | None) -> None:  # type: ignore[override]
+        self.network.mask_extension = extension
 
     def freeze(self) -> None:
         self.network.freeze()

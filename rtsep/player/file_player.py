@@ -32,7 +32,7 @@ class FilePlayer(Mixer, Navigator):
 
     Args:
         paths: the audio files; those that cannot be read are left out.
-        model, chunk, compute: see `rtsep.engine.live_engine.Engine`.
+        model, chunk, compute, mask_extension: see `rtsep.engine.live_engine.Engine`.
         open_stream: opens the device for a shared state, e.g. ``lambda shared: OutputStream(shared, device_index)``.
             None: no output, and the play head doesn't move.
         start_s: where to start, in the first song.
@@ -53,6 +53,7 @@ class FilePlayer(Mixer, Navigator):
         open_stream: Callable[[SharedState], PlaybackStream] | None = None,
         start_s: float = 0.0,
         ahead: bool = False,
+        mask_extension: str | None = None,
     ) -> None:
         self._open_stream = open_stream
         self._stream: PlaybackStream | None = None
@@ -60,9 +61,9 @@ class FilePlayer(Mixer, Navigator):
         songs, self.left_out = open_songs(paths)
         try:
             if ahead or find_playable(model).recipe.segments is not None:
-                engine = AheadEngine([song.path for song in songs], model, compute)
+                engine = AheadEngine([song.path for song in songs], model, compute, mask_extension)
             else:
-                engine = Engine(model, chunk=chunk, compute=compute)
+                engine = Engine(model, chunk=chunk, compute=compute, mask_extension=mask_extension)
             self._closing.callback(engine.close)
             source = FileSource(songs, engine.shared)
             self._closing.callback(source.close)

@@ -49,7 +49,7 @@ class LivePlayer(Mixer):
         open_on: opens an input and an output for a shared state, e.g. ``rtsep.audio.streams.live_stream.LiveStream``;
             called again after a device was lost.
         input, output: the devices, and whether the system's defaults may replace them when they are lost.
-        model, compute, latency: see `rtsep.engine.live_engine.Engine`.
+        model, compute, latency, mask_extension: see `rtsep.engine.live_engine.Engine`.
         chunk: frames a step; None is 1.
         record: folder for the recording, see `rtsep.player.recorder.Recorder`.
         allow_feedback: whether to play on through a feedback loop, and to reopen devices that would cause one.
@@ -70,6 +70,7 @@ class LivePlayer(Mixer):
         chunk: int | None = None,
         compute: str = "auto",
         latency: str = "standard",
+        mask_extension: str | None = None,
         record: Path | None = None,
         allow_feedback: bool = False,
     ) -> None:
@@ -83,7 +84,7 @@ class LivePlayer(Mixer):
         self._recorder: Recorder | None = None
         self._closed = threading.Event()
         self._closing = ExitStack()
-        engine = Engine(model, chunk=chunk or 1, compute=compute, latency=latency)
+        engine = Engine(model, chunk=chunk or 1, compute=compute, latency=latency, mask_extension=mask_extension)
         super().__init__(engine)
         self._closing.callback(self.engine.close)
         try:

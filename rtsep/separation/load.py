@@ -10,7 +10,7 @@ from rtsep.errors import UsageError, require_torch
 from rtsep.live_settings import WORDS, check_live_latency, choose_live_setting
 from rtsep.separation.backends.choose import load_stepper
 from rtsep.separation.backends.stepper import MAX_CHUNK
-from rtsep.separation.options import check_chunk, check_threads, check_tta, find_playable
+from rtsep.separation.options import check_chunk, check_mask_extension, check_threads, check_tta, find_playable
 from rtsep.separation.processor import Processor
 from rtsep.separation.separator import Separator
 from rtsep.separation.stream_separator import StreamSeparator
@@ -26,6 +26,7 @@ def load(
     wiener: bool = False,
     tta: str | None = None,
     merge_artifacts: bool = False,
+    mask_extension: str | None = None,
     threads: int | None = None,
 ) -> Separator:
     """Load a model, ready to separate a stream.
@@ -44,6 +45,10 @@ def load(
             that begin elsewhere, shifted (half of what each keeps) or sliding (half a window, both ways).
         merge_artifacts: for vocal removers, with the whole song: where the vocals pause for long, the instrumental is
             the mixture itself.
+        mask_extension: for Spleeter's networks, whose masks end at 11 kHz (16.5 kHz for the 16 kHz systems): how they
+            continue above. octave, the default of the recipes: by the mean of the top octave, so that the stems sum to
+            the mixture; average: by the mean of all of the mask; zeros: by nothing, which gives Spleeter's own result.
+            None: as the recipe says.
         threads: CPU threads that PyTorch uses while it computes. None: one for a network of frames, all for one of
             windows or segments. PyTorch's own setting is not changed. A compiled network always uses one.
 
@@ -53,6 +58,7 @@ def load(
     check_chunk(chunk)
     latency = check_live_latency(str(latency))
     passes = check_tta(tta) or "plain"
+    check_mask_extension(mask_extension)
     check_threads(threads)
     if wiener and (tta or merge_artifacts):
         raise UsageError("wiener filters a stream; tta and merge_artifacts need the whole song at once: choose one")
@@ -66,6 +72,8 @@ def load(
     shares_work = recipe.segments is not None or recipe.window is not None
     threads = threads or ((os.cpu_count() or 1) if shares_work else 1)
     if recipe.segments is not None:
+        if mask_extension is not None:
+            raise bundle.no_mask_extension()
         require_torch(bundle.name)
         from rtsep.separation.segment_separator import load_segments
 
@@ -74,10 +82,19 @@ def load(
         require_torch(bundle.name)
         from rtsep.separation.song_separator import load_whole_song
 
-        return load_whole_song(bundle, device, threads, passes, merge_artifacts)
+        return load_whole_song(bundle, device, threads, passes, merge_artifacts, mask_extension)
     is_live = latency not in WORDS
     mode = choose_live_setting(recipe, latency).mode
-    stepper = load_stepper(bundle, device, chunk, live=is_live, latency=latency, own_shares=wiener, threads=threads)
+    stepper = load_stepper(
+        bundle,
+        device,
+        chunk,
+        live=is_live,
+        latency=latency,
+        own_shares=wiener,
+        mask_extension=mask_extension,
+        threads=threads,
+    )
     n_fft = recipe.stft.n_fft
     wiener_filter = MultichannelWiener(len(stepper.stems), n_fft // 2 + 1) if wiener else None
     return StreamSeparator(Processor(stepper, mode, wiener_filter, n_fft), chunk)

@@ -80,6 +80,13 @@ def check_tta(tta: str | None) -> Literal["shifted", "sliding"] | None:
     raise ArgumentError("tta", tta, "shifted or sliding")
 
 
+def check_mask_extension(extension: str | None) -> str | None:
+    """`extension` if it is None (the recipe's), octave, average or zeros; ArgumentError otherwise."""
+    if extension not in (None, "octave", "average", "zeros"):
+        raise ArgumentError("mask_extension", extension, "octave, average or zeros")
+    return extension
+
+
 def check_threads(threads: int | None) -> int | None:
     """`threads` if it is None or a number of threads; ArgumentError otherwise."""
     if threads is not None and not (isinstance(threads, int) and threads >= 1):

@@ -25,9 +25,11 @@ from rtsep.timebase import SAMPLE_RATE
 Float32 = NDArray[np.float32]
 
 
-def load_whole_song(bundle: Bundle, compute: str, threads: int, passes: Passes, merge: bool) -> WholeSongSeparator:
+def load_whole_song(
+    bundle: Bundle, compute: str, threads: int, passes: Passes, merge: bool, mask_extension: str | None = None
+) -> WholeSongSeparator:
     """A separator of whole songs for a model of fixed windows. Raises RtsepError as `rtsep.load`."""
-    network = bundle.load_network()
+    network = bundle.load_network(mask_extension=mask_extension)
     assert isinstance(network, Windowed)
     if merge and set(network.stems) != {"instrumental", "vocals"}:
         raise UsageError(f"merge_artifacts needs the stems vocals and instrumental; {bundle.name} has other stems")

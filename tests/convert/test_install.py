@@ -109,6 +109,7 @@ def test_fetched_weights_are_a_model_that_is_found(web: Web, get: Get, tmp_path:
     assert web.address + ARCHIVE in card
     assert hashlib.sha256(content).hexdigest() in card
     assert "https://github.com/deezer/spleeter" in card
+    assert "--mask-extension zeros" in card
     assert {path.name for path in models.iterdir()} == {"spleeter-2stems", ".downloads"}
     assert os.listdir(models / ".downloads") == ["sums.json"]
     assert web.ranges == [None, f"bytes={len(content) // 2}-"]
@@ -358,8 +359,8 @@ def test_numpy_arrays_are_refused_by_that_name(tmp_path: Path, models: Path) -> 
 def test_the_activations_assumed_for_a_port_of_spleeter_are_reported(tmp_path: Path, notices: list[str]) -> None:
     port_zip(tmp_path)
     import_weights(tmp_path / "baseline.pth", None, notices.append)
-    (notice,) = notices
-    assert "2 stems: leaky_relu in the encoder, relu in the decoder, sigmoid masks" in notice
+    assert "2 stems: leaky_relu in the encoder, relu in the decoder, sigmoid masks" in notices[0]
+    assert "masks end at 0.2 kHz and continue above by the mean of their top octave" in notices[1]
 
 
 @pytest.mark.usefixtures("small_release")

@@ -59,7 +59,7 @@ def test_masks_share_the_mixture_out(model: str) -> None:
     masks = network(music(8))
     assert masks.shape == (2, 3, 2, 17, 8)
     torch.testing.assert_close(masks[:, :, :, :16].sum(dim=1), torch.ones(2, 2, 16, 8))
-    assert masks[:, :, :, 16].abs().max() == 0
+    torch.testing.assert_close(masks[:, :, :, 16].sum(dim=1), torch.ones(2, 2, 8), msg="and above its bins")
     assert masks[:, 0, 0, 3, 2].std() > 0, "the other song of the batch has masks of its own"
     silent = network.masks(torch.zeros(1, 3, 2, 16, 4))
     torch.testing.assert_close(silent[:, :, :, :16], torch.full((1, 3, 2, 16, 4), 1 / 3))
@@ -73,7 +73,7 @@ def test_the_softmax_shares_each_bin_out_and_the_sigmoid_does_not() -> None:
 
 
 @torch.inference_mode()
-def test_the_gain_above_is_nothing_or_the_mean() -> None:
+def test_the_gain_above_is_the_mean_of_the_top_octave_or_of_all_or_nothing() -> None:
     low = small().masks(
         music(8)[:, None].expand(-1, 3, -1, -1, -1) * torch.tensor([1.0, 2.0, 3.0])[:, None, None, None]
     )
@@ -83,6 +83,14 @@ def test_the_gain_above_is_nothing_or_the_mean() -> None:
     masks = average.masks(estimates)
     torch.testing.assert_close(masks[:, :, :, 16], masks[:, :, :, :16].mean(dim=3))
     torch.testing.assert_close(masks[:, :, :, :16], estimates / estimates.sum(dim=1, keepdim=True))
+    above = {}
+    for extension in ("octave", "zeros"):
+        average.mask_extension = extension
+        above[extension] = average.masks(estimates)
+        torch.testing.assert_close(above[extension][:, :, :, :16], masks[:, :, :, :16], rtol=0, atol=0)
+    torch.testing.assert_close(above["octave"][:, :, :, 16], masks[:, :, :, 8:16].mean(dim=3))
+    assert above["zeros"][:, :, :, 16].abs().max() == 0
+    assert small().mask_extension == "octave"
 
 
 @pytest.mark.parametrize("model", ["unet", "softmax_unet", "blstm"])
@@ -213,7 +221,7 @@ def test_a_song_is_separated_as_spleeter_does(samples: int, chunk: int) -> None:
 
 
 def test_a_song_is_separated_as_spleeter_does_with_its_wiener_filter() -> None:
-    network = small(bins=1024)
+    network = small(bins=1024, mask_extension="zeros")
     mixture = noise(50001)
     mixture[1] = 0.3 * mixture[0] + 0.7 * mixture[1]
     network.mask_exponent = 1.0

@@ -40,7 +40,7 @@ def render(files: Sequence[Path], options: PlayOptions) -> int:
 
     def load_separator() -> Separator:
         chunk = MAX_CHUNK if options.chunk is None else options.chunk
-        separator = load(options.model, chunk=chunk, device=options.compute)
+        separator = load(options.model, chunk=chunk, device=options.compute, mask_extension=options.mask_extension)
         for stem, _ in options.gain:
             if stem not in separator.stems:
                 raise UsageError(f'unknown stem "{stem}"; this model has {", ".join(separator.stems)}')

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from rtsep.cli.arguments import Chunk, Compute, Files, Flag, Model, OutputFolder, Tta
+from rtsep.cli.arguments import Chunk, Compute, Files, Flag, MaskExtension, Model, OutputFolder, Tta
 from rtsep.separation.backends.stepper import MAX_CHUNK
 from rtsep.system.allocator import keep_freed_memory
 
@@ -29,6 +29,7 @@ def separate(
     wiener: Flag = False,
     tta: Tta = None,
     merge_artifacts: Flag = False,
+    mask_extension: MaskExtension = None,
     allow_damaged: Flag = False,
     json: Flag = False,
 ) -> int:
@@ -38,7 +39,8 @@ def separate(
     file name without its extension; if several files have the same name, the second becomes "NAME (2)". Existing stems
     are replaced. The paths of the stems are printed. If a file fails, none of its stems are written.
 
-    The stems sum to the file, except for networks that output waveforms (HT Demucs) and with --wiener.
+    The stems sum to the file, except for networks that output waveforms (HT Demucs), with --wiener, and above 11 kHz
+    with --mask-extension zeros.
 
     A .json file is a batch job: "convert" lists files to separate, "copy" lists files that are instrumental already,
     "output" is a folder inside OUT.
@@ -68,7 +70,15 @@ def separate(
     def load_separator() -> Separator:
         from rtsep.separation.load import load
 
-        return load(model, chunk=chunk, device=compute, wiener=wiener, tta=tta, merge_artifacts=merge_artifacts)
+        return load(
+            model,
+            chunk=chunk,
+            device=compute,
+            wiener=wiener,
+            tta=tta,
+            merge_artifacts=merge_artifacts,
+            mask_extension=mask_extension,
+        )
 
     keep_freed_memory()
     write = partial(_write, allow_damaged=allow_damaged)

@@ -41,6 +41,7 @@ def run_live(session: Session, input_side: Side, output_side: Side, options: Liv
                 chunk=options.chunk,
                 compute=options.compute,
                 latency=options.latency,
+                mask_extension=options.mask_extension,
                 record=options.record,
                 allow_feedback=options.allow_feedback,
             )

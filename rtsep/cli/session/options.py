@@ -16,6 +16,7 @@ from rtsep.cli.arguments import (
     Flag,
     Gains,
     LiveLatency,
+    MaskExtension,
     Model,
     NoUi,
     ReportAsJson,
@@ -34,6 +35,7 @@ class PlaybackOptions:
     gain: Gains = ()
     to: Routes = ()
     compute: Compute = "auto"
+    mask_extension: MaskExtension = None
     seconds: Seconds = None
     no_ui: NoUi = False
     json: ReportAsJson = False

@@ -54,6 +54,7 @@ def play_on(session: Session, output: Side, files: Sequence[Path], options: Play
                 open_stream=lambda shared: OutputKeeper(shared, output, partial(open_on, shared), notices.append),
                 start_s=options.start,
                 ahead=options.ahead,
+                mask_extension=options.mask_extension,
             )
         )
         for line in player.left_out:

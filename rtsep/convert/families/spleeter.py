@@ -106,7 +106,7 @@ def recipe_of(config: Config, name: str) -> Recipe:
         raise RtsepError(f"{name}: unknown Spleeter parameter {next(iter(params))}")
     if config.separation_exponent != 2:
         net["separation_exponent"] = config.separation_exponent
-    if config.mask_extension != "zeros":
+    if config.mask_extension != "zeros":  # which is the authors' default, and in each of their configurations
         net["mask_extension"] = config.mask_extension
     stems = tuple(STEMS.get(instrument, instrument) for instrument in config.instrument_list)
     try:
@@ -188,7 +188,7 @@ def convert_state_dict(
     recipe = _recipe(len(stems), config, name, source)
     kept = {key: tensor for key, tensor in tensors.items() if key != "win" and not key.endswith("num_batches_tracked")}
     conversion = _conversion(recipe, lambda _: rename(kept, PORT), source, config is None)
-    return replace(conversion, notes=(_activations(recipe),))
+    return replace(conversion, notes=(_activations(recipe), *conversion.notes))
 
 
 def _activations(recipe: Recipe) -> str:
@@ -223,7 +223,19 @@ def _conversion(
             network = Spleeter(stems=recipe.stems, channels=recipe.stft.channels, bins=recipe.stft.bins, **recipe.net)
     except ValueError as error:
         raise RtsepError(f"{recipe.name}: {error}") from error
-    return Conversion(recipe, fit(tensors_for(network), network, source), "MIT" if published else "unknown")
+    tensors = fit(tensors_for(network), network, source)
+    return Conversion(recipe, tensors, "MIT" if published else "unknown", (_mask_extension(recipe),))
+
+
+def _mask_extension(recipe: Recipe) -> str:
+    """What differs from the authors' program: they give the stems nothing above the band that the network sees."""
+    stft, above = recipe.stft, recipe.net.get("mask_extension", "octave")
+    mean = "their top octave" if above == "octave" else "all of the mask"
+    end_hz = stft.bins * stft.sample_rate / stft.n_fft
+    return (
+        f"masks end at {end_hz / 1000:.1f} kHz and continue above by the mean of {mean}; --mask-extension zeros "
+        "gives Spleeter's own result"
+    )
 
 
 def _read_layers(network: Spleeter, read: Callable[[str], Tensor]) -> dict[str, Tensor]:

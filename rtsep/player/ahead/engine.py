@@ -25,7 +25,7 @@ from rtsep.player.ahead.stem_store import StemStore
 from rtsep.player.queue.source import FileSource
 from rtsep.player.queue.timeline import Place
 from rtsep.separation.backends.stepper import check_compute
-from rtsep.separation.options import find_playable
+from rtsep.separation.options import check_mask_extension, find_playable
 from rtsep.shared.state import SharedLayout, SharedState
 from rtsep.system.guarded_thread import guarded_thread
 from rtsep.system.spawn import ChildProcess
@@ -59,6 +59,7 @@ class AheadEngine:
         songs: files in the order in which they are separated.
         model: name or folder of a bundle, None for the default.
         compute: auto, cpu, cuda or cuda:N, for the process that separates.
+        mask_extension: of Spleeter's networks, see `rtsep.load`; None is the recipe's.
 
     Raises RtsepError or UsageError for a model or option that doesn't exist or can't be played.
     """
@@ -68,7 +69,13 @@ class AheadEngine:
     lookahead_frames = 0
     reserve_s = RESERVE_S["standard"]
 
-    def __init__(self, songs: Sequence[Path | str], model: Path | str | None = None, compute: str = "auto") -> None:
+    def __init__(
+        self,
+        songs: Sequence[Path | str],
+        model: Path | str | None = None,
+        compute: str = "auto",
+        mask_extension: str | None = None,
+    ) -> None:
         bundle = find_playable(model)
         self.model_name = bundle.name
         self.stems = tuple(bundle.recipe.stems)
@@ -89,6 +96,7 @@ class AheadEngine:
         config = {
             "model": str(Path(bundle.path).resolve()),
             "compute": compute,
+            "mask_extension": check_mask_extension(mask_extension),
             "songs": [str(Path(song).absolute()) for song in songs],
         }
         try:

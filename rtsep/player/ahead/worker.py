@@ -51,7 +51,7 @@ def main() -> None:
 def _separate(config: dict[str, Any], answers: int) -> None:
     from rtsep.separation.load import load
 
-    separator = load(config["model"], device=config["compute"])
+    separator = load(config["model"], device=config["compute"], mask_extension=config["mask_extension"])
     ready = {"compute": config["compute"], "latency_samples": separator.latency_samples}
     send_message(answers, {"ready": ready})
     for number, path in enumerate(config["songs"]):

@@ -13,6 +13,10 @@ from rtsep.bundle import Bundle, build_network
 from rtsep.errors import MissingWeights, RtsepError, has_torch, require_torch
 from rtsep.separation.backends.stepper import MAX_CHUNK, FrameStepper, check_compute
 
+FRAME_TRANSFORMER, CONSTANT = "rtsep.nn.frame_transformer:FrameTransformer", "rtsep.nn.constant:ConstantMask"
+COMPILED = (FRAME_TRANSFORMER, CONSTANT)
+"""Networks that run without PyTorch on the CPU."""
+
 
 def load_stepper(
     bundle: Bundle,
@@ -22,6 +26,7 @@ def load_stepper(
     live: bool = False,
     latency: str = "standard",
     own_shares: bool = False,
+    mask_extension: str | None = None,
     threads: int = 1,
     compiled: bool = True,
 ) -> FrameStepper:
@@ -33,22 +38,25 @@ def load_stepper(
         live: with the recipe's live settings rather than its author's.
         latency: which of the live settings, see `rtsep.live_settings`.
         own_shares: masks are the estimates' own shares, as the Wiener filter wants them, if the network has a choice.
+        mask_extension: octave, average or zeros, instead of the recipe's, for networks that have one.
         threads: CPU threads of PyTorch during a step.
         compiled: prefer a backend without PyTorch; False to compare with it.
 
     Raises RtsepError if the weights are missing, were changed or do not fit, or the device does not exist;
-    MissingPackage if PyTorch is needed and not installed.
+    MissingPackage if PyTorch is needed and not installed; UsageError for a mask extension if the network has none.
     """
     check_compute(compute)
     recipe = bundle.recipe
     if compiled and not _on_cuda(compute):
+        if mask_extension is not None and recipe.network in COMPILED:
+            raise bundle.no_mask_extension()
         try:
-            if recipe.network == "rtsep.nn.frame_transformer:FrameTransformer":
+            if recipe.network == FRAME_TRANSFORMER:
                 # Imported here because numba compiles it once, for seconds, and other networks do not need it.
                 from rtsep.separation.backends.frame_transformer import CompiledStepper
 
                 return CompiledStepper(bundle.load_weights(), recipe.stems, max_chunk)
-            if recipe.network == "rtsep.nn.constant:ConstantMask":
+            if recipe.network == CONSTANT:
                 from rtsep.separation.backends.constant import ConstantStepper
 
                 channels, bins = recipe.stft.channels, recipe.stft.bins
@@ -58,7 +66,7 @@ def load_stepper(
     require_torch(bundle.name)
     from rtsep.separation.backends.pytorch import TorchStepper, choose_compute
 
-    network = bundle.load_network(live=live, latency=latency)
+    network = bundle.load_network(live=live, latency=latency, mask_extension=mask_extension)
     if own_shares:
         network.mask_exponent = 1.0
     return TorchStepper(network, choose_compute(compute), max_chunk, threads)

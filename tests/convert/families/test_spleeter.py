@@ -64,7 +64,7 @@ def test_a_checkpoint_gives_the_masks_of_the_network_it_was_saved_from(config: C
     write_checkpoint(tmp_path / "checkpoint", variables)
     conversion = spleeter.convert_checkpoint(tmp_path / "checkpoint", config)
     assert conversion.licence == "unknown"
-    network = write_conversion(conversion, tmp_path / "bundle").load_network()
+    network = write_conversion(conversion, tmp_path / "bundle").load_network(mask_extension=config.mask_extension)
     assert network.stems == tuple("instrumental" if s == "accompaniment" else s for s in config.instrument_list)
     x = 3 * np.random.default_rng(2).random((2, config.F, 2 * config.T - 1), np.float32) ** 2
     with torch.inference_mode():
