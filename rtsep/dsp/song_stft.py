@@ -11,6 +11,14 @@ Float32 = NDArray[np.float32]
 Complex64 = NDArray[np.complex64]
 
 
+def centred_frames(samples: int, n_fft: int = N_FFT, hop: int = HOP) -> int:
+    """Frames whose centre lies within a signal, its end included; with n_fft = 2 hop those that librosa makes of it.
+
+    `analyse` gives more: all that touch the signal.
+    """
+    return samples // hop + n_fft // (2 * hop)
+
+
 def analyse(x: Float32, n_fft: int = N_FFT, hop: int = HOP) -> Complex64:
     """(C, N) -> frames (T, C, bins), from the first that touches the signal to the last."""
     hops = -(-x.shape[1] // hop) + n_fft // hop - 1

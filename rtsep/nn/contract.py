@@ -79,6 +79,7 @@ class StreamingNetwork(nn.Module):
         mask_extension: how the gain above the bins follows from the masks, where the network does not estimate it (see
             `rtsep.nn.spleeter.Spleeter`); None where it does. It may be set before the first step.
         capturable: every step of K frames is the same work, so that a CUDA graph can be made of it.
+        scaled_by_peak: its authors divide a song by its largest magnitude, and frame it as librosa does.
     """
 
     stems: tuple[str, ...]
@@ -89,6 +90,7 @@ class StreamingNetwork(nn.Module):
     mask_exponent: float = 1.0
     mask_extension: str | None = None
     capturable: bool = True
+    scaled_by_peak: bool = False
 
     @property
     def mask_rows(self) -> int:
@@ -101,6 +103,10 @@ class StreamingNetwork(nn.Module):
     def init_state(self, batch: int = 1, max_chunk: int = 32) -> State:
         """A fresh state for `batch` streams and steps of at most `max_chunk` frames, on the network's device."""
         raise NotImplementedError(f"{type(self).__name__} must define init_state")
+
+    def expect_peak(self, peak: float, state: State) -> None:
+        """Tell a `scaled_by_peak` network, right after a reset, the largest magnitude of the song that follows."""
+        raise ValueError(f"{type(self).__name__} does not scale its input by a song's largest magnitude")
 
     def step(self, magnitudes: Tensor, state: State) -> Tensor:
         """Masks (B, S, C, F + 1, K) of the K frames that ended `lookahead_frames` ago.

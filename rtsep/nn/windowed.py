@@ -66,7 +66,7 @@ class WindowedState(State):
     """Frames since the reset. It stays on the CPU, which decides by it when a window is due."""
     ring: Tensor
     peak: Tensor
-    """The largest magnitude since the reset, (B,)."""
+    """The largest magnitude since the reset, or of the song where it is known, (B,)."""
     block: Tensor
     """Masks of the block that is being given out, `stride` of them."""
     after: Tensor
@@ -84,7 +84,8 @@ class Windowed(StreamingNetwork):
         lookahead: frames of a window beyond its block.
         fade: frames over which the masks of successive windows are cross-faded.
         lead: frames of silence before the first frame that belong to the first block.
-        input_scale: running_max divides a window by the largest magnitude heard up to its end; none leaves it alone.
+        input_scale: running_max divides a window by the largest magnitude heard up to its end, or by the song's where
+            `expect_peak` was told it; none leaves it alone.
     Raises ValueError for sizes that do not fit together.
     """
 
@@ -114,7 +115,7 @@ class Windowed(StreamingNetwork):
         self.network = network
         self.stems, self.channels, self.bins = network.stems, network.channels, network.bins
         self.frames, self.stride, self.lookahead, self.fade, self.lead = frames, stride, lookahead, fade, lead
-        self.input_scale = input_scale
+        self.input_scale, self.scaled_by_peak = input_scale, input_scale == "running_max"
         self.context_frames = frames - lookahead + fade
         self.lookahead_frames = stride + lookahead - 1
         self._before = frames - stride - lookahead  # frames of a window before its block
@@ -154,6 +155,10 @@ class Windowed(StreamingNetwork):
             zeros(self.fade, *masks),
             zeros(max_chunk, *masks),
         )
+
+    def expect_peak(self, peak: float, state: State) -> None:
+        assert self.scaled_by_peak and isinstance(state, WindowedState)
+        state.peak.fill_(peak)
 
     def step(self, magnitudes: Tensor, state: State) -> Tensor:
         assert isinstance(state, WindowedState)

@@ -52,6 +52,8 @@ class Processor:
         self.channels = stepper.channels
         self.max_chunk = stepper.max_chunk
         self.context_frames = stepper.context_frames
+        self.scaled_by_peak = stepper.scaled_by_peak
+        self.n_fft = n_fft
         self.delay_hops = support // HOP - 1 + stepper.lookahead_frames
         self.wiener = wiener
         self._settings = latency, n_fft
@@ -85,19 +87,27 @@ class Processor:
         self._synthesis.reset()
         self._restart_analysis()
 
-    def process(self, mixture: Float32, out: Float32, again: int = 0) -> None:
+    def expect_peak(self, peak: float) -> None:
+        """Of a `scaled_by_peak` network: the song that follows a reset has this largest magnitude; 0: unknown."""
+        self._stepper.expect_peak(peak)
+
+    def process(self, mixture: Float32, out: Float32, again: int = 0, heard: int | None = None) -> None:
         """Separate K hops: input hop h gives output hop h - `delay_hops`.
 
         Args:
             mixture: (C, K * hop), 1 <= K <= max_chunk.
             out: (S, C, K * hop), overwritten but for the first `again` hops.
+            heard: the network gets silence in place of the frames from this one on; None: it gets all.
             again: after `warm`, the first hops that were processed before it too. The network hears them as part of the
                 step, what was synthesised of them stays, and the stream continues behind them without a seam.
 
         Raises BrokenNetwork (with `out` half written) if a stem is not finite.
         """
         frames = self._check(mixture)
-        masks = self._stepper.step(self._analyse(mixture, 0, frames))
+        magnitudes = self._analyse(mixture, 0, frames)
+        if heard is not None:
+            magnitudes[:, :, heard:] = 0
+        masks = self._stepper.step(magnitudes)
         rows = out.reshape(-1, out.shape[-1])
         for k in range(again, frames):
             if self.wiener is None:
@@ -119,6 +129,11 @@ class Processor:
         for k in range(frames):
             self.wiener.observe(self._waiting(k), masks[..., k])
         self._advance(frames)
+
+    def largest_magnitude(self, mixture: Float32) -> float:
+        """Of the frames that K hops complete, (C, K * hop); the network does not hear them."""
+        hops = np.split(mixture, mixture.shape[-1] // HOP, axis=1)
+        return max(float(np.abs(self._analysis.push(np.ascontiguousarray(hop))).max()) for hop in hops)
 
     def warm(self, mixture: Float32, prime_hops: int = SUPPORT_HOPS) -> None:
         """Give the network the past: restart the analysis, push `mixture` (C, n * hop), any n, and return nothing.

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from rtsep.bundle import Bundle
-from rtsep.dsp.song_stft import analyse, synthesise
+from rtsep.dsp.song_stft import analyse, centred_frames, synthesise
 from rtsep.errors import BrokenNetwork, UsageError
 from rtsep.nn.fixed_windows import Passes, merge_artifacts, whole_song_masks
 from rtsep.nn.windowed import Windowed
@@ -95,8 +95,10 @@ class WholeSongSeparator(Separator):
         if song.shape[1] == 0:
             return named_stems(self.stems, self.channels, [])
         frames = analyse(song, self._n_fft)
+        counted = centred_frames(song.shape[1], self._n_fft)
         with cpu_threads(self._threads):
-            masks = self._masks(np.abs(frames))
+            masks = self._masks(np.abs(frames[:counted]))
+        masks = np.pad(masks, ((0, 0), (0, 0), (0, 0), (0, len(frames) - counted)), mode="edge")
         stems = synthesise(frames, masks, song.shape[1], self._n_fft)
         if not np.isfinite(np.vdot(stems, stems)):
             raise BrokenNetwork(BROKEN)
@@ -105,7 +107,7 @@ class WholeSongSeparator(Separator):
     def _masks(self, magnitudes: Float32) -> Float32:
         """(T, C, bins) -> (S, C, F + 1, T)."""
         network = self._network
-        scale = max(float(magnitudes.max()), 1e-12) if network.input_scale == "running_max" else 1.0
+        scale = max(float(magnitudes.max()), 1e-12) if network.scaled_by_peak else 1.0
         masks = whole_song_masks(
             lambda window: network.network(window.to(self._device)).cpu(),
             torch.from_numpy(magnitudes[:, :, : network.bins] / scale).permute(1, 2, 0),

@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep.dsp.song_stft import centred_frames
 from rtsep.errors import BrokenNetwork
 from rtsep.separation.processor import Processor
 from rtsep.separation.separator import Separator, checked_block, named_stems
@@ -21,7 +22,8 @@ class StreamSeparator(Separator):
     """Separates a stream at 44 100 Hz, chunk by chunk.
 
     The result depends on `chunk`, never on how the stream was cut into blocks. The last chunk is completed with
-    silence.
+    silence. Networks whose authors scale a song by its largest magnitude do so once they have learnt it; until then
+    the largest so far takes its place.
 
     Args:
         processor: of this stream alone.
@@ -35,7 +37,7 @@ class StreamSeparator(Separator):
         self.channels = processor.channels
         self.chunk = chunk
         self.latency_samples = processor.latency_samples + chunk * HOP - 1
-        self.learns = processor.wiener is not None
+        self.learns = processor.wiener is not None or processor.scaled_by_peak
         self._processor = processor
         self._pending = np.zeros((self.channels, chunk * HOP), np.float32)
         self._out = np.zeros((len(self.stems), self.channels, chunk * HOP), np.float32)
@@ -53,6 +55,7 @@ class StreamSeparator(Separator):
         self._filled = 0
         self._fed = 0
         self._returned = 0
+        self._hops = 0  # processed
         self._lead_in = self._processor.latency_samples  # output samples that lie before the first sample
 
     def feed(self, block: Float32) -> dict[str, Float32]:
@@ -65,35 +68,51 @@ class StreamSeparator(Separator):
         """The rest of the stems, name -> (channels, m); then reset, ready for a new stream."""
         pieces: list[Float32] = []
         silence = np.zeros((self.channels, self.chunk * HOP), np.float32)
+        frames = centred_frames(self._fed, self._processor.n_fft) if self._processor.scaled_by_peak else None
         while self._returned < self._fed:
-            pieces += self._push(silence[:, : silence.shape[1] - self._filled], limit=self._fed - self._returned)
+            rest = silence[:, : silence.shape[1] - self._filled]
+            heard = None if frames is None else max(0, frames - self._hops)
+            pieces += self._push(rest, limit=self._fed - self._returned, heard=heard)
         self.reset()
         return named_stems(self.stems, self.channels, pieces)
 
     def learn(self, song: Iterable[Float32]) -> None:
-        """Let the Wiener filter hear a whole song, in blocks (channels, n), before that song is fed.
+        """Let the Wiener filter hear a whole song, or find its largest magnitude, before that song is fed.
 
-        It uses what it learnt until it learns another song. Raises ValueError if there is no such filter.
+        The song comes in blocks (channels, n). What was learnt is used until another song is learnt. Raises ValueError
+        if there is neither such a filter nor a network that is scaled by the largest magnitude.
         """
-        if self._processor.wiener is None:
+        processor = self._processor
+        if not self.learns:
             raise ValueError("learn() needs a Wiener filter: load the model with wiener=True")
         self.reset()
-        self._processor.wiener.reset()
-        silence = np.zeros((self.channels, self._processor.latency_samples + self.chunk * HOP), np.float32)
+        if processor.scaled_by_peak:
+            processor.expect_peak(0.0)
+        if processor.wiener is not None:
+            processor.wiener.reset()
+        peak = 0.0
+        silence = np.zeros((self.channels, processor.latency_samples + self.chunk * HOP), np.float32)
         for block in chain(song, [silence]):
             for chunk in self._chunks(checked_block(block, self.channels)):
-                self._processor.hear(chunk)
-        self._processor.wiener.running = False
+                if processor.wiener is None:
+                    peak = max(peak, processor.largest_magnitude(chunk))
+                else:
+                    processor.hear(chunk)
+        if processor.wiener is not None:
+            processor.wiener.running = False
+        else:
+            processor.expect_peak(peak)
         self.reset()
 
-    def _push(self, block: Float32, limit: int | None = None) -> list[Float32]:
+    def _push(self, block: Float32, limit: int | None = None, heard: int | None = None) -> list[Float32]:
         pieces: list[Float32] = []
         for chunk in self._chunks(block):
             try:
-                self._processor.process(chunk, self._out)
+                self._processor.process(chunk, self._out, heard=heard)
             except BrokenNetwork:
                 self.reset()
                 raise
+            self._hops += self.chunk
             dropped = min(self._lead_in, self._out.shape[2])
             self._lead_in -= dropped
             piece = self._out[:, :, dropped:][:, :, :limit].copy()

@@ -114,12 +114,13 @@ def test_a_stop_in_a_validation_waits_for_no_further_step(recipe: Path, tmp_path
     stopped = trainer(chosen, run)
     score = stopped._validation.run
 
-    def asked_to_stop_in_it(*arguments: Any) -> dict[str, float]:
+    def asked_to_stop_behind_it(*arguments: Any) -> dict[str, float] | None:
+        scores = score(*arguments)
         if stopped.step == 2:
             stopped.stop()
-        return score(*arguments)
+        return scores
 
-    stopped._validation.run = asked_to_stop_in_it  # type: ignore[method-assign]
+    stopped._validation.run = asked_to_stop_behind_it  # type: ignore[method-assign]
     list(stopped.run())
     assert (stopped.step, trainer(chosen, run, resume=True).step) == (2, 2)
     assert [report["step"] for report in logged(run) if "loss" not in report] == [0, 2]

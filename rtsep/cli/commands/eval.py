@@ -17,6 +17,12 @@ from rtsep.system.allocator import keep_freed_memory
 from rtsep.ui.console import put, say, say_lines
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from rtsep.bundle import Bundle
+    from rtsep.separation.separator import Separator
+    from rtsep.train.evaluation.evaluate import System
     from rtsep.train.evaluation.scores import Row
 
 
@@ -44,8 +50,9 @@ def evaluate(
 ) -> None:
     """Score a model on songs with known stems: whole-song SDR and BSSEval v4 (museval), in dB.
 
-    If a folder contains a folder `test`, as MUSDB18 does, all songs in that are scored; otherwise the songs that the
-    model's recipe holds out. The mixture, the best constant gain and the ideal ratio mask are scored for comparison.
+    What is scored is what `rtsep separate` writes with the same chunk size. If a folder contains a folder `test`, as
+    MUSDB18 does, all songs in that are scored; otherwise the songs that the model's recipe holds out. The mixture, the
+    best constant gain and the ideal ratio mask are scored for comparison.
     """
     chunks = parse_chunks(chunk)
     latencies = list(dict.fromkeys(check_latency(mode) for mode in latency.split(",")))
@@ -66,13 +73,7 @@ def evaluate(
     bundle = find_bundle(model)
     if card:
         read_card(bundle.path)  # to report errors before hours of work
-    network = bundle.load_network()
-    if context is not None:
-        if not 1 <= context <= network.context_frames:
-            raise UsageError(
-                f"--context {context}: {bundle.name} was trained with 1 to {network.context_frames} frames"
-            )
-        network.context_frames = context
+    systems = _systems(bundle, chunks, latencies, context)
     with ProgressLine() as line:
         songs, report = load_test_songs(bundle.recipe, data, cache, partial(line.show, "decoding songs"))
     if report.has_remarks:
@@ -86,7 +87,7 @@ def evaluate(
     done, total = 0, sum(song.samples for song in songs)
     with ProgressLine() as line:
         for number, song in enumerate(songs, start=1):
-            for row in evaluate_song(network, song, bundle.recipe.stft, chunks, latencies):
+            for row in evaluate_song(song, bundle.recipe.stems, bundle.recipe.stft, systems):
                 rows.append(row)
                 if json_output:
                     _print_json(row)
@@ -101,6 +102,38 @@ def evaluate(
     if card:
         write_scores(bundle.path, markdown(rows))
         say(f"wrote the scores to {bundle.path / CARD_FILE}")
+
+
+def _systems(bundle: Bundle, chunks: list[int], latencies: list[str], context: int | None) -> list[System]:
+    """The model as `rtsep separate` runs it; by its masks where that cannot: longer chunks, or another context."""
+    import numpy as np
+
+    from rtsep.separation.backends.stepper import MAX_CHUNK
+    from rtsep.separation.load import load
+    from rtsep.separation.separate import separate
+    from rtsep.train.evaluation.evaluate import System, masking_system, system_name
+
+    def separated(mixture: NDArray[np.float32], separator: Separator) -> NDArray[np.float32]:
+        return np.stack(list(separate(mixture, bundle.recipe.stft.sample_rate, separator).values()))
+
+    written = [chunk for chunk in chunks if 1 <= chunk <= MAX_CHUNK and context is None]
+    network = bundle.load_network() if len(written) < len(chunks) else None
+    if network is not None and context is not None:
+        if not 1 <= context <= network.context_frames:
+            raise UsageError(
+                f"--context {context}: {bundle.name} was trained with 1 to {network.context_frames} frames"
+            )
+        network.context_frames = context
+    systems: list[System] = []
+    for chunk in chunks:
+        for latency in latencies:
+            if chunk in written:
+                separator = load(bundle.path, chunk=chunk, device="cpu", latency=latency)
+                systems.append(System(system_name(chunk), latency, partial(separated, separator=separator)))
+            else:
+                assert network is not None
+                systems.append(masking_system(network, bundle.recipe.stft, chunk, latency))
+    return systems
 
 
 def _print_json(row: Row) -> None:

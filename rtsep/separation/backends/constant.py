@@ -20,7 +20,7 @@ class ConstantStepper:
     """
 
     context_frames, lookahead_frames = 1, 0
-    compute, way = "cpu", "constant"
+    compute, way, scaled_by_peak = "cpu", "constant", False
 
     def __init__(self, stems: Sequence[str], gains: Sequence[float], channels: int, bins: int, max_chunk: int) -> None:
         if len(gains) != len(stems):
@@ -45,6 +45,10 @@ class ConstantStepper:
 
     def reset(self) -> None:
         """Nothing: it has no state."""
+
+    def expect_peak(self, peak: float) -> None:
+        """Raises ValueError: it does not look at its input."""
+        raise ValueError("a constant mask does not scale its input")
 
     def snapshot(self, into: object | None = None) -> object:
         """Nothing: it has no state."""

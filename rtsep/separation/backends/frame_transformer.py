@@ -35,7 +35,7 @@ class CompiledStepper:
     """
 
     lookahead_frames = 0
-    compute, way = "cpu", "compiled"
+    compute, way, scaled_by_peak = "cpu", "compiled", False
 
     def __init__(
         self, weights: Mapping[str, Float32], stems: Sequence[str], max_chunk: int, context: int | None = None
@@ -97,6 +97,10 @@ class CompiledStepper:
         """Forget all frames."""
         for array in self._memory:
             array[:] = 0
+
+    def expect_peak(self, peak: float) -> None:
+        """Raises ValueError: it scales its input by itself."""
+        raise ValueError("the frame transformer does not scale its input by a song's largest magnitude")
 
     def snapshot(self, into: object | None = None) -> object:
         """A copy of the state, for `restore`. `into`: an earlier one, to be overwritten without allocating."""

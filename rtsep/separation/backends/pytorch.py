@@ -79,6 +79,8 @@ class TorchStepper:
         self.context_frames = network.context_frames
         self.lookahead_frames = network.lookahead_frames
         self.max_chunk = max_chunk
+        self.scaled_by_peak = network.scaled_by_peak
+        self._peak = 0.0
         self.device, self.compute = device, str(device)
         self._threads = threads
         self._network = network.eval().requires_grad_(False).to(device)
@@ -109,6 +111,13 @@ class TorchStepper:
         """Forget all frames."""
         with self._computing():
             self._state.reset()
+            if self._peak:
+                self._network.expect_peak(self._peak, self._state)
+
+    def expect_peak(self, peak: float) -> None:
+        """As of a `FrameStepper`."""
+        self._peak = peak
+        self.reset()
 
     def snapshot(self, into: object | None = None) -> object:
         """A copy of the state, on its device, for `restore`.

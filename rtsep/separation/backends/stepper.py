@@ -25,6 +25,7 @@ class FrameStepper(Protocol):
 
     Attributes:
         compute: the device, as `--compute` names it.
+        scaled_by_peak: see `rtsep.nn.contract.StreamingNetwork`.
         way: compiled, constant, eager or graph; see `rtsep.separation.backends`.
     """
 
@@ -34,6 +35,7 @@ class FrameStepper(Protocol):
     context_frames: int
     lookahead_frames: int
     max_chunk: int
+    scaled_by_peak: bool
     compute: str
     way: str
 
@@ -53,6 +55,13 @@ class FrameStepper(Protocol):
 
     def reset(self) -> None:
         """Forget all frames."""
+        ...
+
+    def expect_peak(self, peak: float) -> None:
+        """Of a `scaled_by_peak` network: reset, and scale by at least this magnitude after every reset; 0: forget it.
+
+        Raises ValueError for another network.
+        """
         ...
 
     def snapshot(self, into: object | None = None) -> object:

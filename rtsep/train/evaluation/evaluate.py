@@ -7,12 +7,13 @@ ideal ratio mask.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn import functional as F
 
 from rtsep.dsp.song_stft import analyse, synthesise
 from rtsep.nn.contract import StreamingNetwork
@@ -51,11 +52,16 @@ def best_gain(mixture: Float32, reference: Float32) -> float:
 
 
 def network_masks(network: StreamingNetwork, frames: Complex64, chunk: int, device: torch.device = CPU) -> Float32:
-    """Masks (S, C, F + 1, T) with chunks of `chunk` frames, 0: one chunk. `device`: the network's."""
+    """Masks (S, C, F + 1, T) with chunks of `chunk` frames, 0: one chunk. `device`: the network's.
+
+    The last chunk is completed with silence, as in a stream.
+    """
     magnitudes = np.abs(frames[:, :, : network.bins]).transpose(1, 2, 0)
+    missing = -len(frames) % chunk if chunk else 0
+    heard = F.pad(torch.from_numpy(magnitudes)[None], (0, missing)).to(device)
     with torch.inference_mode():
-        masks = network.forward(torch.from_numpy(magnitudes)[None].to(device), chunk=chunk or None)
-    return masks[0].cpu().numpy()
+        masks = network.forward(heard, chunk=chunk or None)
+    return masks[0, ..., : len(frames)].cpu().numpy()
 
 
 def ideal_ratio_masks(stems: Float32, stft: Stft) -> Float32:
@@ -135,22 +141,44 @@ def _median(values: Float64) -> float | None:
     return float(np.median(finite)) if len(finite) else None
 
 
-def evaluate_song(
-    network: StreamingNetwork, song: Song, stft: Stft, chunks: Iterable[int], latencies: Iterable[str] = ("standard",)
-) -> Iterator[Row]:
-    """Rows for each stem: the mixture, the best constant gain, the ideal mask, and the network at each chunk size.
+@dataclass(frozen=True)
+class System:
+    """Something that is scored: `separate` makes stems (S, C, N) of a mixture (C, N), in a latency mode."""
 
-    Chunk 0: the whole song is one chunk. Masks are scored in each latency mode.
+    name: str
+    latency: str
+    separate: Callable[[Float32], Float32]
+
+
+def masking_system(network: StreamingNetwork, stft: Stft, chunk: int, latency: str = "standard") -> System:
+    """A network's masks with chunks of any size, of a whole song in one call. Chunk 0: the whole song is one chunk."""
+
+    def separate(mixture: Float32) -> Float32:
+        frames = analyse(mixture, stft.n_fft, stft.hop)
+        masks = network_masks(network, frames, chunk)
+        return synthesise(frames, masks, mixture.shape[1], stft.n_fft, stft.hop, latency)
+
+    return System(system_name(chunk), latency, separate)
+
+
+def system_name(chunk: int) -> str:
+    """What tables call a network that takes `chunk` frames a step."""
+    return f"K={chunk or 'all'}"
+
+
+def evaluate_song(song: Song, names: Sequence[str], stft: Stft, systems: Sequence[System]) -> Iterator[Row]:
+    """Rows for each stem: the mixture, the best constant gain, the ideal mask in each latency mode, and each system.
+
+    Args:
+        names: of the song's stems.
     """
-    evaluator = SongEvaluator(song, network.stems, stft.sample_rate)
+    evaluator = SongEvaluator(song, names, stft.sample_rate)
     mixture, stems = evaluator.mixture, evaluator.stems
     yield from evaluator.rows("mixture", None, np.broadcast_to(mixture, stems.shape))
     yield from evaluator.rows("constant gain", None, np.stack([best_gain(mixture, stem) * mixture for stem in stems]))
-    frames = analyse(mixture, stft.n_fft, stft.hop)
-    systems: dict[str, Callable[[], Float32]] = {"ideal mask": partial(ideal_ratio_masks, stems, stft)}
-    systems |= {f"K={chunk or 'all'}": partial(network_masks, network, frames, chunk) for chunk in chunks}
-    for system, find_masks in systems.items():
-        masks = find_masks()
-        for latency in latencies:
-            estimates = synthesise(frames, masks, song.samples, stft.n_fft, stft.hop, latency)
-            yield from evaluator.rows(system, latency, estimates)
+    frames, masks = analyse(mixture, stft.n_fft, stft.hop), ideal_ratio_masks(stems, stft)
+    for latency in dict.fromkeys(system.latency for system in systems):
+        estimates = synthesise(frames, masks, song.samples, stft.n_fft, stft.hop, latency)
+        yield from evaluator.rows("ideal mask", latency, estimates)
+    for system in systems:
+        yield from evaluator.rows(system.name, system.latency, system.separate(mixture))

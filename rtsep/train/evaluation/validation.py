@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import io
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
+from torch import nn
 
 from rtsep.dsp.song_stft import analyse, synthesise
 from rtsep.dsp.spectrogram import BandEnergies, draw
@@ -46,12 +48,27 @@ class Validation:
         """Whether there are songs to score."""
         return len(self._songs) > 0
 
-    def run(self, network: StreamingNetwork, step: int) -> dict[str, float]:
+    def run(
+        self, network: StreamingNetwork, step: int, is_stopping: Callable[[], bool] = lambda: False
+    ) -> dict[str, float] | None:
         """SDR in dB above the best constant gain: the mean for each stem, and their mean as `over_gain_db`.
 
-        Over songs in which the stem is known, not silent and not alone. Empty if there are none.
+        Over songs in which the stem is known, not silent and not alone. Empty if there are none; None if `is_stopping`
+        became true on the way in any process: a network of windows may take minutes.
         """
         found: list[tuple[str, float]] = []
+        with suppress(_Stopped), _stopping(network, is_stopping):
+            self._score(network, step, found)
+        if self._group.any(is_stopping()):
+            return None
+        by_stem: dict[str, list[float]] = {}
+        for stem, score_db in self._group.all_gather(found):
+            by_stem.setdefault(stem, []).append(score_db)
+        means = {f"over_gain_db/{stem}": statistics.fmean(scores) for stem, scores in by_stem.items()}
+        return {"over_gain_db": statistics.fmean(means.values())} | means if means else {}
+
+    def _score(self, network: StreamingNetwork, step: int, found: list[tuple[str, float]]) -> None:
+        """Append stem and score of each stem in this process's songs; keep the clip."""
         for index in self._group.share(len(self._songs)):
             song = self._songs[index]
             stems = song.segment(0, min(song.samples, self._samples))
@@ -66,11 +83,6 @@ class Validation:
                     found.append((stem, sdr_db(reference, estimate) - sdr_db(reference, gained)))
             if index == 0:
                 self._keep_clip(step, network.stems[0], mixture, stems[0], estimates[0])
-        by_stem: dict[str, list[float]] = {}
-        for stem, score_db in self._group.all_gather(found):
-            by_stem.setdefault(stem, []).append(score_db)
-        means = {f"over_gain_db/{stem}": statistics.fmean(scores) for stem, scores in by_stem.items()}
-        return {"over_gain_db": statistics.fmean(means.values())} | means if means else {}
 
     def _keep_clip(self, step: int, stem: str, mixture: Float32, reference: Float32, estimate: Float32) -> None:
         rate = self._stft.sample_rate
@@ -88,6 +100,26 @@ class Validation:
             panels[-1][1].push(samples)
         picture = self._folder / f"{step:07}.png"
         draw(picture, panels)
+
+
+class _Stopped(Exception):
+    pass
+
+
+@contextmanager
+def _stopping(network: StreamingNetwork, is_stopping: Callable[[], bool]) -> Iterator[None]:
+    """Within, no module of the network begins to compute once `is_stopping` is true: _Stopped is raised instead."""
+
+    def check(module: nn.Module, arguments: object) -> None:
+        if is_stopping():
+            raise _Stopped
+
+    hooks = [module.register_forward_pre_hook(check) for module in network.modules()]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def loudest(x: Float32, length: int, pace: int) -> slice:

@@ -136,7 +136,10 @@ class Trainer:
         self._log = RunLog(folder, self._saved_step, tensorboard) if self.group.is_first else None
 
     def stop(self) -> None:
-        """End the run after the current step, with a checkpoint. May be called from a signal handler."""
+        """End the run after the current step or at once in a validation, with a checkpoint.
+
+        May be called from a signal handler. A validation that was not finished is repeated when the run resumes.
+        """
         self._is_stopping = True
 
     def run(self) -> Iterator[Report]:
@@ -158,9 +161,7 @@ class Trainer:
         self._saved_s = time.monotonic()
         while True:
             ended = self.step >= train.steps
-            validated = (
-                self._validate() if self._is_validation_due() and not self.group.any(self._is_stopping) else None
-            )
+            validated = self._validate() if self._is_validation_due() else None
             stopped = self.group.any(self._is_stopping)
             if validated or (self.step != self._saved_step and (ended or stopped or self._is_save_due())):
                 self._save()
@@ -243,10 +244,12 @@ class Trainer:
         due = self.step >= self.recipe.train.steps or (every > 0 and self.step % every == 0)
         return bool(self._validation) and due and self.step != self._validated_step
 
-    def _validate(self) -> Report:
-        """Score the averaged weights; keep them if they are the best so far."""
+    def _validate(self) -> Report | None:
+        """Score the averaged weights; keep them if they are the best so far. None if `stop` was called meanwhile."""
         began = time.monotonic()
-        scores = self._validation.run(self.average, self.step)
+        scores = self._validation.run(self.average, self.step, lambda: self._is_stopping)
+        if scores is None:
+            return None
         self._validated_step = self.step
         score_db = scores.get("over_gain_db", -math.inf)
         if score_db > self._best_db:

@@ -119,6 +119,26 @@ def test_a_folder_with_nothing_to_judge_is_one_line(
     assert f"{tmp_path / 'test'} has no songs: layout 'stems' expects" in capsys.readouterr().err
 
 
+def test_what_is_scored_is_what_separate_writes(
+    tmp_path: Path, default_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """To the last sample: the song is little longer than one chunk, and most of the last chunk lies beyond its end."""
+    folder, random = tmp_path / "test" / "song", np.random.default_rng(0)
+    folder.mkdir(parents=True)
+    stems = {stem: 0.1 * random.standard_normal((34_567, 2)) for stem in ("vocals", "instrumental")}
+    for stem, sound in {**stems, "mixture": sum(stems.values())}.items():
+        soundfile.write(folder / f"{stem}.wav", sound, 44100, subtype="FLOAT")
+    assert run(tmp_path, tmp_path, default_bundle, "--chunk", "32", "--json") == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (row,) = (row for row in rows if (row["song"], row["system"], row["stem"]) == ("song", "K=32", "vocals"))
+    out = tmp_path / "out"
+    assert main(["separate", str(folder / "mixture.wav"), "-o", str(out), "--model", str(default_bundle)]) == 0
+    written, _ = soundfile.read(out / "mixture" / "vocals.wav")
+    error = stems["vocals"] - written
+    sdr_db = 10 * np.log10(np.square(stems["vocals"]).sum() / np.square(error).sum())
+    assert row["sdr_db"] == pytest.approx(sdr_db, abs=2e-3)  # decoded songs are kept in 16 bits
+
+
 def test_chunks_are_numbers_and_all() -> None:
     assert parse_chunks("1,8,all") == [1, 8, 0]
     with pytest.raises(UsageError):

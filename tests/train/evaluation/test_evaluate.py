@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from itertools import product
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from rtsep.train.evaluation.evaluate import (
     best_gain,
     evaluate_song,
     ideal_ratio_masks,
+    masking_system,
     pause_level_db,
     sdr_db,
 )  # fmt: skip
@@ -112,7 +114,8 @@ def test_rows_of_a_network_that_only_turns_the_volume_down() -> None:
     audio = np.rint(stems * INT16_PER_UNIT).astype(np.int16)
     song = Song("noise", audio, DataSource(folder="here", layout="stems"))
     network = ConstantMask(("vocals", "instrumental"), [0.1, 0.9])
-    told = list(evaluate_song(network, song, STFT, [1, 0], ["standard", "low"]))
+    systems = [masking_system(network, STFT, *setting) for setting in product((1, 0), ("standard", "low"))]
+    told = list(evaluate_song(song, network.stems, STFT, systems))
     assert len(told) == 2 * (2 + 3 * 2)
     assert {(row.folder, row.song, row.songs, row.pause_db) for row in told} == {("here", "noise", 1, None)}
     rows = rows_by_system(told)
@@ -139,7 +142,7 @@ def test_of_a_silent_stem_only_the_level_is_told_and_the_others_are_judged_witho
     stems = np.stack([np.zeros((2, 90000), np.float32), noise(2, 90000)])
     song = Song("quiet", np.rint(stems * INT16_PER_UNIT).astype(np.int16), DataSource(folder="x", layout="stems"))
     network = ConstantMask(("vocals", "instrumental"), [0.1, 0.9])
-    rows = rows_by_system(evaluate_song(network, song, STFT, [1]))
+    rows = rows_by_system(evaluate_song(song, network.stems, STFT, [masking_system(network, STFT, 1)]))
     vocals, instrumental = rows["vocals", "K=1", "standard"], rows["instrumental", "K=1", "standard"]
     assert vocals.songs == 0
     assert vocals.pause_db == pytest.approx(-20, abs=0.01)

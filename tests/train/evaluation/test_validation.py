@@ -8,13 +8,15 @@ import soundfile
 import torch
 
 from rtsep.nn.constant import ConstantMask
+from rtsep.nn.windowed import Windowed
 from rtsep.recipe import Stft
 from rtsep.train.data.songs import Song
 from rtsep.train.data.store import INT16_PER_UNIT
-from rtsep.train.evaluation.evaluate import evaluate_song
+from rtsep.train.evaluation.evaluate import evaluate_song, masking_system
 from rtsep.train.evaluation.validation import Validation, loudest
 from rtsep.train.run.distributed import DistributedGroup
 from rtsep.train_settings import DataSource
+from tests.networks import LevelShares
 
 STFT = Stft()
 NETWORK = ConstantMask(("vocals", "instrumental"), [0.3, 0.7])
@@ -33,7 +35,11 @@ def validation(songs: list[Song], seconds: float, folder: Path) -> Validation:
 def test_scores_are_means_of_whole_evaluations(tmp_path: Path) -> None:
     songs = [song("a", 1, 50001), song("b", 2, 60000, 0.02), song("c", 3, 40000, 0.0)]
     scores = validation(songs, 10, tmp_path).run(NETWORK, 7)
-    rows = {(row.song, row.stem, row.system): row for one in songs for row in evaluate_song(NETWORK, one, STFT, [1])}
+    rows = {
+        (row.song, row.stem, row.system): row
+        for one in songs
+        for row in evaluate_song(one, NETWORK.stems, STFT, [masking_system(NETWORK, STFT, 1)])
+    }
     over_gain_db = {
         (song, stem): row.sdr_db - gained
         for (song, stem, system), row in rows.items()
@@ -88,6 +94,18 @@ def test_the_clip_is_where_its_stem_is_loudest_and_of_the_step(tmp_path: Path) -
     assert rate == 44100
     np.testing.assert_allclose(mixture.T, one.segment(0, one.samples).sum(axis=0)[:, place], atol=1e-4)
     np.testing.assert_allclose(soundfile.read(tmp_path / "0000020.flac")[0], 0.3 * mixture, atol=1e-4)
+
+
+def test_a_stop_ends_the_validation_of_windows_before_the_next_one(tmp_path: Path) -> None:
+    """A network that computes a window for every frame: two of hundreds are computed, and nothing is scored or kept."""
+    network = Windowed(LevelShares(), frames=16, stride=1).eval()
+    windows: list[int] = []
+    network.network.register_forward_hook(lambda *computed: windows.append(len(windows)))
+    long = validation([song("a", 1, 300 * 1024), song("b", 2, 300 * 1024)], 30, tmp_path)
+    assert long.run(network, 0, lambda: len(windows) >= 2) is None
+    assert len(windows) == 2 and not list(tmp_path.iterdir())
+    network.forward(torch.ones(1, 2, 1024, 3))  # it can be used as before
+    assert len(windows) == 5
 
 
 @pytest.mark.parametrize(("samples", "length", "expected"), [(90, 20, 40), (90, 100, 0), (5, 5, 0), (57, 20, 30)])
