@@ -108,7 +108,7 @@ def _published(player: FilePlayer, begin: int, samples: int, limit_s: float = 10
 
 
 def _separated(model: str | None, mixture: Float32) -> Stems:
-    stepper = load_stepper(find_playable(model), "cpu")
+    stepper = load_stepper(find_playable(model), "cpu", live=True)
     separator = StreamSeparator(Processor(stepper), MAX_CHUNK)
     pieces = [separator.feed(mixture), separator.flush()]
     return {stem: np.concatenate([piece[stem] for piece in pieces], axis=1) for stem in pieces[0]}

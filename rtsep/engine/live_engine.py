@@ -17,6 +17,7 @@ import numpy as np
 from rtsep.errors import RtsepError
 from rtsep.live_settings import choose_live_setting
 from rtsep.separation.backends.stepper import check_compute
+from rtsep.separation.instant import instant_bundle
 from rtsep.separation.options import check_chunk, check_mask_extension, find_playable
 from rtsep.shared.state import SharedLayout, SharedState
 from rtsep.shared.status import WorkerProblem, WorkerState
@@ -36,6 +37,7 @@ Looks are counted, not time: while the whole machine was suspended there were no
 NOTICES = {
     WorkerProblem.CHUNK_RAISED: "this machine keeps up in steps of 32 frames only; separation starts late after a jump",
     WorkerProblem.TOO_SLOW: "this machine can't keep up; playing the original mix until it does",
+    WorkerProblem.MODEL_TOO_SLOW: "this machine can't keep up with the model; playing the instant one until it does",
     WorkerProblem.NAN_OUTPUT: "the model produced NaN; playing the original mix until it recovers",
 }
 
@@ -98,6 +100,9 @@ class Engine:
         self.support = synthesis_support(setting.mode, bundle.recipe.stft.n_fft)
         self.reserve_s = RESERVE_S[setting.mode]
         self._model = str(Path(bundle.path).resolve())
+        # Live, a model's own delay is part of the latency, and it has that long for its first sound.
+        instant = instant_bundle(bundle) if chunk is None else None
+        self._instant = None if instant is None else str(instant.path.resolve())
         self._layout = SharedLayout(stems=self.stems)
         self.shared = SharedState.create(self._layout)
         assert self.shared.block is not None
@@ -220,6 +225,7 @@ class Engine:
             "fd": self._descriptor,
             "layout": self._layout.to_json(),
             "model": self._model,
+            "instant": self._instant,
             "chunk": self.chunk,
             "compute": self._compute,
             "latency": self._latency,

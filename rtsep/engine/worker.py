@@ -73,8 +73,11 @@ def _prepare(config: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     check_context(stepper.context_frames)
     check_lookahead(stepper.lookahead_frames)
     mode = choose_live_setting(bundle.recipe, config["latency"]).mode
-    worker_loop = WorkerLoop(shared, Processor(stepper, mode, n_fft=bundle.recipe.stft.n_fft), config["chunk"])
-    warm_up(stepper, worker_loop.chunks)
+    instant = load_stepper(find_bundle(config["instant"]), "cpu", MAX_CHUNK) if config["instant"] else None
+    processor = Processor(stepper, mode, n_fft=bundle.recipe.stft.n_fft, instant=instant)
+    worker_loop = WorkerLoop(shared, processor, config["chunk"])
+    for each in filter(None, (instant, stepper)):
+        warm_up(each, worker_loop.chunks)
     lock_memory()
     raise_priority()  # not before: loading is not urgent
     worker_loop.calibrate()

@@ -7,6 +7,9 @@
                  chunk of K frames begins at a multiple of K, so that the masks do not depend on where playing began
     lead         enough of it to hear more of the past: do so; from the full context on as if play had never been
                  interrupted
+    instant      with an instant network, that is heard first. The model takes over where one of its strides begins in
+                 uninterrupted play, with its past, once the lead is enough for its first window; if the lead is used
+                 up, the instant network goes on
     late         a chunk that would come too late isn't computed: skip to where the play head will be, once a probe
                  has shown that the machine keeps up
     end          nothing beyond the end of the song is separated
@@ -24,8 +27,10 @@ from math import ceil
 
 import numpy as np
 
+from rtsep.engine.handover import SPARE_LEAD_S, Handover
 from rtsep.engine.pace import SMALL_CHUNK, Pace
-from rtsep.separation.backends.stepper import MAX_CHUNK
+from rtsep.engine.past import Past
+from rtsep.separation.backends.stepper import MAX_CHUNK, FrameStepper, Interrupted
 from rtsep.separation.options import FIRST_FRAMES
 from rtsep.separation.processor import BrokenNetwork, Processor
 from rtsep.shared.rings import RingHeader
@@ -36,9 +41,6 @@ from rtsep.timebase import HOP, SAMPLE_RATE, SUPPORT_HOPS
 AHEAD_LIMIT = 4 * SAMPLE_RATE
 LEAST_PAST_FRAMES = 8
 """Of those of the first step, so many at least lie before what is heard first."""
-SPARE_LEAD_S = 0.1
-"""What is left of the lead, at least, when more of the past has been heard or the sound for a longest chunk is waited
-for."""
 IDLE_S = 0.002
 HUNG_S = 0.5
 """A step that takes more than this for each of its frames may be taken for one that hangs: twenty times too slow."""
@@ -60,7 +62,8 @@ class WorkerLoop:
         self._pace = Pace(processor, self._status, chunk)
         # A chunk more than one context: each layer's context reaches further back than that of the layer before.
         self._past_frames = processor.context_frames + (MAX_CHUNK if processor.context_frames > 1 else 0)
-        self._past = np.zeros((processor.channels, (self._past_frames + SUPPORT_HOPS) * HOP), np.float32)
+        self._handover = Handover(processor)
+        self._past = Past(shared.mixture, processor.channels, max(self._past_frames, self._handover.past_frames))
         self._mixture = np.zeros((processor.channels, MAX_CHUNK * HOP), np.float32)
         self._out = np.zeros((len(processor.stems), processor.channels, MAX_CHUNK * HOP), np.float32)
         self._kept = np.zeros((shared.kept.rows, shared.kept.capacity), np.float32)
@@ -82,14 +85,23 @@ class WorkerLoop:
         """Measure on silence how long a restart takes: it decides how far ahead of the play head the first one aims."""
         for _ in range(2):  # the first time compiles, allocates and loads
             began = time.perf_counter()
-            self._processor.warm(self._past[:, : SUPPORT_HOPS * HOP])
+            self._processor.warm(self._mixture[:, : SUPPORT_HOPS * HOP])
             self._processor.process(self._mixture[:, : FIRST_FRAMES * HOP], self._out[:, :, : FIRST_FRAMES * HOP])
             self._restart_s = time.perf_counter() - began
             self._hop_s = self._restart_s / FIRST_FRAMES
+        self._handover.calibrate(self._mixture, self._out)
+        self._processor.start_over()
         self._processor.reset()
+        self._processor.interrupt_when(lambda: self._shared.mixture.epoch != self._epoch)
 
     def turn(self) -> float:
         """Do the next unit of work; returns the seconds to sleep before the next turn, 0 if there may be more."""
+        try:
+            return self._turn()
+        except Interrupted:  # by another epoch
+            return 0.0
+
+    def _turn(self) -> float:
         self._status.heartbeat = time.monotonic_ns()
         ring = self._shared.mixture.header()
         if ring.epoch < 0:
@@ -110,9 +122,11 @@ class WorkerLoop:
             return self._idle(WorkerState.WARMING)
         if self._would_cut_off(position):
             return self._idle(WorkerState.AHEAD)
-        if self._deepen(ring, position):
-            return 0.0
+        if (pause_s := self._prepare(ring, position)) is not None:
+            return pause_s
         if end > max(position, ring.start) + AHEAD_LIMIT:
+            if self._has_handed_over:
+                self._handover.succeeded()
             return self._idle(WorkerState.AHEAD)
         missing = self._next_in + frames * HOP - ring.end
         if missing > 0:
@@ -156,6 +170,7 @@ class WorkerLoop:
         The first step ends where a small chunk ends: after the first hop with a chunk asked for, which a live source
         must not be kept waiting for; else one later, since the play head may stand at the very end of the first.
         """
+        self._processor.start_over()
         hop = -(-start // HOP)
         delay = self._processor.delay_hops
         small = min(SMALL_CHUNK, self._chunk or SMALL_CHUNK)
@@ -170,6 +185,8 @@ class WorkerLoop:
         self._blends = False
         self._heard = 0
         self._warming = None
+        self._has_handed_over = False
+        self._grid_begin = 0
         self._again = 0
 
     def _skip_to(self, start: int) -> None:
@@ -182,6 +199,7 @@ class WorkerLoop:
         mixture = self._mixture[:, : self._pace.frames * HOP]
         first = max(min(self._next_in, ring.end) - mixture.shape[1], ring.begin)
         self._shared.mixture.read(first, mixture, self._epoch)
+        self._processor.start_over()
         self._busy(MAX_CHUNK)
         was_too_slow = self._status.problem == WorkerProblem.TOO_SLOW
         pause_s = self._pace.probe(mixture, self._out)
@@ -221,67 +239,103 @@ class WorkerLoop:
         lead_s = (self._next_out - max(position, ring.start)) / SAMPLE_RATE
         if self._chunk is None and lead_s < max(SPARE_LEAD_S, 3 * MAX_CHUNK * self._hop_s):
             wanted = self._pace.frames
-        hop = self._next_in // HOP
+        hop = self._next_in // HOP - self._grid_begin
         return max(size for size in self.chunks if size <= wanted and hop % size == 0)
 
     # -- the network's past ----------------------------------------------------------------------------------
 
     def _prime(self, ring: RingHeader) -> bool:
         """Fill the window for the first step; False while the ring has not got so far."""
-        past = self._read_past(ring, self._next_in, 0) if ring.end >= self._next_in else None
+        past = self._past.read(self._next_in, 0, ring, self._epoch)
         if past is None:
             return False
         self._processor.warm(*past)
         self._primed = True
         return True
 
-    def _deepen(self, ring: RingHeader, position: int) -> bool:
-        """Let the network hear as much more of the past as there is time for; True while under way.
+    def _prepare(self, ring: RingHeader, position: int) -> float | None:
+        """Change the network or let it hear more of its past, where there is time for it.
+
+        Returns the seconds to sleep before the next turn, None if nothing is under way.
+        """
+        lead_s = (self._next_out - max(position, ring.start)) / SAMPLE_RATE
+        if self._warming is None:
+            model = self._processor.successor
+            if model is not None and not self._handover.can_keep_up:
+                self._status.problem = WorkerProblem.MODEL_TOO_SLOW
+            elif model is not None:
+                if self._first or self._drop > 0 or not self._handover.is_due(self._next_in // HOP, lead_s):
+                    return None
+                self._warming = self._hand_over(ring, model)
+                if self._warming is None:
+                    return IDLE_S  # the sound for it is on its way
+            elif self._has_handed_over and self._handover.is_too_late(self._next_in // HOP, lead_s):
+                self._warming = self._fall_back(ring)
+            if self._warming is None and not self._has_handed_over:
+                self._warming = self._deeper(ring, lead_s)
+            if self._warming is None:
+                return None
+        self._busy(MAX_CHUNK)
+        if next(self._warming, "done") == "done":  # a step a turn: a seek is not kept waiting
+            self._warming = None
+            return None
+        return 0.0
+
+    def _deeper(self, ring: RingHeader, lead_s: float) -> Iterator[None] | None:
+        """Let the network hear as much more of the past as there is time for.
 
         From the full context on its steps are those of uninterrupted play: the one under way on the grid is done again,
         and what was published of it stays.
         """
-        if self._warming is None:
-            back = self._next_in // HOP % (self._chunk or MAX_CHUNK)
-            begin = self._next_in - back * HOP
-            earliest = max(ring.begin, 0)
-            there = min((begin - earliest) // HOP - (SUPPORT_HOPS if earliest else 0), self._past_frames)
-            lead_s = (self._next_out - max(position, ring.start)) / SAMPLE_RATE
-            hop_s = max(min(self._restart_s / FIRST_FRAMES, self._hop_s), 1e-6)  # more than in longest steps
-            time_for = int((lead_s - SPARE_LEAD_S) / (1.2 * hop_s)) - MAX_CHUNK
-            if time_for < there:  # half of it at most, so that the whole follows
-                there = min(time_for, there // 2)
-            # The past comes later than the first sound, and what was played on since then counts too.
-            if there - min(self._heard, self._past_frames) < FIRST_FRAMES:
-                return False
-            # What is published next lies so far behind; a network that looks ahead must have heard that again too.
-            if there < self._processor.delay_hops + LEAST_PAST_FRAMES:
-                return False
-            past = self._read_past(ring, begin, there)
-            if past is None:
-                return False
-            self._warming = self._processor.warming(*past)
-            self._heard = there
-            self._next_in = begin
-            self._drop += back
-            self._again, self._first = 0 if self._first else back, False
-        self._busy(MAX_CHUNK)
-        if next(self._warming, "done") == "done":  # a step a turn: a seek is not kept waiting
-            self._warming = None
-            return False
-        return True
-
-    def _read_past(self, ring: RingHeader, end: int, frames: int) -> tuple[np.ndarray, int] | None:
-        """The mixture of up to `frames` frames before `end`, and the hops that only fill the window.
-
-        Frames begin with the song (its first window reaches into the silence before it), so that a song
-        played from its beginning is separated exactly as a file is. None if the ring no longer has it.
-        """
-        first = max(end - (frames + SUPPORT_HOPS) * HOP, -(-ring.begin // HOP) * HOP, 0)
-        out = self._past[:, : max(end - first, 0)]
-        if not self._shared.mixture.read(first, out, self._epoch):
+        back = self._next_in // HOP % (self._chunk or MAX_CHUNK)
+        begin = self._next_in - back * HOP
+        there = min(self._past.frames_before(begin, ring), self._past_frames)
+        hop_s = max(min(self._restart_s / FIRST_FRAMES, self._hop_s), 1e-6)  # more than in longest steps
+        time_for = int((lead_s - SPARE_LEAD_S) / (1.2 * hop_s)) - MAX_CHUNK
+        if time_for < there:  # half of it at most, so that the whole follows
+            there = min(time_for, there // 2)
+        # The past comes later than the first sound, and what was played on since then counts too.
+        if there - min(self._heard, self._past_frames) < FIRST_FRAMES:
             return None
-        return out, 0 if first == 0 else SUPPORT_HOPS
+        # What is published next lies so far behind; a network that looks ahead must have heard that again too.
+        if there < self._processor.delay_hops + LEAST_PAST_FRAMES:
+            return None
+        past = self._past.read(begin, there, ring, self._epoch)
+        if past is None:
+            return None
+        self._heard = there
+        self._next_in = begin
+        self._drop += back
+        self._again, self._first = 0 if self._first else back, False
+        return self._processor.warming(*past)
+
+    # -- instant network and model -----------------------------------------------------------------------------
+
+    def _hand_over(self, ring: RingHeader, model: FrameStepper) -> Iterator[None] | None:
+        """Let the model hear its past and go on; None while the mixture doesn't reach so far."""
+        frames = self._handover.past(self._past.frames_before(self._next_in, ring))
+        end = self._next_in + model.lookahead_frames * HOP
+        past = self._past.read(end, frames, ring, self._epoch)
+        if past is None:
+            return None
+        self._next_in, self._grid_begin = end, model.lookahead_frames
+        self._has_handed_over = True
+        if self._status.problem == WorkerProblem.MODEL_TOO_SLOW:
+            self._status.problem = WorkerProblem.NONE
+        return self._processor.handing_over(*past)
+
+    def _fall_back(self, ring: RingHeader) -> Iterator[None] | None:
+        """Let the instant network go on where the model can't keep up."""
+        self._handover.failed()
+        self._status.problem = WorkerProblem.MODEL_TOO_SLOW
+        self._processor.start_over()
+        self._has_handed_over = False
+        self._next_in, self._grid_begin = self._next_out + self._processor.delay_hops * HOP, 0
+        past = self._past.read(self._next_in, FIRST_FRAMES, ring, self._epoch)
+        if past is None:
+            self._plan(self._next_out)
+            return None
+        return self._processor.warming(*past)
 
     # -- the sound -------------------------------------------------------------------------------------------
 

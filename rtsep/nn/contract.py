@@ -80,6 +80,8 @@ class StreamingNetwork(nn.Module):
             `rtsep.nn.spleeter.Spleeter`); None where it does. It may be set before the first step.
         capturable: every step of K frames is the same work, so that a CUDA graph can be made of it.
         scaled_by_peak: its authors divide a song by its largest magnitude, and frame it as librosa does.
+        stride: masks are computed for so many frames at once: with the first frame that follows `lookahead_frames`
+            and a multiple of `stride` others, and with every `stride`-th from there on.
     """
 
     stems: tuple[str, ...]
@@ -91,6 +93,7 @@ class StreamingNetwork(nn.Module):
     mask_extension: str | None = None
     capturable: bool = True
     scaled_by_peak: bool = False
+    stride: int = 1
 
     @property
     def mask_rows(self) -> int:
@@ -119,6 +122,13 @@ class StreamingNetwork(nn.Module):
         reset belong to no frame.
         """
         raise NotImplementedError(f"{type(self).__name__} must define step")
+
+    def hear(self, magnitudes: Tensor, state: State) -> None:
+        """`step` for frames whose masks nobody wants, in less time where that is possible.
+
+        The next step must begin with a frame with which masks are computed; see `stride`.
+        """
+        self.step(magnitudes, state)
 
     def forward(self, magnitudes: Tensor, chunk: int | None = None) -> Tensor:
         """Masks (B, S, C, F + 1, T) of a whole recording, as steps of `chunk` frames give them (None: one chunk).

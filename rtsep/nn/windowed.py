@@ -71,6 +71,8 @@ class WindowedState(State):
     """Masks of the block that is being given out, `stride` of them."""
     after: Tensor
     """Masks of the same window for the `fade` frames after the block."""
+    follows: Tensor
+    """Whether `after` belongs to the block before the next one; on the CPU."""
     out: Tensor
 
 
@@ -153,6 +155,7 @@ class Windowed(StreamingNetwork):
             zeros(batch),
             zeros(self.stride, *masks),
             zeros(self.fade, *masks),
+            torch.zeros((), dtype=torch.bool),
             zeros(max_chunk, *masks),
         )
 
@@ -178,6 +181,18 @@ class Windowed(StreamingNetwork):
             taken += count
         state.position.fill_(position)
         return state.out[:steps].permute(1, 2, 3, 4, 0)
+
+    def hear(self, magnitudes: Tensor, state: State) -> None:
+        """Keep the frames and compute no window; the next one is not faded in."""
+        assert isinstance(state, WindowedState)
+        self.validate(magnitudes, state.max_chunk)
+        arriving = magnitudes.permute(3, 0, 1, 2)
+        position = int(state.position)
+        for first in range(0, len(arriving), self.frames):
+            piece = arriving[first : first + self.frames]
+            self._keep(piece, position + first, state)
+        state.position.fill_(position + len(arriving))
+        state.follows.fill_(False)
 
     def forward(self, magnitudes: Tensor, chunk: int | None = None) -> Tensor:
         """As the contract says; the masks are the same for every `chunk`. Beyond the end is silence."""
@@ -226,10 +241,11 @@ class Windowed(StreamingNetwork):
         window = torch.cat([state.ring[slot:], state.ring[:slot]]).permute(1, 2, 3, 0)
         masks = self._masks(window, state.peak).permute(4, 0, 1, 2, 3)[self._before :]
         state.block.copy_(masks[: self.stride])
-        if position > self._first_end:
+        if state.follows:
             rise = self.get_buffer("rise").view(-1, 1, 1, 1, 1)
             state.block[: self.fade] = torch.lerp(state.after, masks[: self.fade], rise)
         state.after.copy_(masks[self.stride : self.stride + self.fade])
+        state.follows.fill_(True)
 
     def _masks(self, window: Tensor, peak: Tensor) -> Tensor:
         """(B, C, F, W) and (B,) -> (B, S, C, F + 1, W)."""

@@ -13,7 +13,7 @@ D = 1 in every mode.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,12 @@ class Processor:
         latency: standard, medium or low: the fewer frames the synthesis waits for, the lower the quality, slightly.
         wiener: filters the stems in place of the masks alone; a reset leaves its memory as it is.
         n_fft: samples of a frame, at most the default, for which the priming of windows is made.
+        instant: another network with the same stems in the same order, that is quick where `stepper` needs long: see
+            `start_over` and `handing_over`.
+
+    Attributes:
+        delay_hops, context_frames: of the network in use.
+        successor: what takes over from the instant network; None while it is in use itself, or without an instant one.
     """
 
     def __init__(
@@ -45,31 +51,40 @@ class Processor:
         latency: str = "standard",
         wiener: MultichannelWiener | None = None,
         n_fft: int = N_FFT,
+        instant: FrameStepper | None = None,
     ) -> None:
         support = synthesis_support(latency, n_fft)
         spectrum_bins = n_fft // 2 + 1
         self.stems = stepper.stems
         self.channels = stepper.channels
         self.max_chunk = stepper.max_chunk
-        self.context_frames = stepper.context_frames
         self.scaled_by_peak = stepper.scaled_by_peak
         self.n_fft = n_fft
-        self.delay_hops = support // HOP - 1 + stepper.lookahead_frames
         self.wiener = wiener
         self._settings = latency, n_fft
-        self._stepper = stepper
-        self._lookahead = stepper.lookahead_frames
+        self._support_delay = support // HOP - 1
+        self._main, self._instant = stepper, instant
+        lookahead, bins = stepper.lookahead_frames, stepper.bins
+        if instant is not None:
+            lookahead, bins = max(lookahead, instant.lookahead_frames), max(bins, instant.bins)
+        self._use(instant or stepper)
         self._analysis = StreamingSTFT(self.channels, n_fft, HOP)
         self._synthesis = StreamingISTFT(len(self.stems) * self.channels, n_fft, HOP, support)
         # A ring, in which spectra wait for masks that come `lookahead` frames later; the next chunk begins at `_next`.
-        self._spectra = np.zeros((self._lookahead + self.max_chunk, self.channels, spectrum_bins), np.complex64)
+        self._spectra = np.zeros((lookahead + self.max_chunk, self.channels, spectrum_bins), np.complex64)
         self._next = 0
-        self._magnitudes = np.zeros(self.channels * stepper.bins * self.max_chunk, np.float32)
-        self._bins = stepper.bins
+        self._magnitudes = np.zeros(self.channels * bins * self.max_chunk, np.float32)
         self._masked = self._synthesis.spectrum.reshape(len(self.stems), self.channels, spectrum_bins)
 
+    def _use(self, stepper: FrameStepper) -> None:
+        self._stepper = stepper
+        self._lookahead, self._bins = stepper.lookahead_frames, stepper.bins
+        self.context_frames = stepper.context_frames
+        self.delay_hops = self._support_delay + stepper.lookahead_frames
+        self.successor = self._main if stepper is not self._main else None
+
     def new_stream(self) -> Processor:
-        """A processor with the same weights and settings and a state of its own."""
+        """A processor with the same weights and settings and a state of its own, without the instant network."""
         latency, n_fft = self._settings
         wiener = copy.deepcopy(self.wiener)
         if wiener is not None:
@@ -90,6 +105,26 @@ class Processor:
     def expect_peak(self, peak: float) -> None:
         """Of a `scaled_by_peak` network: the song that follows a reset has this largest magnitude; 0: unknown."""
         self._stepper.expect_peak(peak)
+
+    def start_over(self) -> None:
+        """Use the instant network, if there is one; `warm` must follow."""
+        self._use(self._instant or self._main)
+
+    def handing_over(self, mixture: Float32, prime_hops: int = SUPPORT_HOPS) -> Iterator[None]:
+        """Let the successor go on with the stream, one step at a time; then `process` continues without a seam.
+
+        Args:
+            mixture: (C, n * hop): the past of the next hop to `process`, which is the successor's `lookahead_frames`
+                later than it was for the instant network. The successor's strides count from its first frame on.
+            prime_hops: as of `warm`.
+        """
+        assert self.successor is not None
+        self._use(self.successor)
+        yield from self._warming(mixture, prime_hops, self._stepper.hear)
+
+    def interrupt_when(self, condition: Callable[[], bool]) -> None:
+        """Raise `Interrupted` soon from a long step in which `condition` becomes true; then only `warm` may follow."""
+        self._main.interrupt_when(condition)
 
     def process(self, mixture: Float32, out: Float32, again: int = 0, heard: int | None = None) -> None:
         """Separate K hops: input hop h gives output hop h - `delay_hops`.
@@ -146,13 +181,16 @@ class Processor:
 
     def warming(self, mixture: Float32, prime_hops: int = SUPPORT_HOPS) -> Iterator[None]:
         """`warm`, one step of the network at a time. Unfinished, only `reset` or another `warm` may follow."""
+        return self._warming(mixture, prime_hops, self._stepper.step)
+
+    def _warming(self, mixture: Float32, prime_hops: int, hear: Callable[[Float32], object]) -> Iterator[None]:
         self._restart_analysis()
         hops = mixture.shape[-1] // HOP
         for hop in range(min(prime_hops, hops)):
             self._analysis.push(mixture[:, hop * HOP : (hop + 1) * HOP])
         for first in range(prime_hops, hops, self.max_chunk):
             frames = min(self.max_chunk, hops - first)
-            self._stepper.step(self._analyse(mixture, first, frames))
+            hear(self._analyse(mixture, first, frames))
             self._advance(frames)
             yield
 

@@ -85,6 +85,7 @@ class WorkerProblem(IntEnum):
     CHUNK_RAISED = 1  # it keeps up, but only in the longest steps
     TOO_SLOW = 2  # it doesn't keep up and publishes nothing
     NAN_OUTPUT = 3  # the network's output has NaN
+    MODEL_TOO_SLOW = 4  # the instant network is heard instead
 
 
 class Transport:

@@ -20,8 +20,11 @@ import pytest
 import rtsep
 from rtsep.engine.live_engine import Engine
 from rtsep.errors import RtsepError, UsageError
+from rtsep.nn.windowed import Windowed
 from rtsep.shared.state import SharedLayout, SharedState
 from rtsep.system.spawn import ChildProcess
+from tests.engine.worker_loop_bench import separated
+from tests.networks import LevelShares
 from tests.waiting import wait_until
 
 ROOT = str(Path(rtsep.__file__).parent.parent)
@@ -60,6 +63,25 @@ def test_a_worker_separates_what_is_on_the_ring(constant_bundle: Callable[..., P
         assert stats.hops >= 97
         assert 0 < stats.compute_p50_ms <= stats.compute_p99_ms < 100
         assert engine.compute == "cpu" or engine.compute.startswith("cuda")
+
+
+def test_a_network_of_windows_begins_with_the_instant_network(tmp_path: Path, default_bundle: Path) -> None:
+    """And goes on by itself, with the stems of uninterrupted play."""
+    folder = bundle(tmp_path / "windows", "tests.networks:LevelShares")
+    with (folder / "recipe.toml").open("a") as recipe:
+        recipe.write("[window]\nframes = 128\nstride = 32\nlookahead = 32\n")
+    with Engine(folder) as engine:
+        engine.wait_ready()
+        song = play_noise(engine.shared, seconds=8.0)
+        end = 150 * 1024
+        wait_until(lambda: engine.shared.stem.epoch == 1 and engine.shared.stem.end >= end)
+        out = np.zeros((4, end), np.float32)
+        assert engine.shared.stem.read(0, out, 1)
+        assert engine.notices == ()
+    vocals = separated(Windowed(LevelShares(), 1, 1), 32, song)[0, :, :end]
+    difference = np.abs(out[:2] - vocals).reshape(2, -1, 1024).max(axis=(0, 2))
+    assert difference[:10].min() > 0.01  # 1 / (1 + level) is none of the default model's masks
+    assert difference[-20:].max() < 1e-5
 
 
 def test_the_worker_takes_the_latency_mode(constant_bundle: Callable[..., Path]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ class ConstantStepper:
     """
 
     context_frames, lookahead_frames = 1, 0
-    compute, way, scaled_by_peak = "cpu", "constant", False
+    compute, way, stride, scaled_by_peak = "cpu", "constant", 1, False
 
     def __init__(self, stems: Sequence[str], gains: Sequence[float], channels: int, bins: int, max_chunk: int) -> None:
         if len(gains) != len(stems):
@@ -38,6 +38,12 @@ class ConstantStepper:
                 f"expected magnitudes ({self.channels}, {self.bins}, 1 to {self.max_chunk}), got {magnitudes.shape}"
             )
         return self._masks[..., :frames]
+
+    def hear(self, magnitudes: Float32) -> None:
+        """Nothing: it has no state."""
+
+    def interrupt_when(self, condition: Callable[[], bool]) -> None:
+        """Nothing: a step is short."""
 
     def new_stream(self) -> ConstantStepper:
         """A stepper of the same gains."""

@@ -8,7 +8,7 @@ compares the two.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ class CompiledStepper:
     """
 
     lookahead_frames = 0
-    compute, way, scaled_by_peak = "cpu", "compiled", False
+    compute, way, stride, scaled_by_peak = "cpu", "compiled", 1, False
 
     def __init__(
         self, weights: Mapping[str, Float32], stems: Sequence[str], max_chunk: int, context: int | None = None
@@ -149,6 +149,13 @@ class CompiledStepper:
         dense.line_masks(lines, detail, logits, masks)
         self._position += frames
         return masks.transpose(1, 2, 3, 0)
+
+    def hear(self, magnitudes: Float32) -> None:
+        """A step whose masks are not used."""
+        self.step(magnitudes)
+
+    def interrupt_when(self, condition: Callable[[], bool]) -> None:
+        """Nothing: a step is short."""
 
     def _encode(self, name: str, level: Float32, project: Affine, norm: Affine) -> Float32:
         """(T, F, C) -> (T, F / stride, C')."""

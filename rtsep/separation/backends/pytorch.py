@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import cast
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rtsep.errors import DeviceLost, RtsepError
 from rtsep.nn.contract import State, StreamingNetwork
-from rtsep.separation.backends.stepper import MAX_CHUNK, WARM_UP_STEPS, check_compute
+from rtsep.separation.backends.stepper import MAX_CHUNK, WARM_UP_STEPS, Interrupted, check_compute
 
 Float32 = NDArray[np.float32]
 
@@ -78,6 +78,7 @@ class TorchStepper:
         self.bins = network.bins
         self.context_frames = network.context_frames
         self.lookahead_frames = network.lookahead_frames
+        self.stride = network.stride
         self.max_chunk = max_chunk
         self.scaled_by_peak = network.scaled_by_peak
         self._peak = 0.0
@@ -106,6 +107,22 @@ class TorchStepper:
         """
         with self._computing():
             return self._step(magnitudes)
+
+    def hear(self, magnitudes: Float32) -> None:
+        """`step` for frames whose masks nobody wants; the next step begins a stride."""
+        with self._computing():
+            self._network.hear(torch.from_numpy(magnitudes)[None].to(self.device), self._state)
+
+    def interrupt_when(self, condition: Callable[[], bool]) -> None:
+        """Raise `Interrupted` from a step in which `condition` becomes true, between two layers of the network."""
+
+        def look(*_: object) -> None:
+            if condition():
+                raise Interrupted
+
+        for module in self._network.modules():
+            if next(module.children(), None) is None:
+                module.register_forward_pre_hook(look)
 
     def reset(self) -> None:
         """Forget all frames."""

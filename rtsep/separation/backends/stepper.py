@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol, Self
 
 from rtsep.errors import ArgumentError
@@ -20,6 +20,10 @@ WARM_UP_STEPS = 3
 """Steps before a stream opens: the first ones choose algorithms and allocate, which takes many times as long."""
 
 
+class Interrupted(Exception):
+    """A step was broken off; only a reset may follow."""
+
+
 class FrameStepper(Protocol):
     """A network with the state of one stream, stepped with NumPy arrays: S stems, C channels, F input bins, K frames.
 
@@ -27,6 +31,7 @@ class FrameStepper(Protocol):
         compute: the device, as `--compute` names it.
         scaled_by_peak: see `rtsep.nn.contract.StreamingNetwork`.
         way: compiled, constant, eager or graph; see `rtsep.separation.backends`.
+        stride: masks are computed for so many frames at once, see `rtsep.nn.contract.StreamingNetwork`.
     """
 
     stems: tuple[str, ...]
@@ -38,6 +43,7 @@ class FrameStepper(Protocol):
     scaled_by_peak: bool
     compute: str
     way: str
+    stride: int
 
     def step(self, magnitudes: Float32) -> Float32:
         """Masks (S, C, F + 1, K) of the frames that ended `lookahead_frames` ago, valid until the next step.
@@ -47,6 +53,14 @@ class FrameStepper(Protocol):
 
         Raises DeviceLost when the device fails, a CPU never does.
         """
+        ...
+
+    def hear(self, magnitudes: Float32) -> None:
+        """`step` for frames whose masks nobody wants; the next step begins a stride."""
+        ...
+
+    def interrupt_when(self, condition: Callable[[], bool]) -> None:
+        """Raise `Interrupted` soon from a step in which `condition` becomes true, if steps take long."""
         ...
 
     def new_stream(self) -> Self:

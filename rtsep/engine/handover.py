@@ -1,0 +1,83 @@
+"""When the model takes over from the instant network, and with how much of the past.
+
+A model of whole windows computes a burst, a window, every stride of frames. So its first sound takes long, and the
+instant network is heard until the stems reach far enough ahead of the play head for that burst.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from rtsep.separation.processor import Processor
+from rtsep.timebase import HOP, SUPPORT_HOPS
+
+SPARE_LEAD_S = 0.1
+"""What is left of the lead, at least, when a network has heard its past or the sound for a longest chunk is waited
+for."""
+LONGEST_BURST_S = 2.0
+"""A model whose window takes longer never takes over: the lead, which is at most 4 s, is not enough."""
+LONGEST_LEAD_S = 3.0
+
+
+class Handover:
+    """The rules for one processor with an instant network; without one, nothing ever takes over.
+
+    Attributes:
+        burst_s: time from the decision to the first sound of the model, measured by `calibrate`.
+        past_frames: the most that the model hears of the past, its lookahead included.
+    """
+
+    def __init__(self, processor: Processor) -> None:
+        self._processor = processor
+        self._stride = self._lookahead = self.past_frames = 0
+        if (model := processor.successor) is not None:
+            self._stride, self._lookahead = model.stride, model.lookahead_frames
+            self.past_frames = -(-model.context_frames // model.stride) * model.stride + self._lookahead
+        self.burst_s = self._lead_s = 0.0
+
+    @property
+    def can_keep_up(self) -> bool:
+        """Whether one burst fits into the lead that there may be."""
+        return self.burst_s <= LONGEST_BURST_S
+
+    def calibrate(self, mixture: np.ndarray, out: np.ndarray) -> None:
+        """Measure `burst_s` with a silent hop of `mixture`."""
+        if not self._stride:
+            return
+        silence = np.zeros((self._processor.channels, (self.past_frames + SUPPORT_HOPS) * HOP), np.float32)
+        self.burst_s = min(self._time_burst(silence, mixture, out) for _ in range(2))
+        self.succeeded()
+
+    def is_due(self, next_hop: int, lead_s: float) -> bool:
+        """Whether the model may go on with hop `next_hop`: one of its strides begins there in uninterrupted play too.
+
+        `lead_s`: how far the stems reach ahead of the play head.
+        """
+        return next_hop % self._stride == 0 and lead_s >= self._lead_s
+
+    def is_too_late(self, next_hop: int, lead_s: float) -> bool:
+        """Whether the model, with hop `next_hop` next, is at a stride that would not be there in time."""
+        return (next_hop - self._lookahead) % self._stride == 0 and lead_s < self.burst_s
+
+    def past(self, there: int) -> int:
+        """Frames to hear before the model's next hop where `there` are known before its next frame: whole strides."""
+        there = min(there, self.past_frames - self._lookahead)
+        return max(there, 0) // self._stride * self._stride + self._lookahead
+
+    def succeeded(self) -> None:
+        """The model is as far ahead as it may be: it keeps up."""
+        self._lead_s = 1.5 * self.burst_s + SPARE_LEAD_S
+
+    def failed(self) -> None:
+        """The model has fallen behind: it needs twice the lead next time."""
+        self._lead_s = min(2 * self._lead_s, LONGEST_LEAD_S)
+
+    def _time_burst(self, silence: np.ndarray, mixture: np.ndarray, out: np.ndarray) -> float:
+        began = time.perf_counter()
+        self._processor.start_over()
+        for _ in self._processor.handing_over(silence):
+            pass
+        self._processor.process(mixture[:, :HOP], out[:, :, :HOP])
+        return time.perf_counter() - began
