@@ -252,12 +252,10 @@ def _serialise(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
 
 
 def bundle_folders() -> list[Path]:
-    """The folders that are searched for bundles, in order: RTSEP_MODEL_DIR, the user's cache, the package's own."""
+    """The folders that are searched for bundles, in order: RTSEP_MODEL_DIR or else the user's cache, the package's."""
     package = Path(__file__).resolve().parent
-    folders = [Path(platformdirs.user_cache_dir("rtsep")) / "models", package / "_bundles", package.parent / "models"]
-    if os.environ.get("RTSEP_MODEL_DIR"):
-        folders.insert(0, Path(os.environ["RTSEP_MODEL_DIR"]))
-    return folders
+    user = Path(os.environ.get("RTSEP_MODEL_DIR") or Path(platformdirs.user_cache_dir("rtsep")) / "models")
+    return [user, package / "_bundles", package.parent / "models"]
 
 
 def user_folder() -> Path:

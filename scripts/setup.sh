@@ -73,6 +73,7 @@ else
   say "on Linux, or about 200 MB for the CPU-only build (README: CPU only)."
 fi
 say "Debian packages, installed with apt if they are missing: $system."
+say "Last, the weights of Spleeter's two-stem model (73 MB, MIT, Deezer), unless they are installed."
 
 if [ -n "$venv_package" ]; then debian_packages "$venv_package" || exit 1; fi
 suits $python || "$base" -m venv --clear ${site_packages[@]+"${site_packages[@]}"} .venv
@@ -92,6 +93,9 @@ if [ "$purpose" = test ] && ! { command -v jackd >/dev/null &&
   debian_packages pulseaudio pulseaudio-utils libasound2-plugins jackd2 ||
     say "without them the tests with virtual audio devices are skipped."
 fi
+
+.venv/bin/rtsep models get spleeter-2stems ||
+  say "without these weights the bundled model plays, which separates less well; to try again: rtsep models get spleeter-2stems"
 
 touch .venv/ready-play
 if [ "$purpose" = test ]; then touch .venv/ready-test; fi

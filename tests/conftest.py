@@ -16,6 +16,7 @@ import hypothesis
 import numpy as np
 import pytest
 
+from rtsep.bundle import user_folder
 from tests.virtual_audio import VirtualAudio, why_not
 
 if TYPE_CHECKING:
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 
 # Before torch is imported: its threads spin for each other, and the cores belong to the sound under test too.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# What the user has installed changes no test: beside the bundled models there are none, in child processes too. Only
+# the fixture `real_spleeter` looks where `make test` has put the real weights.
+os.environ.setdefault("RTSEP_TEST_SPLEETER", str(user_folder() / "spleeter-2stems"))
+os.environ["RTSEP_MODEL_DIR"] = "/nonexistent/rtsep/models"
 
 # No deadline for a single example: machines that run tests are busy, and a first call may compile.
 hypothesis.settings.register_profile("rtsep", deadline=None)
@@ -41,8 +47,12 @@ def _let_children_hear_signals() -> None:
 
 _let_children_hear_signals()
 
-# Continuous integration sets this: there, a test that needs virtual devices may not skip.
-REQUIRE_AUDIO = os.environ.get("RTSEP_REQUIRE_AUDIO") == "1"
+# Continuous integration sets these: there, a test with such a fixture may not skip.
+REQUIRED = {
+    fixture: variable
+    for fixture, variable in {"virtual_audio": "RTSEP_REQUIRE_AUDIO", "real_spleeter": "RTSEP_REQUIRE_SPLEETER"}.items()
+    if os.environ.get(variable) == "1"
+}
 REPOSITORY = Path(__file__).parent.parent
 
 
@@ -77,11 +87,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """With RTSEP_REQUIRE_AUDIO=1 a test that uses `virtual_audio` fails where it would skip."""
+    """A test that uses a fixture of REQUIRED fails where it would skip."""
     report = yield
-    if REQUIRE_AUDIO and report.skipped and "virtual_audio" in getattr(item, "fixturenames", ()):
-        report.outcome = "failed"
-        report.longrepr = f"RTSEP_REQUIRE_AUDIO=1 and yet skipped: {report.longrepr}"
+    for fixture, variable in REQUIRED.items():
+        if report.skipped and fixture in getattr(item, "fixturenames", ()):
+            report.outcome = "failed"
+            report.longrepr = f"{variable}=1 and yet skipped: {report.longrepr}"
     return report
 
 
@@ -215,6 +226,15 @@ def default_bundle() -> Path:
     folder = REPOSITORY / "models" / "frame-transformer-2stems"
     if not (folder / "weights.safetensors").exists():
         pytest.skip("the default model has no weights yet: models/frame-transformer-2stems")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_spleeter() -> Path:
+    """Folder of the model with Spleeter's published two-stem weights."""
+    folder = Path(os.environ["RTSEP_TEST_SPLEETER"])
+    if not (folder / "weights.safetensors").exists():
+        pytest.skip(f"{folder} has no weights: rtsep models get spleeter-2stems")
     return folder
 
 

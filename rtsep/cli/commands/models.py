@@ -40,7 +40,7 @@ class _Row:
 def list_models(*, json: Flag = False) -> None:
     """List models: stems, size, cost, latency, licence, folder.
 
-    Models are searched in the folder in RTSEP_MODEL_DIR, in the user's cache, and among the bundled ones.
+    Models are searched in the folder in RTSEP_MODEL_DIR, or else in the user's cache, and among the bundled ones.
 
     Parameters
     ----------
