@@ -1,4 +1,4 @@
-"""Crops per second of the loader by its number of threads: `python -m benches.loader [RECIPE] [--crops N]`.
+"""Crops per second of the loader by its number of threads, or of a CUDA device: `python -m benches.loader [RECIPE]`.
 
 Songs of noise are decoded into a cache and drawn with the recipe's crops and augmentations. Nothing is trained, so the
 loader has all processors. A device needs batch size / step time crops per second.
@@ -7,7 +7,6 @@ loader has all processors. A device needs batch size / step time crops per secon
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 import time
 from contextlib import closing
@@ -20,6 +19,7 @@ from msgspec.structs import replace
 
 from benches.report import REPOSITORY
 from rtsep.recipe import load_recipe
+from rtsep.separation.backends.pytorch import choose_compute
 from rtsep.train.crops.loader import CropLoader
 from rtsep.train.crops.sampler import CropSampler, shortest_song
 from rtsep.train.data.songs import load_songs
@@ -43,8 +43,10 @@ def main() -> None:
     default = REPOSITORY / "models" / "frame-transformer-2stems" / "recipe.toml"
     parser.add_argument("recipe", type=Path, nargs="?", default=default)
     parser.add_argument("--crops", type=int, default=64)
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2, 4, 8])
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2, 4, 8], help="not used on a CUDA device")
+    parser.add_argument("--compute", default="cpu")
     wanted = parser.parse_args()
+    device = choose_compute(wanted.compute)
     recipe = load_recipe(wanted.recipe)
     source = DataSource(folder="songs", layout="stems")
     recipe = replace(recipe, train=replace(recipe.train, data=(source,)))
@@ -54,10 +56,10 @@ def main() -> None:
         songs, _ = load_songs(recipe, [Path(folder)], Path(folder) / "cache", False, shortest_song(recipe))
         seconds = SONGS * SONG_S * len(recipe.stems)
         print(f"decoded {seconds} s of stems at {seconds / (time.perf_counter() - began):.0f} times real time")
-        sampler = CropSampler(recipe, songs, 1)
+        sampler = CropSampler(recipe, songs, 1, device)
         steps = max(1, wanted.crops // recipe.train.batch)
-        print(f"{os.cpu_count()} processors; batches of {recipe.train.batch} crops of {sampler.samples} samples")
-        for threads in wanted.threads:
+        print(f"{device}; batches of {recipe.train.batch} crops of {sampler.samples} samples")
+        for threads in wanted.threads if device.type == "cpu" else [1]:
             with closing(CropLoader(sampler, threads).batches(0)) as batches:
                 next(batches)
                 began = time.perf_counter()

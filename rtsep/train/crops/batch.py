@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,9 +23,10 @@ class CropBatch:
     top_bin: Tensor
     known: Tensor
 
-    def to(self, device: torch.device) -> CropBatch:
-        """The batch on a device."""
-        return CropBatch(*(x.to(device, non_blocking=True) for x in (self.stems, self.top_bin, self.known)))
+    def use_on(self, stream: torch.cuda.Stream) -> None:
+        """Keep the memory from being used again before `stream` has done what it is told with the batch."""
+        for tensor in (self.stems, self.top_bin, self.known):
+            tensor.record_stream(stream)
 
     def split(self, count: int) -> Iterator[CropBatch]:
         """`count` batches of nearly equal size."""
@@ -46,3 +47,11 @@ class CropBatch:
 
     def _first_unknown(self) -> Tensor:
         return ~self.known & ((~self.known).cumsum(dim=1) == 1)
+
+
+def join(batches: Sequence[CropBatch]) -> CropBatch:
+    """One batch of several, in their order."""
+    if len(batches) == 1:
+        return batches[0]
+    parts = ((batch.stems, batch.top_bin, batch.known) for batch in batches)
+    return CropBatch(*map(torch.cat, zip(*parts, strict=True)))

@@ -17,13 +17,8 @@ PEAK = 0.7  # headroom for what coding adds
 WRITE_SAMPLES = 4096  # in one call: libsndfile puts the whole block on the stack for Vorbis
 
 
-def code_and_decode(crop: Float32, random: np.random.Generator, share: float, sample_rate: int) -> Float32:
-    """In a `share` of crops, pass all stems (S, 2, N) through one lossy codec.
-
-    Each stem is coded separately, so that the mixture stays the sum of its stems.
-    """
-    if random.random() >= share:
-        return crop
+def code_and_decode(crop: Float32, random: np.random.Generator, sample_rate: int) -> Float32:
+    """A crop's stems (S, 2, N) through one lossy codec, each by itself, so that the mixture stays their sum."""
     file_format = FORMATS[random.integers(len(FORMATS))]
     compression = random.uniform(*COMPRESSION)
     peak = float(np.abs(crop).max())

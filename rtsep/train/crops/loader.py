@@ -1,18 +1,20 @@
-"""Draw crops in threads ahead of the training step, so that the device does not wait for them.
+"""Make crops ahead of the training step, so that the device does not wait for them.
 
-Threads, not processes: file reads, resampling and NumPy's loops release the interpreter lock, and nothing has to be
-copied between processes.
+On the CPU in threads, not processes: file reads and PyTorch's operations release the interpreter lock, and nothing has
+to be copied between processes. On a CUDA device in one thread, which makes whole batches on a stream of its own.
 """
 
 from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from rtsep.train.crops.batch import CropBatch
-from rtsep.train.crops.sampler import Crop, CropSampler, collate
+import torch
+
+from rtsep.train.crops.batch import CropBatch, join
+from rtsep.train.crops.sampler import CropSampler
 
 AHEAD_STEPS = 3
 MOST_WORKERS = 8
@@ -28,27 +30,42 @@ def default_workers(processes: int = 1) -> int:
 
 
 class CropLoader:
-    """The batches of successive steps; the same for any number of workers.
+    """The batches of successive steps, on the sampler's device; the same for any number of workers.
 
     Args:
+        workers: threads that make crops on the CPU.
         places: places in the batch that this process draws, by default all. Process r of R takes `range(r, batch, R)`.
     """
 
     def __init__(self, sampler: CropSampler, workers: int | None = None, places: range | None = None) -> None:
         self.sampler = sampler
-        self.workers = workers or default_workers()
         self.places = range(sampler.recipe.train.batch) if places is None else places
+        on_card = sampler.device.type == "cuda"
+        self.workers = 1 if on_card else workers or default_workers()
+        self._jobs: list[Sequence[int]] = [self.places] if on_card else [[place] for place in self.places]
+        self._stream = torch.cuda.Stream(sampler.device) if on_card else None
 
     def batches(self, first_step: int) -> Generator[CropBatch]:
-        """Endless; the threads stop when the generator is closed. Raises what `Song.segment` raises."""
+        """Endless; the threads stop when the generator is closed. Raises what `SampleBank.segment` raises."""
         executor = ThreadPoolExecutor(self.workers, thread_name_prefix="crops")
-        ahead: deque[list[Future[Crop]]] = deque()
+        ahead: deque[list[Future[CropBatch]]] = deque()
         step = first_step
         try:
             while True:
                 while len(ahead) < AHEAD_STEPS:
-                    ahead.append([executor.submit(self.sampler.crop, step, place) for place in self.places])
+                    ahead.append([executor.submit(self._make, step, places) for places in self._jobs])
                     step += 1
-                yield collate([future.result() for future in ahead.popleft()])
+                batch = join([future.result() for future in ahead.popleft()])
+                if self._stream is not None:
+                    batch.use_on(torch.cuda.current_stream(self.sampler.device))
+                yield batch
         finally:
             executor.shutdown(cancel_futures=True)
+
+    def _make(self, step: int, places: Sequence[int]) -> CropBatch:
+        if self._stream is None:
+            return self.sampler.batch(step, places)
+        with torch.cuda.stream(self._stream):
+            batch = self.sampler.batch(step, places)
+        self._stream.synchronize()  # in this thread, which has nothing else to do
+        return batch

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import torch
 from msgspec import Struct
 from numpy.typing import NDArray
 
@@ -118,7 +119,7 @@ class Store:
             with part.open("xb") as file:
                 for block in decoder.blocks():
                     mixture = block.sum(axis=0)
-                    meter.push(np.concatenate([mixture, *block]))
+                    meter.push(torch.from_numpy(np.concatenate([mixture, *block])))
                     energy += float(np.vdot(mixture, mixture))
                     clipped += np.count_nonzero(np.abs(block) > 1 / HEADROOM)
                     scaled = np.clip(np.rint(block * INT16_PER_UNIT), -32768, 32767)

@@ -109,7 +109,7 @@ class Trainer:
             songs = self._songs(data, progress, held_out=False)
             validated = self._songs(data, progress, held_out=True) if train.validate_steps else []
         self._loader = CropLoader(
-            CropSampler(self.recipe, songs, train.seed),
+            CropSampler(self.recipe, songs, train.seed, device),
             default_workers(self.group.local_world_size),
             self.group.share(train.batch),
         )
@@ -193,7 +193,6 @@ class Trainer:
         rate = learning_rate(self.step, train)
         self._optimizers.set_rate(rate)
 
-        batch = batch.to(group.device)
         totals = group.all_reduce_sum(self._criterion.counts(batch).sum(dim=(1, 2)))
         losses = torch.zeros_like(totals)
         self._optimizers.zero_grad()
@@ -273,7 +272,7 @@ class Trainer:
         sums = torch.zeros(3, self.recipe.stft.bins, dtype=torch.float64, device=self.group.device)
         with closing(self._loader.batches(0)) as batches:
             for batch in islice(batches, CALIBRATION_STEPS):
-                mixture, _ = self._criterion.normalised(batch.to(self.group.device))
+                mixture, _ = self._criterion.normalised(batch)
                 x = features(self._criterion.magnitudes(mixture)).double()  # (B, T, F, C)
                 sums[0] += x.numel() / x.shape[2]
                 sums[1] += x.sum(dim=(0, 1, 3))

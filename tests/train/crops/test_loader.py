@@ -1,11 +1,13 @@
 """Batches drawn ahead: in order, the same with any number of threads, and no thread stays."""
 
 import threading
+from collections.abc import Sequence
 from contextlib import closing
 from itertools import islice
 
 import numpy as np
 import pytest
+import torch
 
 from rtsep.train.crops.batch import CropBatch
 from rtsep.train.crops.loader import AHEAD_STEPS, CropLoader
@@ -43,7 +45,7 @@ def test_batches_are_the_same_with_any_number_of_workers_and_from_any_step(sampl
         for batch, wanted in zip(
             take(CropLoader(sampler, workers), first_step, count), expected[first_step:], strict=True
         ):
-            np.testing.assert_array_equal(batch.stems, wanted.stems)
+            torch.testing.assert_close(batch.stems, wanted.stems, atol=1e-6, rtol=1e-5)
             np.testing.assert_array_equal(batch.top_bin, wanted.top_bin)
             np.testing.assert_array_equal(batch.known, wanted.known)
     assert loader_threads() == []
@@ -53,19 +55,19 @@ def test_several_processes_share_a_batch(sampler: CropSampler) -> None:
     whole = take(CropLoader(sampler, 1), 0, 2)
     parts = [take(CropLoader(sampler, 2, range(rank, 3, 2)), 0, 2) for rank in range(2)]
     for step, batch in enumerate(whole):
-        np.testing.assert_array_equal(batch.stems[0::2], parts[0][step].stems)
-        np.testing.assert_array_equal(batch.stems[1::2], parts[1][step].stems)
+        for rank in range(2):
+            torch.testing.assert_close(batch.stems[rank::2], parts[rank][step].stems, atol=1e-6, rtol=1e-5)
 
 
 def test_no_more_is_drawn_ahead_than_is_bounded(sampler: CropSampler) -> None:
     drawn: list[tuple[int, int]] = []
-    crop = sampler.crop
+    batch = sampler.batch
 
-    def counting(step: int, place: int):
-        drawn.append((step, place))
-        return crop(step, place)
+    def counting(step: int, places: Sequence[int]) -> CropBatch:
+        drawn.extend((step, place) for place in places)
+        return batch(step, places)
 
-    sampler.crop = counting  # type: ignore[method-assign]
+    sampler.batch = counting  # type: ignore[method-assign]
     with closing(CropLoader(sampler, 2).batches(5)) as batches:
         next(batches)
         next(batches)
@@ -74,14 +76,14 @@ def test_no_more_is_drawn_ahead_than_is_bounded(sampler: CropSampler) -> None:
 
 
 def test_an_error_of_a_worker_ends_the_run_where_its_batch_is_due(sampler: CropSampler) -> None:
-    crop = sampler.crop
+    batch = sampler.batch
 
-    def failing(step: int, place: int):
-        if (step, place) == (2, 1):
+    def failing(step: int, places: Sequence[int]) -> CropBatch:
+        if step == 2 and 1 in places:
             raise CacheError("the disk is gone")
-        return crop(step, place)
+        return batch(step, places)
 
-    sampler.crop = failing  # type: ignore[method-assign]
+    sampler.batch = failing  # type: ignore[method-assign]
     loader = CropLoader(sampler, 3)
     batches = loader.batches(0)
     assert len([next(batches), next(batches)]) == 2
