@@ -16,7 +16,7 @@ import msgspec
 import platformdirs
 
 from rtsep.errors import MissingWeights, RtsepError, UsageError, require_torch
-from rtsep.files import write_atomically
+from rtsep.files import read_text, write_atomically
 from rtsep.live_settings import choose_live_setting
 from rtsep.recipe import Recipe, encode_network, load_recipe
 
@@ -123,6 +123,15 @@ class Bundle:
                 "its own: name a model with the same network, stems, [stft] and [net]"
             )
         return owner
+
+    @property
+    def sha256(self) -> str:
+        """Of its recipes, which state the sha256 of the weights: what it is whatever it is called and wherever it lies.
+
+        Raises RtsepError if a recipe cannot be read.
+        """
+        recipes = [read_text(bundle.path / RECIPE_FILE) for bundle in (self, self._owner)]
+        return hashlib.sha256("\0".join(recipes).encode()).hexdigest()
 
     @property
     def licence(self) -> str:

@@ -5,12 +5,18 @@ from __future__ import annotations
 import codecs
 import errno
 import os
+import re
 import secrets
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from rtsep.errors import RtsepError
+
+if sys.platform != "win32":
+    import fcntl
 
 _LONGEST_BASE_BYTES = 100
 """How much of a file's name its temporary name repeats: with the rest it must stay below the 255 bytes of a name."""
@@ -72,6 +78,52 @@ def temporary_path(path: Path) -> Path:
     return path.with_name(f".{base}.{secrets.token_hex(4)}.part")
 
 
+_TEMPORARY = re.compile(r"\..*\.[0-9a-f]{8}\.part", re.DOTALL)
+
+
+def create_temporary(temporary: Path) -> BinaryIO:
+    """Create a file that `temporary_path` named, locked as long as it is open: `remove_abandoned` leaves it alone."""
+    file = temporary.open("x+b")
+    _try_lock(file)
+    return file
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove the temporary files that processes which were killed left in a folder, and the folder if it is empty then.
+
+    Those of processes that still run are locked (on Windows: open) and stay.
+    """
+    with suppress(OSError):  # no such folder, or a closed one
+        left = [path for path in folder.iterdir() if _TEMPORARY.fullmatch(path.name) and path.is_file()]
+        for path in left:
+            with suppress(OSError), path.open("r+b") as file:
+                if _try_lock(file):
+                    path.unlink()
+        if left:
+            folder.rmdir()
+
+
+def _try_lock(file: BinaryIO) -> bool:
+    """Lock a file until it is closed; False if another process has locked it, or the file system has no locks."""
+    if sys.platform != "win32":
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+    return True
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk, where the system can."""
+    if sys.platform != "win32":
+        with suppress(OSError):
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
 @contextmanager
 def replacing(path: Path, error_type: type[RtsepError] = RtsepError) -> Iterator[Path]:
     """Write a file in one step: yields a temporary path, whose file replaces `path` when the block ends normally.
@@ -94,5 +146,5 @@ def replacing(path: Path, error_type: type[RtsepError] = RtsepError) -> Iterator
 
 def write_atomically(path: Path, content: bytes | memoryview, error_type: type[RtsepError] = RtsepError) -> None:
     """Write `content` to `path` as `replacing` does."""
-    with replacing(path, error_type) as temporary, temporary.open("xb") as file:
+    with replacing(path, error_type) as temporary, create_temporary(temporary) as file:
         file.write(content)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rtsep.errors import RtsepError
-from rtsep.files import replacing, temporary_path, write_atomically
+from rtsep.files import create_temporary, remove_abandoned, replacing, temporary_path, write_atomically
 
 
 def names(folder: Path) -> list[str]:
@@ -71,3 +71,18 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RtsepError, match=r"^cannot write .*(File exists|Not a directory)$"):
         write_atomically(tmp_path / "file" / "inside", b"")
+
+
+def test_temporary_files_of_killed_processes_are_removed_and_no_others(tmp_path: Path) -> None:
+    used, left = tmp_path / "used", tmp_path / "left"
+    for folder in (used, left):
+        folder.mkdir()
+        temporary_path(folder / "a\nb.wav").write_bytes(b"half")
+    (used / "song.part").touch()
+    with create_temporary(temporary_path(used / "song")) as file:
+        for folder in (used, left, tmp_path / "missing", used / "song.part"):
+            remove_abandoned(folder)
+        assert names(used) == sorted([Path(file.name).name, "song.part"])
+    assert names(tmp_path) == ["used"]
+    remove_abandoned(used)
+    assert names(used) == ["song.part"]

@@ -36,12 +36,13 @@ def split_file(
     separator: Separator,
     progress: Callable[[int, int | None], None] = lambda done, total: None,
     allow_damaged: bool = False,
+    before_commit: Callable[[], object] = lambda: None,
 ) -> SplitFile:
     """Write `folder`/<stem>.wav: 32-bit float, at the file's own rate and exact length, mono for a mono file.
 
     `progress` is called with the samples done and in all (None while unknown). A separator that learns reads the file
     twice; it is left ready for the next one. All stems appear or none. Damage inside the file is silent in all stems,
-    and a note.
+    and a note. What `before_commit` raises when all is written leaves nothing of it, either.
 
     Raises RtsepError if the file is unreadable or empty, if a stem would replace the file itself, or if the disk is
     full. So it does for a file that ends too early or has impossible samples; with `allow_damaged` what there is is
@@ -71,6 +72,7 @@ def split_file(
             # All of them must be safe on the disk before the first one gets its name.
             for wav in wavs.values():
                 wav.seal()
+            before_commit()
             # Signals interrupt this thread only: in another one all of them get their names, or none.
             with ThreadPoolExecutor(1, thread_name_prefix="rtsep-commit") as committing:
                 committing.submit(_commit, wavs.values()).result()

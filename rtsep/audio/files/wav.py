@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtsep.errors import RtsepError
-from rtsep.files import temporary_path, write_error_text, write_errors
+from rtsep.files import create_temporary, temporary_path, write_error_text, write_errors
 
 _FLOAT = 3  # WAVE_FORMAT_IEEE_FLOAT
 _HEADER = struct.Struct("<4sI4s 4sIQQQI 4sIHHIIHHH 4sII 4sI")
@@ -64,7 +64,7 @@ class AtomicWav:
         """Make the hidden file."""
         with write_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._part.open("xb")
+            self._file = create_temporary(self._part)
             self._file.write(_header(self.sample_rate, self.channels, 0))
         return self
 

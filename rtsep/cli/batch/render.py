@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rtsep.audio.files.reader import AudioReader, open_audio
 from rtsep.audio.files.resample import EngineReader
 from rtsep.audio.files.wav import AtomicWav
-from rtsep.cli.batch.run import Progress, Written, run_tasks
+from rtsep.cli.batch.run import Once, Progress, Written, run_tasks
 from rtsep.cli.batch.tasks import Task, track_names
 from rtsep.cli.session.options import PlayOptions
 from rtsep.dsp.spectrogram import BandEnergies, draw
@@ -46,11 +46,14 @@ def render(files: Sequence[Path], options: PlayOptions) -> int:
                 raise UsageError(f'unknown stem "{stem}"; this model has {", ".join(separator.stems)}')
         return separator
 
-    def write(separator: Separator, task: Task, progress: Progress) -> Written:
-        start_s = options.start if task is tasks[0] else 0.0
-        return _write(separator, task, options.gain, start_s, options.seconds, progress)
+    separator = Once(load_separator)
 
-    return run_tasks(tasks, load_separator, write, json=options.json)
+    def work(task: Task, progress: Progress) -> Written:
+        open_audio(task.song).close()  # a wrong path is reported before the model is loaded
+        start_s = options.start if task is tasks[0] else 0.0
+        return _write(separator(), task, options.gain, start_s, options.seconds, progress)
+
+    return run_tasks(tasks, work, json=options.json)
 
 
 def _write(

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from rtsep.cli.arguments import Chunk, Compute, Files, Flag, MaskExtension, Model, OutputFolder, Tta
 from rtsep.separation.backends.stepper import MAX_CHUNK
 from rtsep.system.allocator import keep_freed_memory
-
-if TYPE_CHECKING:
-    from rtsep.cli.batch.run import Progress, Written
-    from rtsep.cli.batch.tasks import Task
-    from rtsep.separation.separator import Separator
 
 
 def separate(
@@ -31,6 +24,8 @@ def separate(
     merge_artifacts: Flag = False,
     mask_extension: MaskExtension = None,
     allow_damaged: Flag = False,
+    skip_existing: Flag = False,
+    dry_run: Flag = False,
     json: Flag = False,
 ) -> int:
     """Write the stems of audio files.
@@ -61,45 +56,33 @@ def separate(
     allow_damaged
         Separate what there is of a file that ends too early, and silence impossible samples, instead of refusing it;
         notes say what is missing. Damage inside a file is silent and noted in any case.
+    skip_existing
+        Skip songs that are done: an earlier run with the same model, options and version of rtsep wrote all of their
+        files, and the song is the same. So the same command, given again, resumes where it was stopped.
+    dry_run
+        Print the paths that would be written, and write nothing.
     json
         Print one JSON object per file instead of paths.
     """
     from rtsep.cli.batch.run import run_tasks
+    from rtsep.cli.batch.song_work import Settings, SongWork
     from rtsep.cli.batch.tasks import plan_tasks
+    from rtsep.files import remove_abandoned
 
-    def load_separator() -> Separator:
-        from rtsep.separation.load import load
-
-        return load(
-            model,
-            chunk=chunk,
-            device=compute,
-            wiener=wiener,
-            tta=tta,
-            merge_artifacts=merge_artifacts,
-            mask_extension=mask_extension,
-        )
-
+    settings = Settings(
+        model=model,
+        chunk=chunk,
+        wiener=wiener,
+        tta=tta,
+        merge_artifacts=merge_artifacts,
+        mask_extension=mask_extension,
+        allow_damaged=allow_damaged,
+    )
+    tasks = plan_tasks(files, out)
+    work = SongWork(settings, compute, skip_existing=skip_existing)
+    if dry_run:
+        return run_tasks(tasks, work.plan, json=json)
+    for folder in {path.parent for task in tasks for path in work.outputs(task)}:
+        remove_abandoned(folder)
     keep_freed_memory()
-    write = partial(_write, allow_damaged=allow_damaged)
-    return run_tasks(plan_tasks(files, out), load_separator, write, json=json)
-
-
-def _write(separator: Separator, task: Task, progress: Progress, allow_damaged: bool) -> Written:
-    """Separate one song."""
-    from rtsep.cli.batch.run import Written
-    from rtsep.separation.song_files import split_file
-
-    started_s = time.perf_counter()
-    result = split_file(task.song, task.folder, separator, progress, allow_damaged)
-    seconds, elapsed_s = result.frames / result.sample_rate, time.perf_counter() - started_s
-    entry = {
-        "stems": {stem: str(path) for stem, path in result.paths.items()},
-        "sample_rate": result.sample_rate,
-        "frames": result.frames,
-        "seconds": round(seconds, 3),
-        "elapsed_s": round(elapsed_s, 3),
-        "times_realtime": round(seconds / elapsed_s, 2),
-        "notes": result.notes,
-    }
-    return Written(list(result.paths.values()), entry, result.notes)
+    return run_tasks(tasks, work, json=json)

@@ -27,7 +27,7 @@ def test_a_job_separates_and_copies(
     assert copied.read_bytes() == short_wav.read_bytes()
     written = [out / "Album" / "one" / "vocals.wav", out / "Album" / "one" / "instrumental.wav", copied]
     assert sorted(capsys.readouterr().out.splitlines()) == sorted(map(str, written))
-    assert {path for path in out.rglob("*") if path.is_file()} == set(written)
+    assert {path for path in out.rglob("[!.]*") if path.is_file()} == set(written)
 
 
 def test_songs_with_the_same_name_get_different_folders(

@@ -160,7 +160,7 @@ class TestSeveralFiles:
         assert "nan.wav: the sample at 3.401 s is not a number" in said.err
         assert all(line.startswith("rtsep: ") for line in said.err.splitlines())
         assert sorted(path.name for path in out.iterdir()) == ["good", "last"]
-        written = sorted(str(path) for path in out.glob("*/*"))
+        written = sorted(str(path) for path in out.glob("*/[!.]*"))
         assert sorted(said.out.splitlines()) == written
         assert len(written) == 4
         assert soundfile.info(out / "last" / "vocals.wav").frames == 5000
