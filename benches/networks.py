@@ -1,6 +1,6 @@
 """The cost of every network: speed on files, and load and latency of playing live.
 
-Weights are random, as speed does not depend on them. Only the SDR by window size of Spleeter needs trained weights.
+Weights are random, as speed does not depend on them.
 """
 
 from __future__ import annotations
@@ -11,40 +11,32 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from benches.report import Report, Row, Table
 from rtsep.bundle import build_network, build_segment_network, find_bundle, list_bundles
 from rtsep.cli.model_speed import MAX_LOAD, suitable_mode
-from rtsep.dsp.song_stft import analyse, synthesise
-from rtsep.errors import MissingPackage, RtsepError
+from rtsep.errors import MissingPackage
 from rtsep.nn.contract import StreamingNetwork
 from rtsep.nn.cost import multiply_adds_per_frame, multiply_adds_per_segment
 from rtsep.nn.spleeter import Spleeter
 from rtsep.nn.windowed import Windowed
 from rtsep.player.live_latency import MAX_MARGIN_S
-from rtsep.recipe import Recipe, Stft
+from rtsep.recipe import Recipe
 from rtsep.separation.backends.choose import stepper_to_measure
 from rtsep.separation.backends.pytorch import TorchStepper, choose_compute
 from rtsep.separation.backends.stepper import MAX_CHUNK, FrameStepper, warm_up
 from rtsep.separation.options import MAX_CONTEXT_FRAMES, MAX_LOOKAHEAD_FRAMES
 from rtsep.timebase import HOP, N_FFT, SAMPLE_RATE
-from rtsep.train.data.songs import Song
-from rtsep.train.evaluation.evaluate import best_gain, network_masks, sdr_db
-from rtsep.train.evaluation.test_songs import load_test_songs
-from rtsep.train.evaluation.validation import loudest
 
 HOP_S = HOP / SAMPLE_RATE
 SLOW_S = 2.0
 """What takes longer is measured once; everything else three times, and the best counts."""
 SPLEETER_WINDOWS = (64, 128, 256, 512)
 STEMS = ("vocals", "instrumental")
-EXCERPT_S = 30.0
 
 
-def run(names: Sequence[str], weights: str | None, data: Path | None, out: Path) -> int:
-    """Measure all models, or the named ones, and write. With trained `weights` of a two-stem Spleeter and the held-out
-    songs of its recipe in `data`, also the SDR by window size."""
+def run(names: Sequence[str], out: Path) -> int:
+    """Measure all models, or the named ones, and write."""
     report = Report("networks", "Networks", "see the columns")
     bundles = [find_bundle(name) for name in names] if names else list_bundles()
     rows = []
@@ -72,51 +64,27 @@ def run(names: Sequence[str], weights: str | None, data: Path | None, out: Path)
         if _can_be_played(network)
     ]
     report.add(Table("Live", rows, live_note))
-    if not names or weights is not None:
-        _by_window(report, weights, data)
+    if not names:
+        _by_window(report)
     report.write(out)
     return 0
 
 
-def _by_window(report: Report, weights: str | None, data: Path | None) -> None:
+def spleeter_windows(network: Spleeter) -> list[Windowed]:
+    """A Spleeter network with windows of several sizes, the last for files as its authors cut them."""
+    longest = SPLEETER_WINDOWS[-1]
+    windows = [Windowed(network, frames, frames // 4, frames // 4, 8) for frames in SPLEETER_WINDOWS]
+    return [*windows, Windowed(network, longest, longest, lead=1)]
+
+
+def _by_window(report: Report) -> None:
     """Two-stem Spleeter with windows of several sizes."""
-    network, songs = Spleeter(STEMS).eval(), list[NDArray[np.float32]]()
-    note = "Stride and lookahead are a quarter of the window, the cross-fade is 8 frames; the last row is for files. "
-    if weights is not None and data is not None:
-        bundle = find_bundle(weights)
-        trained = bundle.load_network()
-        if not (isinstance(trained, Windowed) and isinstance(trained.network, Spleeter) and trained.stems == STEMS):
-            raise RtsepError(f"{weights} is not a Spleeter model with the stems {' and '.join(STEMS)}")
-        network = trained.network
-        found, _ = load_test_songs(bundle.recipe, [data], Path("runs/cache"), lambda done, total: None)
-        songs = [_loudest_vocals(song) for song in found]
-        note += (
-            f"SDR over the best constant gain: vocals, the loudest {EXCERPT_S:.0f} s of each of {len(songs)} held-out "
-            f"songs, weights {bundle.name}."
-        )
-    windows = [Windowed(network, t, t // 4, t // 4, 8) for t in SPLEETER_WINDOWS]
-    rows = []
-    for window in [*windows, Windowed(network, SPLEETER_WINDOWS[-1], SPLEETER_WINDOWS[-1], lead=1)]:
-        row = dict(_live(f"T = {window.frames}", window, TorchStepper(window, choose_compute("cpu"), 1)))
-        if songs:
-            row["SDR over gain dB"] = float(np.mean([_over_gain_db(window, stems) for stems in songs]))
-        rows.append(row)
+    rows = [
+        _live(f"T = {window.frames}", window, TorchStepper(window, choose_compute("cpu"), 1))
+        for window in spleeter_windows(Spleeter(STEMS).eval())
+    ]
+    note = "Stride and lookahead are a quarter of the window, the cross-fade is 8 frames; the last row is for files."
     report.add(Table("Two-stem Spleeter by window size", rows, note))
-
-
-def _loudest_vocals(song: Song) -> NDArray[np.float32]:
-    """The stems (S, C, N) where the first of them is loudest."""
-    stems = song.segment(0, song.samples)
-    return stems[..., loudest(stems[0], round(EXCERPT_S * SAMPLE_RATE), SAMPLE_RATE)]
-
-
-def _over_gain_db(network: Windowed, stems: NDArray[np.float32]) -> float:
-    """Of the first stem."""
-    mixture, reference = stems.sum(axis=0), stems[0]
-    stft = Stft(bins=network.bins)
-    frames = analyse(mixture, stft.n_fft, stft.hop)
-    estimate = synthesise(frames, network_masks(network, frames, 0), mixture.shape[1], stft.n_fft, stft.hop)[0]
-    return sdr_db(reference, estimate) - sdr_db(reference, best_gain(mixture, reference) * mixture)
 
 
 def _cores(threads: int) -> str:

@@ -160,16 +160,17 @@ def networks(
     names
         Names or folders of models, with or without weights. Default: all, which takes minutes.
     weights
-        A trained two-stem Spleeter model: measures the effect of its window size on SDR, with the held-out songs of its
-        recipe in --data.
+        A trained two-stem Spleeter model: instead of cost, measures the SDR with windows of several sizes.
     data
-        Folder of songs, see --weights.
+        Folder of songs for --weights: all in its folder `test`, or else those that the model's recipe holds out.
     out
         Output folder for JSON and Markdown.
     """
     if (weights is None) != (data is None):
         raise UsageError("--weights and --data must be used together: a model, and songs to evaluate it on")
-    return _bench("networks").run(names, weights, data, out)
+    if weights is not None:
+        return _bench("spleeter_windows").run(weights, data, out)
+    return _bench("networks").run(names, out)
 
 
 def model(

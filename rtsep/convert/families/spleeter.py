@@ -112,6 +112,7 @@ def recipe_of(config: Config, name: str) -> Recipe:
     try:
         return Recipe(
             name=name,
+            description=f"Spleeter's networks for {', '.join(config.instrument_list)}.",
             network="rtsep.nn.spleeter:Spleeter",
             stems=stems,
             stft=Stft(
