@@ -88,6 +88,10 @@ Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 Files = Annotated[
     tuple[Path, ...], Parameter(negative="", validator=_checked(check_files), help="Audio files, or folders of them.")
 ]
+InputFiles = Annotated[
+    tuple[Path, ...],
+    Parameter(negative="", help="Audio files, folders of them, patterns, playlists, or - for audio on stdin."),
+]
 OutputFolder = Annotated[Path, Parameter(validator=_checked(check_folder))]
 Model = Annotated[str | None, Parameter(help="Name or folder of a model. Default: the bundled two-stem model.")]
 Compute = Annotated[

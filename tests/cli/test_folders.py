@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rtsep.cli.batch.tasks import plan_tasks
+from rtsep.cli.batch.inputs import find_inputs
 from rtsep.cli.folders import with_folders_expanded
 
 
@@ -17,7 +17,13 @@ def test_a_folder_stands_for_its_audio_files_in_natural_order(tmp_path: Path) ->
     named = [tmp_path / "cover.jpg", tmp_path, tmp_path / "empty", tmp_path / "missing.wav"]
     expanded = [named[0], *(tmp_path / song for song in songs), *named[2:]]
     assert with_folders_expanded(named) == expanded
-    assert [task.song for task in plan_tasks(named, Path("out"))] == expanded
+    inputs = find_inputs(named, Path("out"))
+    assert inputs.songs == expanded[1:]
+    assert inputs.notes == [
+        f"{named[0]} is not audio; skipped",
+        f"{tmp_path}: skipped 4 files that are not audio",
+        f"{tmp_path / 'empty'}: skipped 1 file that is not audio",
+    ]
 
 
 def test_a_name_that_is_too_long_is_left_to_whoever_opens_it(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@
 wrong. One rule for all formats: whatever can be decoded is decoded, at its place; what is missing is reported.
 """
 
+import os
 from pathlib import Path
 from typing import BinaryIO
 
@@ -130,6 +131,7 @@ def open_audio(path: Path | str, stream: int = 0, allow_damaged: bool = False) -
     path = Path(path)
     try:
         if path.is_dir():
+            next(os.scandir(path), None)  # its error is the better one
             raise RtsepError(f"{path} is a folder; name the audio files in it")
         if path.exists() and not path.is_file():
             raise RtsepError(f"{path} is not a regular file")

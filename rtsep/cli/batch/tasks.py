@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rtsep.cli.batch.job_file import read_job
-from rtsep.cli.folders import with_folders_expanded
 
 
 @dataclass(frozen=True)
@@ -25,16 +24,12 @@ class Task:
 
 
 def plan_tasks(files: Sequence[Path], out: Path) -> list[Task]:
-    """Return the tasks for audio files, folders of them and job files (.json), each with a folder of its own.
-
-    The stems of an earlier run, which lie in `out`, are not songs of a folder around it.
+    """Return the tasks for audio files and job files (.json), each with a folder of its own in `out`.
 
     Raises RtsepError for a job file that is not valid.
     """
     songs: list[tuple[Path, Path, bool]] = []  # song, parent of its folder, whether it is copied
-    for file in with_folders_expanded(files):
-        if file not in files and out.resolve() in file.resolve().parents:
-            continue
+    for file in files:
         if file.suffix.lower() == ".json":
             convert, copy, folder = read_job(file)
             songs += [(song, out / folder, False) for song in convert]

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from rtsep.cli.arguments import Chunk, Compute, Files, Flag, MaskExtension, Model, OutputFolder, Tta
+from rtsep.cli.arguments import Chunk, Compute, Flag, InputFiles, MaskExtension, Model, OutputFolder, Tta
+from rtsep.errors import RtsepError
 from rtsep.separation.backends.stepper import MAX_CHUNK
 from rtsep.system.allocator import keep_freed_memory
 
 
 def separate(
-    files: Files,
+    files: InputFiles,
     /,
     *,
     out: Annotated[OutputFolder, Parameter(name=("--out", "-o"))],
@@ -36,6 +40,9 @@ def separate(
 
     The stems sum to the file, except for networks that output waveforms (HT Demucs), with --wiener, and above 11 kHz
     with --mask-extension zeros.
+
+    FILES may be audio files, folders (with all folders in them), quoted patterns such as "music/**/*.flac", .m3u and
+    .m3u8 playlists, and - for audio on stdin. What is not audio is skipped.
 
     A .json file is a batch job: "convert" lists files to separate, "copy" lists files that are instrumental already,
     "output" is a folder inside OUT.
@@ -64,10 +71,12 @@ def separate(
     json
         Print one JSON object per file instead of paths.
     """
+    from rtsep.cli.batch.inputs import STDIN, find_inputs, save_stdin
     from rtsep.cli.batch.run import run_tasks
     from rtsep.cli.batch.song_work import Settings, SongWork
     from rtsep.cli.batch.tasks import plan_tasks
     from rtsep.files import remove_abandoned
+    from rtsep.ui.console import say
 
     settings = Settings(
         model=model,
@@ -78,11 +87,21 @@ def separate(
         mask_extension=mask_extension,
         allow_damaged=allow_damaged,
     )
-    tasks = plan_tasks(files, out)
     work = SongWork(settings, compute, skip_existing=skip_existing)
-    if dry_run:
-        return run_tasks(tasks, work.plan, json=json)
-    for folder in {path.parent for task in tasks for path in work.outputs(task)}:
-        remove_abandoned(folder)
-    keep_freed_memory()
-    return run_tasks(tasks, work, json=json)
+    with ExitStack() as stack:
+        if STDIN in files and not STDIN.exists():
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="rtsep-")))
+            stdin = save_stdin(folder)
+            files = tuple(stdin if file == STDIN else file for file in files)
+        inputs = find_inputs(files, out)
+        for note in inputs.notes:
+            say(note)
+        if not inputs.songs:
+            raise RtsepError("no audio files to separate")
+        tasks = plan_tasks(inputs.songs, out)
+        if dry_run:
+            return run_tasks(tasks, work.plan, json=json)
+        for folder in {path.parent for task in tasks for path in work.outputs(task)}:
+            remove_abandoned(folder)
+        keep_freed_memory()
+        return run_tasks(tasks, work, json=json)

@@ -202,10 +202,9 @@ class TestSeveralFiles:
             assert main(words) == 0
             assert len(capsys.readouterr().out.splitlines()) == 2
 
-    def test_standard_streams_are_not_supported(self, capsys: pytest.CaptureFixture[str]) -> None:
-        for words in (["-", "-o", "out"], ["song.wav", "-o", "-"]):
-            assert main(["separate", *words]) == 2
-            assert "is not supported" in capsys.readouterr().err
+    def test_stdout_is_not_supported(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["separate", "song.wav", "-o", "-"]) == 2
+        assert "is not supported" in capsys.readouterr().err
 
     def test_names_of_tracks(self) -> None:
         files = ["x/a.wav", "A.mp3", "a (2).flac", "...wav", "b.tar.gz", ".hidden"]
