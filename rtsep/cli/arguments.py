@@ -94,6 +94,10 @@ InputFiles = Annotated[
 ]
 OutputFolder = Annotated[Path, Parameter(validator=_checked(check_folder))]
 Model = Annotated[str | None, Parameter(help="Name or folder of a model. Default: the bundled two-stem model.")]
+ModelOrBest = Annotated[
+    str | None,
+    Parameter(help="Name or folder of a model. Default: the best whose weights are here and that this machine plays."),
+]
 Compute = Annotated[
     str, Parameter(validator=_checked(check_compute), help="Processor for the network: auto, cpu, cuda or cuda:N.")
 ]

@@ -14,6 +14,7 @@ from rtsep.player.live_latency import MAX_MARGIN_S
 from rtsep.recipe import Recipe
 from rtsep.separation.backends.choose import computing_devices, stepper_to_measure
 from rtsep.separation.backends.stepper import FrameStepper
+from rtsep.separation.default_model import MAX_LOAD
 from rtsep.separation.options import check_context, check_lookahead, find_playable
 from rtsep.separation.processor import Processor
 from rtsep.timebase import HOP, SAMPLE_RATE
@@ -22,9 +23,6 @@ Mode = Literal["live", "play", "ahead"]
 HOP_MS = 1000 * HOP / SAMPLE_RATE
 MEASURE_S = 2.5
 """For each device and chunk size."""
-MAX_LOAD = 0.7
-"""Share of a hop's duration that real-time use may take: the 99th percentile at one frame per step; with windows, the
-mean."""
 
 
 @dataclass(frozen=True)

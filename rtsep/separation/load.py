@@ -10,6 +10,7 @@ from rtsep.errors import UsageError, require_torch
 from rtsep.live_settings import WORDS, check_live_latency, choose_live_setting
 from rtsep.separation.backends.choose import load_stepper
 from rtsep.separation.backends.stepper import MAX_CHUNK
+from rtsep.separation.default_model import default_model
 from rtsep.separation.options import check_chunk, check_mask_extension, check_threads, check_tta, find_playable
 from rtsep.separation.processor import Processor
 from rtsep.separation.separator import Separator
@@ -32,7 +33,9 @@ def load(
     """Load a model, ready to separate a stream.
 
     Args:
-        model: name or folder of a model; None is the default model.
+        model: name or folder of a model. None: the best at hand that this machine plays, see
+            `rtsep.separation.default_model`; with another `chunk` or `latency` than those for files, the best of those
+            that stream with so little delay.
         chunk: frames the network takes in one step, 1 to 32: 1 has the lowest latency, 32 is fastest. A model of whole
             segments (HT Demucs) or `tta` does not use it.
         device: auto, cpu, cuda or cuda:N.
@@ -63,6 +66,8 @@ def load(
     if wiener and (tta or merge_artifacts):
         raise UsageError("wiener filters a stream; tta and merge_artifacts need the whole song at once: choose one")
     use_passive_waiting()
+    if model is None:
+        model = default_model(device, None if (chunk, latency) == (MAX_CHUNK, "standard") else latency)
     bundle = find_playable(model)
     recipe = bundle.recipe
     if (tta or merge_artifacts) and recipe.window is None:

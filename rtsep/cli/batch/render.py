@@ -20,10 +20,12 @@ from rtsep.dsp.spectrogram import BandEnergies, draw
 from rtsep.errors import RtsepError, UsageError
 from rtsep.player.faders import db_to_linear
 from rtsep.separation.backends.stepper import MAX_CHUNK
+from rtsep.separation.default_model import default_model
 from rtsep.separation.load import load
 from rtsep.separation.separator import Separator
 from rtsep.separation.song_files import check_not_replaced, split_file
 from rtsep.timebase import SAMPLE_RATE
+from rtsep.ui.console import say
 
 OUT = Path("out")
 PICTURE = "before-after.png"
@@ -40,7 +42,8 @@ def render(files: Sequence[Path], options: PlayOptions) -> int:
 
     def load_separator() -> Separator:
         chunk = MAX_CHUNK if options.chunk is None else options.chunk
-        separator = load(options.model, chunk=chunk, device=options.compute, mask_extension=options.mask_extension)
+        model = options.model or default_model(options.compute, tell=say)
+        separator = load(model, chunk=chunk, device=options.compute, mask_extension=options.mask_extension)
         for stem, _ in options.gain:
             if stem not in separator.stems:
                 raise UsageError(f'unknown stem "{stem}"; this model has {", ".join(separator.stems)}')

@@ -28,7 +28,7 @@ SKIPPED = Written(entry={"skipped": True}, was_done=True)
 class Settings:
     """How the songs of a batch are separated: arguments of `rtsep.load`, and `allow_damaged` of `split_file`."""
 
-    model: str | None
+    model: str
     chunk: int
     wiener: bool
     tta: str | None
@@ -111,6 +111,7 @@ class SongWork:
         )
         seconds, elapsed_s = result.frames / result.sample_rate, time.perf_counter() - started_s
         entry = {
+            "model": self._bundle.name,
             "stems": {stem: str(path) for stem, path in result.paths.items()},
             "sample_rate": result.sample_rate,
             "frames": result.frames,

@@ -1,7 +1,7 @@
 """`rtsep models list` and `rtsep models check`."""
 
 import json as json_format
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -21,6 +21,7 @@ class _Row:
 
     `latencies_ms`: all that `rtsep live --latency` can choose from.
     `published`: `rtsep models get` can download its weights.
+    `default`: it is used for files where no model is named.
     """
 
     name: str
@@ -35,6 +36,7 @@ class _Row:
     weights: bool
     published: bool
     problem: str | None = None
+    default: bool = False
 
 
 def list_models(*, json: Flag = False) -> None:
@@ -50,10 +52,14 @@ def list_models(*, json: Flag = False) -> None:
     from rtsep.bundle import bundle_folders, list_bundles
     from rtsep.cli.model_sizes import recorded_sizes
     from rtsep.convert.fetch.published import published
+    from rtsep.separation.default_model import default_model
 
     known, recorded = published(), recorded_sizes()
     bundles = list_bundles()
-    rows = (_row(bundle, recorded, bundle.name in known) for bundle in bundles)  # counting others takes a second each
+    default = default_model()
+    rows = (  # counting others takes a second each
+        replace(_row(bundle, recorded, bundle.name in known), default=bundle.name == default) for bundle in bundles
+    )
     if json:
         put(json_format.dumps([asdict(row) for row in rows]))
         return
@@ -67,7 +73,7 @@ def list_models(*, json: Flag = False) -> None:
             continue
         remedy = f": `rtsep models get {row.name}`" if row.published else ""
         state = "" if row.weights else f"  (weights not downloaded{remedy})"
-        put(f"{row.name}  {', '.join(row.stems)}{state}")
+        put(f"{row.name}  {', '.join(row.stems)}{'  (default for files)' if row.default else ''}{state}")
         if row.description:
             put(f"    {row.description}")
         cost = "" if row.gmac_per_s is None else f"{row.gmac_per_s:.2f} GMAC/s, "

@@ -9,10 +9,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from rtsep.cli.arguments import Chunk, Compute, Flag, InputFiles, MaskExtension, Model, OutputFolder, Tta
+from rtsep.cli.arguments import Chunk, Compute, Flag, InputFiles, MaskExtension, ModelOrBest, OutputFolder, Tta
 from rtsep.errors import RtsepError
 from rtsep.separation.backends.stepper import MAX_CHUNK
 from rtsep.system.allocator import keep_freed_memory
+from rtsep.ui.console import say
 
 
 def separate(
@@ -20,7 +21,7 @@ def separate(
     /,
     *,
     out: Annotated[OutputFolder, Parameter(name=("--out", "-o"))],
-    model: Model = None,
+    model: ModelOrBest = None,
     chunk: Chunk = MAX_CHUNK,
     compute: Compute = "auto",
     wiener: Flag = False,
@@ -76,10 +77,10 @@ def separate(
     from rtsep.cli.batch.song_work import Settings, SongWork
     from rtsep.cli.batch.tasks import plan_tasks
     from rtsep.files import remove_abandoned
-    from rtsep.ui.console import say
+    from rtsep.separation.default_model import default_model
 
     settings = Settings(
-        model=model,
+        model=model or default_model(compute, tell=say),
         chunk=chunk,
         wiener=wiener,
         tta=tta,

@@ -13,6 +13,7 @@ from rtsep.cli.session.playback_report import exit_code, live_report, summary
 from rtsep.cli.session.session import Session
 from rtsep.player.device_keeper import Side
 from rtsep.player.live_player import LivePlayer
+from rtsep.separation.default_model import default_model
 from rtsep.shared.state import SharedState
 from rtsep.system.native_output import libraries_silenced
 from rtsep.ui import console
@@ -37,7 +38,7 @@ def run_live(session: Session, input_side: Side, output_side: Side, options: Liv
             LivePlayer(
                 open_on,
                 *(input_side, output_side),
-                model=options.model,
+                model=options.model or default_model(options.compute, options.latency, console.say),
                 chunk=options.chunk,
                 compute=options.compute,
                 latency=options.latency,

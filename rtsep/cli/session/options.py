@@ -17,7 +17,7 @@ from rtsep.cli.arguments import (
     Gains,
     LiveLatency,
     MaskExtension,
-    Model,
+    ModelOrBest,
     NoUi,
     ReportAsJson,
     Routes,
@@ -31,7 +31,7 @@ from rtsep.cli.arguments import (
 class PlaybackOptions:
     """What every run has: the model, its faders and where they go, and how it is shown."""
 
-    model: Model = None
+    model: ModelOrBest = None
     gain: Gains = ()
     to: Routes = ()
     compute: Compute = "auto"

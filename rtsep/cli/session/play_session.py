@@ -18,6 +18,7 @@ from rtsep.errors import RtsepError
 from rtsep.player.device_keeper import OutputKeeper, Side
 from rtsep.player.file_player import FilePlayer
 from rtsep.player.notices import Notices
+from rtsep.separation.default_model import default_model
 from rtsep.shared.state import SharedState
 from rtsep.system.native_output import libraries_silenced
 from rtsep.timebase import SAMPLE_RATE
@@ -48,7 +49,7 @@ def play_on(session: Session, output: Side, files: Sequence[Path], options: Play
         player = stack.enter_context(
             FilePlayer(
                 *files,
-                model=options.model,
+                model=options.model or default_model(options.compute, tell=console.say),
                 chunk=options.chunk,
                 compute=options.compute,
                 open_stream=lambda shared: OutputKeeper(shared, output, partial(open_on, shared), notices.append),
