@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from rtsep.bundle import DEFAULT_BUNDLE
 from rtsep.cli.main import main
 
 Maker = Callable[..., Path]
@@ -42,6 +43,13 @@ def test_names_of_folders_do_not_control_the_terminal(
     shown = capsys.readouterr().out
     assert "\x1b" not in shown
     assert r"good\x1b[2J" in shown
+
+
+def test_list_shows_which_model_is_the_default(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "list", "--json"]) == 0
+    assert [row["name"] for row in json.loads(capsys.readouterr().out) if row["default"]] == [DEFAULT_BUNDLE]
+    assert main(["models", "list"]) == 0
+    assert f"{DEFAULT_BUNDLE}  vocals, instrumental  (default for files)\n" in capsys.readouterr().out
 
 
 def test_list_tells_stems_size_latency_licence_and_place(models: Path, capsys: pytest.CaptureFixture[str]) -> None:

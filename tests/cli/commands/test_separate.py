@@ -227,6 +227,7 @@ class TestSeveralFiles:
         )
         assert Path(done["stems"]["vocals"]).is_file()
         assert done["times_realtime"] > 0
+        assert done["model"] == constant_bundle().name
         assert "5.1 is folded down to stereo" in done["notes"][0]
         assert "does not exist" in failed["error"]
         assert said.err.count("\n") == 2
