@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from rtsep.errors import MissingPackage
 from rtsep.nn.contract import StreamingNetwork
 from rtsep.nn.cost import multiply_adds_per_frame, multiply_adds_per_segment
 from rtsep.nn.spleeter import Spleeter
+from rtsep.nn.spleeter_live import LiveSpleeter
 from rtsep.nn.windowed import Windowed
 from rtsep.player.live_latency import MAX_MARGIN_S
 from rtsep.recipe import Recipe
@@ -99,14 +101,15 @@ def _files(recipe: Recipe) -> Row:
         "GMAC/s": multiply_adds_per_frame(network) / HOP_S / 1e9,
     }
     network.freeze()
-    frames = network.frames if isinstance(network, Windowed) else MAX_CHUNK
+    whole = network if isinstance(network, Windowed) and not isinstance(network, LiveSpleeter) else None
+    frames = whole.frames if whole else MAX_CHUNK
     noise = torch.rand(1, network.channels, network.bins, frames, generator=torch.Generator().manual_seed(0))
     state = network.init_state()
     for threads in (1, 2):
         torch.set_num_threads(threads)
         with torch.inference_mode():
-            if isinstance(network, Windowed):
-                spent_s = _best_s(lambda: network.network(noise)) / network.stride
+            if whole:
+                spent_s = _best_s(partial(whole.network, noise)) / whole.stride
             else:
                 spent_s = _best_s(lambda: network.step(noise, state)) / frames
         row[_cores(threads)] = spent_s / HOP_S

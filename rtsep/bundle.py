@@ -44,6 +44,8 @@ def build_network(recipe: Recipe, *, live: bool = False, latency: str = "standar
     """
     require_torch(recipe.name)
     from rtsep.nn.segment_network import SegmentNetwork
+    from rtsep.nn.spleeter import Spleeter
+    from rtsep.nn.spleeter_live import LiveSpleeter
     from rtsep.nn.windowed import Windowed, WindowNetwork
 
     if recipe.segments is not None:
@@ -59,7 +61,13 @@ def build_network(recipe: Recipe, *, live: bool = False, latency: str = "standar
     if window is None:
         return network
     try:
-        return Windowed(network, **msgspec.structs.asdict(window))
+        if window.deep_stride is None:
+            settings = msgspec.structs.asdict(window)
+            del settings["deep_stride"]
+            return Windowed(network, **settings)
+        if not isinstance(network, Spleeter):
+            raise ValueError(f"deep_stride needs a Spleeter, and {recipe.network} is none")
+        return LiveSpleeter(network, window.frames, window.stride, window.lookahead, window.deep_stride)
     except ValueError as error:
         raise RtsepError(f"{recipe.name}: [{'window' if window is recipe.window else 'live'}]: {error}") from error
 

@@ -33,7 +33,10 @@ class Stft(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Window(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a network that needs whole windows is streamed, in frames: the arguments of `rtsep.nn.windowed.Windowed`."""
+    """How a network that needs whole windows is streamed, in frames: the arguments of `rtsep.nn.windowed.Windowed`.
+
+    With a `deep_stride` only what is new of each window is computed: those of `rtsep.nn.spleeter_live.LiveSpleeter`.
+    """
 
     frames: int
     stride: int
@@ -41,6 +44,11 @@ class Window(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     fade: int = 0
     lead: int = 0
     input_scale: Literal["none", "running_max"] = "none"
+    deep_stride: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.deep_stride is not None and (self.fade or self.lead or self.input_scale != "none"):
+            raise ValueError("deep_stride excludes fade, lead and input_scale")
 
     @property
     def delay_frames(self) -> int:

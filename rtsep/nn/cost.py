@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from rtsep.nn.contract import StreamingNetwork
 from rtsep.nn.segment_network import SegmentNetwork
+from rtsep.nn.spleeter_live import LiveSpleeter
 from rtsep.nn.windowed import Windowed
 
 
@@ -44,12 +45,13 @@ def multiply_adds_per_frame(network: StreamingNetwork) -> float:
         for name, child in module.named_children():
             if isinstance(child, nn.LSTM):
                 setattr(module, name, _Products(child))
-    frames = network.frames if isinstance(network, Windowed) else 2 * network.context_frames
+    whole = network if isinstance(network, Windowed) and not isinstance(network, LiveSpleeter) else None
+    frames = whole.frames if whole else 2 * network.context_frames
     magnitudes = torch.empty(1, network.channels, network.bins, frames, device="meta")
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        if isinstance(network, Windowed):
-            network.network(magnitudes)
-            frames = network.stride
+        if whole:
+            whole.network(magnitudes)
+            frames = whole.stride
         else:
             network.forward(magnitudes, chunk=1)
     return counter.get_total_flops() / 2 / frames

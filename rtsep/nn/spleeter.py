@@ -123,9 +123,12 @@ class Spleeter(WindowNetwork):
         seen = x.contiguous(memory_format=torch.channels_last)
         outputs = torch.stack([network(seen) for network in self.networks.values()], dim=1)
         if self.model != "blstm":
-            shares = outputs.softmax(dim=1) if self.model == "softmax_unet" else outputs.sigmoid()
-            outputs = shares * x[:, None]
+            outputs = self.shares(outputs) * x[:, None]
         return outputs.transpose(3, 4)
+
+    def shares(self, outputs: Tensor) -> Tensor:
+        """The outputs (B, S, ...) of U-nets as shares in the mixture's magnitudes."""
+        return outputs.softmax(dim=1) if self.model == "softmax_unet" else outputs.sigmoid()
 
     def masks(self, estimates: Tensor) -> Tensor:
         """Ratio masks (B, S, C, F + 1, T); where all is silent every stem gets the same share."""

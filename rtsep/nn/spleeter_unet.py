@@ -126,13 +126,18 @@ class UNet(nn.Module):
                 layer.freeze()
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.down[0](F.pad(x, (1, 2, 1, 2)))
+        return self.out(self.below(x, 0))
+
+    def below(self, x: Tensor, level: int) -> Tensor:
+        """What the levels below one make of its activated map: (B, C, T, F) -> (B, C', T, F), to join with its skip."""
+        x = self.down[level](F.pad(x, (1, 2, 1, 2)))
         skips = []
-        for conv, norm in zip(self.down[1:], self.down_norms[:-1], strict=True):
+        for conv, norm in zip(self.down[level + 1 :], self.down_norms[level:-1], strict=True):
             skips.append(x)
             x = conv(F.pad(self.activate_down(norm(x)), (1, 2, 1, 2)))
-        for conv, norm in zip(self.up, self.up_norms, strict=True):
+        levels = len(self.up) - level
+        for conv, norm in zip(self.up[:levels], self.up_norms[:levels], strict=True):
             x = norm(self.activate_up(conv(x)))
             if skips:
                 x = torch.cat([skips.pop(), x], dim=1)
-        return self.out(x)
+        return x

@@ -143,7 +143,7 @@ class Windowed(StreamingNetwork):
     def freeze(self) -> None:
         self.network.freeze()
 
-    def init_state(self, batch: int = 1, max_chunk: int = 32) -> WindowedState:
+    def init_state(self, batch: int = 1, max_chunk: int = 32) -> State:
         def zeros(*shape: int) -> Tensor:
             return torch.zeros(shape, device=self.get_buffer("rise").device)
 
