@@ -1,7 +1,8 @@
-"""Spleeter's own graphs with random weights: their checkpoints, and their outputs for an audio file.
+"""Spleeter's own graphs with random and with published weights: their checkpoints, and their outputs for an audio file.
 
-Runs in the peer's own environment: `python spleeter_equality.py WAV FOLDER THREADS`. Writes FOLDER/spleeter-Nstems with
-TensorFlow's files and `outputs.npz`.
+Runs in the peer's own environment: `python spleeter_equality.py WAV FOLDER THREADS [CHECKPOINT]`. Writes
+FOLDER/spleeter-Nstems with TensorFlow's files and `outputs.npz`; with the folder of the published two-stem checkpoint,
+FOLDER/spleeter-2stems-published too.
 """
 
 import importlib.metadata
@@ -34,8 +35,8 @@ def random_value(name: str, shape: list[int], random: np.random.Generator) -> np
     return 0.1 * random.standard_normal(shape)
 
 
-def run(stems: int, sound: np.ndarray, folder: Path, threads: int) -> dict:
-    """Save the checkpoint and the outputs of one system."""
+def run(stems: int, sound: np.ndarray, folder: Path, threads: int, checkpoint: Path | None = None) -> dict:
+    """Save the checkpoint and the outputs of one system, with the weights of `checkpoint` or random ones."""
     params = load_configuration(f"spleeter:{stems}stems")
     with tf.Graph().as_default():
         features = InputProviderFactory.get(params).get_input_dict_placeholders()
@@ -49,13 +50,15 @@ def run(stems: int, sound: np.ndarray, folder: Path, threads: int) -> dict:
         random = np.random.default_rng(stems)
         config = tf.compat.v1.ConfigProto(intra_op_parallelism_threads=threads, inter_op_parallelism_threads=1)
         with tf.compat.v1.Session(config=config) as session:
-            values = {}
-            for variable in variables:
-                if variable.dtype.base_dtype == tf.float32:
-                    values[variable.initializer.inputs[1]] = random_value(
-                        variable.op.name, variable.shape.as_list(), random
-                    )
-            session.run([variable.initializer for variable in variables], values)
+            if checkpoint is None:
+                values = {
+                    variable.initializer.inputs[1]: random_value(variable.op.name, variable.shape.as_list(), random)
+                    for variable in variables
+                    if variable.dtype.base_dtype == tf.float32
+                }
+                session.run([variable.initializer for variable in variables], values)
+            else:
+                tf.compat.v1.train.Saver().restore(session, str(checkpoint / "model"))
             folder.mkdir(parents=True, exist_ok=True)
             tf.compat.v1.train.Saver().save(session, str(folder / "model"), write_meta_graph=False)
             feed = {features["waveform"]: sound, features["audio_id"]: "sound"}
@@ -83,6 +86,8 @@ def main() -> None:
     wav, out, threads = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
     sound = soundfile.read(wav, dtype="float32")[0]
     systems = [run(stems, sound, out / f"spleeter-{stems}stems", threads) for stems in (2, 4, 5)]
+    if len(sys.argv) > 4:
+        systems.append(run(2, sound, out / "spleeter-2stems-published", threads, Path(sys.argv[4])))
     versions = {package: importlib.metadata.version(package) for package in ("spleeter", "tensorflow", "norbert")}
     print(json.dumps({"versions": versions, "systems": systems}))
 

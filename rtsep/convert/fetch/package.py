@@ -119,7 +119,7 @@ def _watch(process: subprocess.Popen[bytes], place: Path, size: int, progress: C
         with suppress(subprocess.TimeoutExpired):
             process.wait(LOOK_S)
             return
-        done = max((_size(path) for path in place.rglob("*")), default=0)  # pip has copies of what it downloads
+        done = _largest_file(place)  # pip has copies of what it downloads
         if done > 2 * size:
             raise RtsepError(f"pip has downloaded {done} bytes, expected {size}")
         progress(min(done, size), size)
@@ -130,8 +130,11 @@ def _watch(process: subprocess.Popen[bytes], place: Path, size: int, progress: C
             mark, since = done, time.monotonic()
 
 
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size if path.is_file() else 0
-    except OSError:  # pip has just moved it
-        return 0
+def _largest_file(folder: Path) -> int:
+    """Bytes of the largest file below a folder in which another process creates and deletes files and folders."""
+    largest = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                largest = max(largest, os.path.getsize(os.path.join(place, name)))
+    return largest

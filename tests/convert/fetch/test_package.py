@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
+import threading
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -206,3 +208,23 @@ def test_the_table_names_the_checkpoint_for_both_two_stem_systems_and_no_release
     assert package.files["model.data-00000-of-00001"].size == 78_614_080
     monkeypatch.setenv("GITHUB_RELEASE", "v9")
     assert find_published("spleeter-2stems").package is None
+
+
+def test_folders_that_pip_deletes_meanwhile_do_not_disturb(tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(bytes(100))
+    stop = threading.Event()
+
+    def come_and_go() -> None:
+        while not stop.is_set():
+            for number in range(20):
+                (tmp_path / f"{number}" / "a" / "b").mkdir(parents=True, exist_ok=True)
+            for number in range(20):
+                shutil.rmtree(tmp_path / f"{number}")
+
+    thread = threading.Thread(target=come_and_go)
+    thread.start()
+    try:
+        assert {module._largest_file(tmp_path) for _ in range(200)} == {100}
+    finally:
+        stop.set()
+        thread.join()
