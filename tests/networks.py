@@ -159,6 +159,18 @@ class LosingItsDevice(ConstantMask):
         return super().step(magnitudes, state)
 
 
+class LosingItsCard(ConstantMask):
+    """Asks a CUDA device for what is not there at a loud frame: the process can never use the device again."""
+
+    capturable = False
+
+    def step(self, magnitudes: Tensor, state: State) -> Tensor:
+        if magnitudes.is_cuda and magnitudes.mean(dim=(0, 1, 2)).max() > LOUD:
+            magnitudes = magnitudes.flatten()[torch.full((1,), 1 << 40, device=magnitudes.device)]
+            torch.cuda.synchronize(magnitudes.device)
+        return super().step(magnitudes, state)
+
+
 class LongMemory(ConstantMask):
     """Says that it looks further back than any player keeps."""
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import rtsep
 from rtsep.engine.live_engine import Engine
@@ -188,6 +189,20 @@ def test_a_worker_that_loses_its_device_is_followed_by_one_on_the_cpu(tmp_path: 
         assert engine.poll() == 1
         assert engine.compute == "cpu"
         assert engine.device_error == "cuda:0 failed: an illegal memory access was encountered"
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here: the loss of one not tested")
+def test_a_card_that_fails_is_followed_by_the_cpu(tmp_path: Path) -> None:
+    """A real failure in the worker. What was not separated meanwhile is missing on the ring: it is played dry."""
+    with Engine(bundle(tmp_path / "model", "tests.networks:LosingItsCard"), compute="cuda") as engine:
+        engine.wait_ready()
+        assert (engine.compute, engine.device_error) == ("cuda:0", None)
+        engine.shared.mixture.restart(1, 0, 0)
+        engine.shared.mixture.write(np.random.default_rng(2).uniform(-5, 5, (2, 100_000)).astype(np.float32))
+        wait_until(lambda: engine.shared.stem.epoch == 1 and engine.shared.stem.end > 50_000, limit_s=60)
+        assert (engine.poll(), engine.compute) == (1, "cpu")
+        assert engine.device_error is not None and engine.device_error.startswith("cuda:0 failed")
 
 
 def test_an_engine_that_is_closed_while_its_worker_starts_just_ends(

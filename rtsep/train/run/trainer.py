@@ -67,6 +67,7 @@ class Trainer:
         init: bundle whose weights a new run starts from, instead of random ones.
         device: the device of this process.
         tensorboard: write TensorBoard files too.
+        checkpoint_s: seconds between checkpoints; None: CHECKPOINT_S.
         progress: called after each decoded song with the numbers of decoded songs and of all songs.
 
     Attributes:
@@ -87,8 +88,10 @@ class Trainer:
         init: Bundle | None = None,
         device: torch.device = CPU,
         tensorboard: bool = False,
+        checkpoint_s: float | None = None,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
+        self._checkpoint_s = CHECKPOINT_S if checkpoint_s is None else checkpoint_s
         self.recipe: Recipe = load_recipe(recipe_path)
         if self.recipe.segments is not None:
             raise RtsepError(
@@ -292,7 +295,7 @@ class Trainer:
         return songs
 
     def _is_save_due(self) -> bool:
-        return self.step == 0 or time.monotonic() - self._saved_s > CHECKPOINT_S
+        return self.step == 0 or time.monotonic() - self._saved_s > self._checkpoint_s
 
     def _save(self) -> None:
         if self.group.is_first:

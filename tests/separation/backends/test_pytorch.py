@@ -101,6 +101,7 @@ def test_a_snapshot_goes_on_to_the_bit_and_can_be_taken_again_in_place() -> None
     np.testing.assert_array_equal(stepper.step(noise), third)
 
 
+@pytest.mark.cuda
 @pytest.mark.skipif(not HAS_CUDA, reason="no CUDA device here: a captured step not tested")
 def test_a_captured_step_is_the_eager_one_over_500_hops_a_reset_and_a_restore() -> None:
     torch.manual_seed(1)
@@ -126,6 +127,7 @@ def test_a_captured_step_is_the_eager_one_over_500_hops_a_reset_and_a_restore() 
         np.testing.assert_allclose(stepper.step(noise), expected, atol=1e-5)
 
 
+@pytest.mark.cuda
 @pytest.mark.skipif(not HAS_CUDA, reason="no CUDA device here: parity with the CPU not tested")
 def test_cuda_gives_what_the_cpu_gives() -> None:
     torch.manual_seed(1)
