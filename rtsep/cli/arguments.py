@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter, Token
 
@@ -21,7 +21,7 @@ from rtsep.separation.backends.stepper import check_compute
 from rtsep.separation.options import check_block, check_chunk, check_mask_extension, check_tta
 
 
-def parse_gain(text: str) -> tuple[str, float]:
+def parse_gain(text: str, option: str = "--gain") -> tuple[str, float]:
     """Parse ``vocals=-6`` to ("vocals", -6.0): -60 to +12 dB, or -inf. Raises UsageError."""
     stem, equals, number = text.partition("=")
     try:
@@ -30,7 +30,7 @@ def parse_gain(text: str) -> tuple[str, float]:
         gain_db = float("nan")
     if not (stem and equals and (gain_db == -math.inf or MIN_GAIN_DB <= gain_db <= MAX_GAIN_DB)):
         raise UsageError(
-            f"--gain {text}: expected STEM=DB with DB from {MIN_GAIN_DB:g} to {MAX_GAIN_DB:+g}, or -inf for silence; "
+            f"{option} {text}: expected STEM=DB with DB from {MIN_GAIN_DB:g} to {MAX_GAIN_DB:+g}, or -inf for silence; "
             "for example vocals=-6"
         )
     return stem.strip(), gain_db
@@ -58,6 +58,14 @@ def check_folder(folder: Path | None) -> None:
     """Raise UsageError for `-`, unless there is a folder of that name."""
     if folder is not None and folder == Path("-") and not folder.exists():
         raise UsageError("-: writing audio to stdout is not supported; name a folder")
+
+
+def _parse_mix(_type: object, tokens: Sequence[Token]) -> tuple[tuple[str, float], ...]:
+    return tuple(parse_gain(token.value, "--mix") for token in tokens)
+
+
+def _parse_stems(_type: object, tokens: Sequence[Token]) -> tuple[str, ...]:
+    return tuple(stem.strip() for token in tokens for stem in token.value.split(",") if stem.strip())
 
 
 def _parse_gains(_type: object, tokens: Sequence[Token]) -> tuple[tuple[str, float], ...]:
@@ -125,6 +133,15 @@ Gains = Annotated[
         "Initial fader position in dB, such as vocals=-6: -60 to +12, or -inf to mute. Repeatable.",
     ),
 ]
+Mix = Annotated[
+    tuple[tuple[str, float], ...],
+    Parameter(converter=_parse_mix, n_tokens=1, metavar="STEM=DB", negative="", show_default=False),
+]
+Stems = Annotated[
+    tuple[str, ...],
+    Parameter(converter=_parse_stems, n_tokens=1, metavar="STEM,STEM", negative="", show_default=False),
+]
+Format = Literal["wav", "flac", "mp3", "ogg", "opus", "m4a"]
 Routes = Annotated[
     tuple[tuple[str, Outlet], ...],
     _repeatable(

@@ -2,8 +2,7 @@
 
 import contextlib
 import os.path
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtsep.audio.files.reader import AudioReader, open_audio
-from rtsep.audio.files.wav import AtomicWav
+from rtsep.audio.files.tags import Tags
 from rtsep.errors import RtsepError
 from rtsep.separation.separator import Separator
+from rtsep.separation.song_outputs import Form, Mix, OutputFiles, choose_mixes
 from rtsep.separation.stem_stream import resampled_blocks, stem_blocks
 
 Float32 = NDArray[np.float32]
@@ -22,7 +22,7 @@ Float32 = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class SplitFile:
-    """What was written: stem -> path; the length in samples at the file's own rate; lines worth saying."""
+    """What was written: name -> path; the length in samples at the file's own rate; lines worth saying."""
 
     paths: dict[str, Path]
     frames: int
@@ -36,48 +36,63 @@ def split_file(
     separator: Separator,
     progress: Callable[[int, int | None], None] = lambda done, total: None,
     allow_damaged: bool = False,
+) -> SplitFile:
+    """Write `folder`/<stem>.wav for all stems, 32-bit float: see `write_song`."""
+    mixes = choose_mixes(separator.stems)
+    outputs = {stem: folder / f"{stem}.wav" for stem in separator.stems}
+    return write_song(path, outputs, mixes, separator, progress=progress, allow_damaged=allow_damaged)
+
+
+def write_song(
+    path: Path,
+    outputs: Mapping[str, Path],
+    mixes: Sequence[Mix],
+    separator: Separator,
+    *,
+    form: Form | None = None,
+    tags: Mapping[str, Tags] | None = None,
+    progress: Callable[[int, int | None], None] = lambda done, total: None,
+    allow_damaged: bool = False,
     before_commit: Callable[[], object] = lambda: None,
 ) -> SplitFile:
-    """Write `folder`/<stem>.wav: 32-bit float, at the file's own rate and exact length, mono for a mono file.
+    """Write mixes of a file's stems, at the file's own rate (if the format has it) and exact length, mono for mono.
 
-    `progress` is called with the samples done and in all (None while unknown). A separator that learns reads the file
-    twice; it is left ready for the next one. All stems appear or none. Damage inside the file is silent in all stems,
-    and a note. What `before_commit` raises when all is written leaves nothing of it, either.
+    `outputs` says where each of `mixes` goes, `tags` what is written into it. `progress` is called with the samples
+    done and in all (None while unknown). A separator that learns reads the file twice; it is left ready for the next
+    one. All files appear or none. Damage inside the file is silent in all stems, and a note. What `before_commit`
+    raises when all is written leaves nothing of it, either.
 
-    Raises RtsepError if the file is unreadable or empty, if a stem would replace the file itself, or if the disk is
+    Raises RtsepError if the file is unreadable or empty, if an output would replace the file itself, or if the disk is
     full. So it does for a file that ends too early or has impossible samples; with `allow_damaged` what there is is
     separated, and notes say what is missing.
     """
-    check_not_replaced(path, folder, separator.stems)
-    made = [place for place in (folder, *folder.parents) if not os.path.exists(place)]
+    check_not_replaced(path, outputs.values())
+    folders = {
+        place for folder in {output.parent for output in outputs.values()} for place in (folder, *folder.parents)
+    }
+    made = sorted((place for place in folders if not os.path.exists(place)), key=str, reverse=True)  # inner ones first
     try:
         if separator.learns:
             separator.learn(_mixture(path, allow_damaged))
         with open_audio(path, allow_damaged=allow_damaged) as reader, ExitStack() as stack:
             _refuse_cut(reader, allow_damaged)
             channels = 1 if reader.channels == 1 else separator.channels
-            rate = reader.sample_rate
-            wavs = {stem: AtomicWav(folder / f"{stem}.wav", rate, channels) for stem in separator.stems}
-            for wav in wavs.values():
-                stack.callback(wav.abort)  # before it is there: an interrupt between the two would leave it
-                wav.open()
+            files = OutputFiles(outputs, reader.sample_rate, channels, form or Form(), tags or {})
+            stack.callback(files.abort)  # before they are there: an interrupt between the two would leave them
+            files.open()
             frames = 0
             for stems in stem_blocks(reader, separator, progress):
-                for wav, samples in zip(wavs.values(), stems, strict=True):
-                    wav.write(samples)
+                files.write([mix.of(stems) for mix in mixes])
                 frames += stems.shape[2]
             _refuse_cut(reader, allow_damaged)
             if frames == 0:
                 raise RtsepError(f"{path} has no samples; nothing was written for it")
             # All of them must be safe on the disk before the first one gets its name.
-            for wav in wavs.values():
-                wav.seal()
+            files.seal()
             before_commit()
-            # Signals interrupt this thread only: in another one all of them get their names, or none.
-            with ThreadPoolExecutor(1, thread_name_prefix="rtsep-commit") as committing:
-                committing.submit(_commit, wavs.values()).result()
-            notes = [*reader.notes, *([reader.truncated] if reader.truncated else [])]
-            return SplitFile({stem: wav.path for stem, wav in wavs.items()}, frames, rate, notes)
+            files.commit()
+            notes = [*reader.notes, *([reader.truncated] if reader.truncated else []), *files.notes]
+            return SplitFile(files.paths, frames, reader.sample_rate, notes)
     except BaseException:
         separator.reset()
         for place in made:
@@ -92,9 +107,9 @@ def _mixture(path: Path, allow_damaged: bool) -> Iterator[Float32]:
         yield from resampled_blocks(reader)
 
 
-def check_not_replaced(song: Path, folder: Path, stems: Iterable[str]) -> None:
-    """Raise RtsepError if one of the stems in `folder` would replace the song itself."""
-    for output in (folder / f"{stem}.wav" for stem in stems):
+def check_not_replaced(song: Path, outputs: Iterable[Path]) -> None:
+    """Raise RtsepError if one of the outputs would replace the song itself."""
+    for output in outputs:
         if os.path.exists(output) and os.path.exists(song) and output.samefile(song):
             raise RtsepError(
                 f"{song} would be replaced by its own stem {output}; choose another folder with rtsep separate --out"
@@ -104,8 +119,3 @@ def check_not_replaced(song: Path, folder: Path, stems: Iterable[str]) -> None:
 def _refuse_cut(reader: AudioReader, allow_damaged: bool) -> None:
     if reader.truncated and not allow_damaged:
         raise RtsepError(f"{reader.truncated}; nothing was written for it. --allow-damaged separates what there is")
-
-
-def _commit(wavs: Iterable[AtomicWav]) -> None:
-    for wav in wavs:
-        wav.commit()

@@ -16,6 +16,7 @@ from rtsep.audio.files import wav
 from rtsep.audio.files.reader import LARGEST_SAMPLE
 from rtsep.errors import RtsepError
 from rtsep.separation import song_files as split
+from rtsep.separation import song_outputs
 from rtsep.separation.song_files import split_file
 from tests.audio.files.material import FORMATS, write
 
@@ -26,7 +27,7 @@ def interrupted_at(step: int) -> Iterator[list[int]]:
 
     Yields a list of one number, the steps taken.
     """
-    ours, pathlib = (wav.__file__, split.__file__), sys.modules["pathlib"].__file__
+    ours, pathlib = (wav.__file__, split.__file__, song_outputs.__file__), sys.modules["pathlib"].__file__
     taken = [0]
 
     def trace(frame: FrameType, event: str, argument: object) -> Callable[..., object] | None:
@@ -55,7 +56,7 @@ def test_an_interrupt_anywhere_leaves_all_stems_or_nothing(
     separator = rtsep.load(constant_bundle(vocals=0.25, other=0.75), device="cpu")
     stems = {f"{stem}.wav" for stem in separator.stems}
     with interrupted_at(0) as taken:
-        split_file(song, tmp_path / "all", separator)
+        split_file(song, tmp_path / "0" / "song", separator)
     outcomes: set[int] = set()
     for step in range(1, taken[0] + 1):
         out = tmp_path / str(step) / "song"

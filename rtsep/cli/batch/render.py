@@ -38,7 +38,8 @@ def render(files: Sequence[Path], options: PlayOptions) -> int:
     `options.start` is for the first file, `options.seconds` for each. Returns the exit code. Raises RtsepError for a
     model that cannot be loaded, UsageError for an unknown stem.
     """
-    tasks = [Task(file, OUT / track) for file, track in zip(files, track_names(files), strict=True)]
+    folders = (OUT / track for track in track_names(files))
+    tasks = [Task(file, {"picture": folder / PICTURE}) for file, folder in zip(files, folders, strict=True)]
 
     def load_separator() -> Separator:
         chunk = MAX_CHUNK if options.chunk is None else options.chunk
@@ -71,7 +72,7 @@ def _write(
     with ExitStack() as stack:
         song, notes = task.song, list[str]()
         if start_s > 0 or seconds is not None:
-            check_not_replaced(song, task.folder, separator.stems)
+            check_not_replaced(song, [task.folder / f"{stem}.wav" for stem in separator.stems])
             reader = stack.enter_context(open_audio(song, allow_damaged=True))
             song = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "part.wav"
             _cut(reader, song, start_s, seconds)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import shutil
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import rtsep
+from rtsep.audio.files.encode import Encoding
 from rtsep.audio.files.reader import open_audio
+from rtsep.audio.files.tags import Tags, read_tags
 from rtsep.bundle import Bundle
 from rtsep.cli.batch.manifest import Input, Manifest
 from rtsep.cli.batch.run import Once, Progress, Written
@@ -19,14 +20,16 @@ from rtsep.files import create_temporary, replacing
 from rtsep.separation.load import load
 from rtsep.separation.options import find_playable
 from rtsep.separation.separator import Separator
-from rtsep.separation.song_files import split_file
+from rtsep.separation.song_files import write_song
+from rtsep.separation.song_outputs import Clip, Form, choose_mixes
 
 SKIPPED = Written(entry={"skipped": True}, was_done=True)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How the songs of a batch are separated: arguments of `rtsep.load`, and `allow_damaged` of `split_file`."""
+    """How the songs of a batch are separated, and what is written of them: see `rtsep.load`, `write_song`,
+    `choose_mixes`, `Form` and `Encoding`."""
 
     model: str
     chunk: int
@@ -35,6 +38,13 @@ class Settings:
     merge_artifacts: bool
     mask_extension: str | None
     allow_damaged: bool
+    stems: tuple[str, ...] = ()
+    two_stems: str | None = None
+    mix: tuple[tuple[str, float], ...] = ()
+    format: str = "wav"
+    bits: int | None = None
+    bitrate: int | None = None
+    clip: Clip | None = None
 
 
 class SongWork:
@@ -44,33 +54,36 @@ class SongWork:
         compute: processor for the network, as for `rtsep.load`.
         skip_existing: leave songs alone that are done.
 
-    Raises RtsepError if there is no such model.
+    Attributes:
+        stems: names of the files that a song becomes.
+
+    Raises RtsepError if there is no such model, or a package for the format is missing; UsageError for settings that
+    do not fit each other or the model.
     """
 
     def __init__(self, settings: Settings, compute: str, *, skip_existing: bool) -> None:
         self._settings = settings
         self._compute = compute
         self._skip_existing = skip_existing
+        self._form = Form(Encoding(settings.format, settings.bits, settings.bitrate), settings.clip)
+        self._form.encoding.check_installed()
         self._bundle: Bundle = find_playable(settings.model)
+        stems = self._bundle.recipe.stems
+        self._mixes = choose_mixes(stems, settings.stems, settings.two_stems, dict(settings.mix))
+        self.stems = tuple(mix.name for mix in self._mixes)
         self._separator = Once(self._load)
-
-    def outputs(self, task: Task) -> list[Path]:
-        """The files that a task writes."""
-        if task.is_copied:
-            return [task.folder / f"instrumental{task.song.suffix.lower()}"]
-        return [task.folder / f"{stem}.wav" for stem in self._bundle.recipe.stems]
 
     def plan(self, task: Task, progress: Progress) -> Written:
         """Find out what there is to do, and write nothing. Raises RtsepError for a song that cannot be read."""
-        seconds = _seconds(task)
+        seconds = _checked(task)
         if self._skip_existing and self._manifest(task, Input.of(task.song)).is_fulfilled():
             return SKIPPED
-        paths = self.outputs(task)
+        paths = list(task.outputs.values())
         return Written(paths, {"outputs": [str(path) for path in paths], "seconds": seconds})
 
     def __call__(self, task: Task, progress: Progress) -> Written:
         """Do the work. Raises RtsepError for a song that fails, EndOfRun if the model cannot be loaded."""
-        _seconds(task)  # an error now is one before the model is loaded, or all of the file is read
+        _checked(task)  # an error now is one before the model is loaded, or all of the file is read
         source = Input.of(task.song)
         manifest = self._manifest(task, source)
         if self._skip_existing and manifest.is_fulfilled():
@@ -102,13 +115,23 @@ class SongWork:
             options = asdict(self._settings)
             del options["model"]
             made_from |= {"model": {"name": self._bundle.name, "sha256": self._bundle.sha256}, "options": options}
-        return Manifest(self.outputs(task), made_from)
+        return Manifest(task.outputs.values(), made_from)
 
     def _separate(self, task: Task, source: Input, separator: Separator, progress: Progress) -> Written:
         started_s = time.perf_counter()
-        result = split_file(
-            task.song, task.folder, separator, progress, self._settings.allow_damaged, source.check_unchanged
+        tags, notes = self._tags(task)
+        result = write_song(
+            task.song,
+            task.outputs,
+            self._mixes,
+            separator,
+            form=self._form,
+            tags=tags,
+            progress=progress,
+            allow_damaged=self._settings.allow_damaged,
+            before_commit=source.check_unchanged,
         )
+        notes = [*notes, *result.notes]
         seconds, elapsed_s = result.frames / result.sample_rate, time.perf_counter() - started_s
         entry = {
             "model": self._bundle.name,
@@ -118,13 +141,22 @@ class SongWork:
             "seconds": round(seconds, 3),
             "elapsed_s": round(elapsed_s, 3),
             "times_realtime": round(seconds / elapsed_s, 2),
-            "notes": result.notes,
+            "notes": notes,
         }
-        return Written(list(result.paths.values()), entry, result.notes)
+        return Written(list(result.paths.values()), entry, notes)
+
+    def _tags(self, task: Task) -> tuple[dict[str, Tags], list[str]]:
+        """The song's tags for each file, with its name in the title; a note if they cannot be read."""
+        try:
+            tags = read_tags(task.song)
+        except RtsepError as error:
+            return {}, [f"{error}; its stems have none"]
+        title = tags.first("title") or task.song.stem
+        return {stem: tags.titled(f"{title} ({stem})") for stem in self.stems} if tags else {}, []
 
     def _copy(self, task: Task, source: Input) -> Written:
         """Copy a song that is instrumental already, as that stem."""
-        (target,) = self.outputs(task)
+        (target,) = task.outputs.values()
         try:
             song = task.song.open("rb")
         except OSError as error:
@@ -136,11 +168,13 @@ class SongWork:
         return Written([target], {"stems": {"instrumental": str(target)}})
 
 
-def _seconds(task: Task) -> float | None:
-    """Length of a song as its header states it; None while unknown, or where the song is only copied.
+def _checked(task: Task) -> float | None:
+    """Length of a song in seconds as its header states it; None while unknown, or where the song is only copied.
 
-    Raises RtsepError if it cannot be opened.
+    Raises RtsepError if it cannot be opened, or must not be separated.
     """
+    if task.error:
+        raise RtsepError(task.error)
     if task.is_copied:
         return None
     with open_audio(task.song) as reader:

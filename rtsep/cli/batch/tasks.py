@@ -1,34 +1,58 @@
-"""What a run separates: each song with the folder for its stems."""
+"""What a run separates: each song with the files that it becomes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
+from rtsep.audio.files.tags import Tags, read_tags
 from rtsep.cli.batch.job_file import read_job
+from rtsep.cli.batch.naming import DEFAULT, Template, UsedPaths, fields_of
+from rtsep.errors import RtsepError
 
 
 @dataclass(frozen=True)
 class Task:
-    """A song, the folder for its stems, and whether it is copied as it is because it is instrumental already."""
+    """A song, the files for its stems by name, and whether it is copied as it is because it is instrumental already.
+
+    `error` is what is known to be wrong with it before it is opened.
+    """
 
     song: Path
-    folder: Path
+    outputs: Mapping[str, Path]
     is_copied: bool = False
+    error: str | None = field(default=None, compare=False)
+
+    @property
+    def folder(self) -> Path:
+        """The folder that holds its files."""
+        return Path(os.path.commonpath([path.parent for path in self.outputs.values()]))
 
     @property
     def track(self) -> str:
-        """Name of the folder."""
-        return self.folder.name
+        """Its name in progress lines."""
+        return self.song.stem
 
 
-def plan_tasks(files: Sequence[Path], out: Path) -> list[Task]:
-    """Return the tasks for audio files and job files (.json), each with a folder of its own in `out`.
+def plan_tasks(
+    files: Sequence[Path],
+    out: Path,
+    stems: Collection[str],
+    ext: str = "wav",
+    template: Template = DEFAULT,
+) -> list[Task]:
+    """Return the tasks for audio files and job files (.json). No two of them write the same file, or replace a song.
+
+    Args:
+        stems: names of the files that a song becomes.
+        ext: their extension.
 
     Raises RtsepError for a job file that is not valid.
     """
-    songs: list[tuple[Path, Path, bool]] = []  # song, parent of its folder, whether it is copied
+    songs: list[tuple[Path, Path, bool]] = []  # song, root of its outputs, whether it is copied
     for file in files:
         if file.suffix.lower() == ".json":
             convert, copy, folder = read_job(file)
@@ -36,24 +60,32 @@ def plan_tasks(files: Sequence[Path], out: Path) -> list[Task]:
             songs += [(song, out / folder, True) for song in copy]
         else:
             songs.append((file, out, False))
+    sources = {os.path.realpath(song): song for song, _, _ in songs}
+    used = UsedPaths()
     tasks: list[Task] = []
-    for parent in dict.fromkeys(parent for _, parent, _ in songs):
-        here = [(song, is_copied) for song, place, is_copied in songs if place == parent]
-        tracks = track_names([song for song, _ in here])
-        tasks += [Task(song, parent / track, copied) for (song, copied), track in zip(here, tracks, strict=True)]
+    for song, root, is_copied in songs:
+        fields = fields_of(song, _tags(song, template), song.suffix.lower().lstrip(".") if is_copied else ext)
+        names = ("instrumental",) if is_copied else stems
+        paths = used.claim(partial(template.paths, fields, names, root=root))
+        others = (sources.get(os.path.realpath(path), song) for path in paths.values())
+        replaced = next((other for other in others if other != song), None)
+        error = f"{replaced} would be replaced by a stem of {song}; choose another --out or --template"
+        tasks.append(Task(song, paths, is_copied, error if replaced else None))
     return tasks
 
 
 def track_names(files: Sequence[Path]) -> list[str]:
     """Return a folder name for each file, all different, also on file systems that ignore case."""
-    names: list[str] = []
-    used: set[str] = set()
-    for file in files:
-        base = file.stem if file.stem.strip(". ") else "track"
-        name, count = base, 1
-        while name.casefold() in used:
-            count += 1
-            name = f"{base} ({count})"
-        used.add(name.casefold())
-        names.append(name)
-    return names
+    used = UsedPaths()
+    fields = [fields_of(file, Tags(), "wav") for file in files]
+    return [used.claim(partial(DEFAULT.paths, each, ("",)))[""].parent.name for each in fields]
+
+
+def _tags(song: Path, template: Template) -> Tags:
+    """The tags that a name is made from; none where they cannot be read, which is reported when they are copied."""
+    if not template.needs_tags:
+        return Tags()
+    try:
+        return read_tags(song)
+    except RtsepError:
+        return Tags()

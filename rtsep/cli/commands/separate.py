@@ -5,11 +5,24 @@ from __future__ import annotations
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from rtsep.cli.arguments import Chunk, Compute, Flag, InputFiles, MaskExtension, ModelOrBest, OutputFolder, Tta
+from rtsep.cli.arguments import (
+    Chunk,
+    Compute,
+    Flag,
+    Format,
+    InputFiles,
+    MaskExtension,
+    Mix,
+    ModelOrBest,
+    OutputFolder,
+    Stems,
+    Tta,
+)
+from rtsep.cli.batch import naming
 from rtsep.errors import RtsepError
 from rtsep.separation.backends.stepper import MAX_CHUNK
 from rtsep.system.allocator import keep_freed_memory
@@ -29,15 +42,24 @@ def separate(
     merge_artifacts: Flag = False,
     mask_extension: MaskExtension = None,
     allow_damaged: Flag = False,
+    template: str = naming.DEFAULT_TEMPLATE,
+    format: Format = "wav",
+    bits: int | None = None,
+    bitrate: int | None = None,
+    stems: Stems = (),
+    two_stems: str | None = None,
+    mix: Mix = (),
+    clip: Literal["rescale", "clamp", "none"] | None = None,
     skip_existing: Flag = False,
     dry_run: Flag = False,
     json: Flag = False,
 ) -> int:
     """Write the stems of audio files.
 
-    Stems are written to OUT/TRACK/STEM.wav as 32-bit float, with the sample rate and length of the file. TRACK is the
+    Stems are written to OUT/NAME/STEM.wav as 32-bit float, with the sample rate and length of the file. NAME is the
     file name without its extension; if several files have the same name, the second becomes "NAME (2)". Existing stems
-    are replaced. The paths of the stems are printed. If a file fails, none of its stems are written.
+    are replaced. The paths of the stems are printed. If a file fails, none of its stems are written. Tags and cover art
+    are copied, with the stem in the title.
 
     The stems sum to the file, except for networks that output waveforms (HT Demucs), with --wiener, and above 11 kHz
     with --mask-extension zeros.
@@ -64,6 +86,25 @@ def separate(
     allow_damaged
         Separate what there is of a file that ends too early, and silence impossible samples, instead of refusing it;
         notes say what is missing. Damage inside a file is silent and noted in any case.
+    template
+        Path of each file inside OUT, made of {name}, {stem}, {ext} and the tags {artist}, {albumartist}, {album},
+        {title}, {track}, {disc}, {year}, {genre}, {composer}.
+    format
+        wav, flac, mp3, ogg (Vorbis), opus, or m4a (AAC, with the extra "aac").
+    bits
+        Bits a sample: 32 (float), 24 or 16 for wav, 24 or 16 for flac. Default: the first.
+    bitrate
+        Of mp3, ogg, opus or m4a, in kbit/s. Default: 320, 256, 192 and 256.
+    stems
+        Write these stems only, such as vocals,drums.
+    two_stems
+        Write this stem, and the sum of all others as no_STEM.
+    mix
+        Write mix, the sum of the stems at these gains in dB, instead of the stems: --mix vocals=-inf is a karaoke
+        version. Repeatable. With --stems or --two-stems, both are written.
+    clip
+        What becomes of songs whose stems exceed full scale: rescale (all of a song's files, by the same gain), clamp
+        (clip samples) or none. Default: none for 32-bit wav, which keeps them, else rescale.
     skip_existing
         Skip songs that are done: an earlier run with the same model, options and version of rtsep wrote all of their
         files, and the song is the same. So the same command, given again, resumes where it was stopped.
@@ -87,8 +128,17 @@ def separate(
         merge_artifacts=merge_artifacts,
         mask_extension=mask_extension,
         allow_damaged=allow_damaged,
+        stems=stems,
+        two_stems=two_stems,
+        mix=mix,
+        format=format,
+        bits=bits,
+        bitrate=bitrate,
+        clip=clip,
     )
+    names = naming.Template(template)
     work = SongWork(settings, compute, skip_existing=skip_existing)
+    names.check(len(work.stems))
     with ExitStack() as stack:
         if STDIN in files and not STDIN.exists():
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="rtsep-")))
@@ -99,10 +149,10 @@ def separate(
             say(note)
         if not inputs.songs:
             raise RtsepError("no audio files to separate")
-        tasks = plan_tasks(inputs.songs, out)
+        tasks = plan_tasks(inputs.songs, out, work.stems, format, names)
         if dry_run:
             return run_tasks(tasks, work.plan, json=json)
-        for folder in {path.parent for task in tasks for path in work.outputs(task)}:
+        for folder in {path.parent for task in tasks for path in task.outputs.values()}:
             remove_abandoned(folder)
         keep_freed_memory()
         return run_tasks(tasks, work, json=json)

@@ -72,7 +72,7 @@ def test_beyond_four_gigabytes_it_becomes_rf64(tmp_path: Path, monkeypatch: pyte
 
 def test_a_real_five_gigabyte_header_holds_its_size() -> None:
     size = 5 * 2**30
-    header = wav._header(44100, 2, size)
+    header = wav._header(44100, 2, 32, size)
     assert header[:4] == b"RF64"
     assert struct.unpack_from("<QQQ", header, 20) == (len(header) - 8 + size, size, size // 8)
     assert header[-4:] == b"\xff\xff\xff\xff"

@@ -94,7 +94,7 @@ def test_a_killed_run_leaves_nothing_half_written_and_the_next_one_completes_it(
     (tmp_path / "in" / "bad.wav").write_text("no sound")
     out = tmp_path / "out"
     words = ["separate", str(tmp_path / "in"), "--model", str(constant_bundle()), "--skip-existing", "-o"]
-    ours = ("/rtsep/files.py", "/files/wav.py", "/song_files.py", "/song_work.py", "/manifest.py")
+    ours = ("/rtsep/files.py", "/files/wav.py", "/song_files.py", "/song_outputs.py", "/song_work.py", "/manifest.py")
 
     def run(folder: Path, kill_at: int = 0) -> int:
         """Exit code, or the number of steps that a run takes."""
@@ -140,15 +140,15 @@ def test_a_song_that_changes_while_it_is_read_fails_alone(
 ) -> None:
     growing, _ = write_songs(tmp_path / "in", "growing.wav", "two.wav")
     out = tmp_path / "out"
-    split = song_work.split_file
+    write = song_work.write_song
 
-    def split_while_it_grows(song: Path, *arguments: object) -> object:
+    def write_while_it_grows(song: Path, *arguments: object, **options: object) -> object:
         if song == growing:
             with song.open("ab") as file:
                 file.write(bytes(800))
-        return split(song, *arguments)  # type: ignore[arg-type]
+        return write(song, *arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(song_work, "split_file", split_while_it_grows)
+    monkeypatch.setattr(song_work, "write_song", write_while_it_grows)
     words = ["separate", str(tmp_path / "in"), "-o", str(out), "--model", str(constant_bundle())]
     assert main(words) == 3
     assert f"{growing} changed while it was read" in capsys.readouterr().err
@@ -161,7 +161,7 @@ def test_a_dry_run_lists_the_outputs_and_writes_nothing(
     one, two = write_songs(tmp_path / "in", "one.wav", "two.wav")
     out = tmp_path / "out"
     words = ["separate", "-o", str(out), "--model", str(constant_bundle()), "--skip-existing"]
-    monkeypatch.setattr(song_work, "split_file", None)
+    monkeypatch.setattr(song_work, "write_song", None)
     expected = [str(out / song.stem / f"{stem}.wav") for song in (one, two) for stem in ("vocals", "instrumental")]
     assert main([*words, "--dry-run", str(tmp_path / "in")]) == 0
     assert capsys.readouterr().out.splitlines() == expected

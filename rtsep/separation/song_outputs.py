@@ -1,0 +1,196 @@
+"""The files that a song becomes: which mixes of its stems, in which format, and how they come to be there together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtsep.audio.files.encode import Encoding, encode
+from rtsep.audio.files.tags import Tags, id3_chunk, write_tags
+from rtsep.audio.files.wav import AtomicWav
+from rtsep.errors import UsageError
+from rtsep.files import create_temporary, temporary_path, write_errors
+
+Float32 = NDArray[np.float32]
+Clip = Literal["rescale", "clamp", "none"]
+_FULL_SCALE = 0.999  # after rescaling: encoders that lose something may overshoot a little
+
+
+@dataclass(frozen=True)
+class Mix:
+    """A sum of stems: a name, and the linear gain of each stem of the model."""
+
+    name: str
+    gains: tuple[float, ...]
+
+    def of(self, stems: Float32) -> Float32:
+        """The sum (channels, n) of stems (S, channels, n); of one stem alone its very samples."""
+        used = [index for index, gain in enumerate(self.gains) if gain != 0.0]
+        if [self.gains[index] for index in used] == [1.0]:
+            return stems[used[0]]
+        return np.tensordot(np.asarray(self.gains, np.float32), stems, axes=1)
+
+
+def choose_mixes(
+    stems: Sequence[str],
+    wanted: Sequence[str] = (),
+    two_stems: str | None = None,
+    mix_db: Mapping[str, float] | None = None,
+) -> tuple[Mix, ...]:
+    """What is written of a model's stems: all of them if nothing is said.
+
+    Args:
+        wanted: these stems only.
+        two_stems: this stem, and `no_STEM`, the sum of all others.
+        mix_db: `mix`, the sum of all stems at their gains in dB, 0 where none is named. It is written alone, unless
+            `wanted` or `two_stems` names stems.
+
+    Raises UsageError for a stem that the model does not have.
+    """
+    for stem in (*wanted, *([two_stems] if two_stems else []), *(mix_db or {})):
+        if stem not in stems:
+            raise UsageError(f'unknown stem "{stem}"; this model has {", ".join(stems)}')
+    if wanted and two_stems:
+        raise UsageError("--stems and --two-stems both name what is written: choose one")
+
+    def alone(stem: str) -> Mix:
+        return Mix(stem, tuple(float(other == stem) for other in stems))
+
+    if two_stems:
+        mixes = [alone(two_stems), Mix(f"no_{two_stems}", tuple(float(other != two_stems) for other in stems))]
+    else:
+        mixes = [alone(stem) for stem in (dict.fromkeys(wanted) or ([] if mix_db else stems))]
+    if mix_db:
+        mixes.append(Mix("mix", tuple(10.0 ** (mix_db.get(stem, 0.0) / 20.0) for stem in stems)))
+    return tuple(mixes)
+
+
+@dataclass(frozen=True)
+class Form:
+    """Format of the files; `clip` says what becomes of a song whose stems exceed full scale.
+
+    rescale: all of its files are softer by the same gain; clamp: samples are clipped; none: they are stored as they
+    are. `clip` None: none for 32-bit WAV, which keeps them, else rescale.
+
+    Raises UsageError for `none` with integer samples, which cannot.
+    """
+
+    encoding: Encoding = field(default_factory=Encoding)
+    clip: Clip | None = None
+
+    def __post_init__(self) -> None:
+        if self.clip == "none" and self.encoding.is_integer:
+            raise UsageError("--clip none: integer samples cannot exceed full scale; use rescale or clamp")
+
+    @property
+    def clips(self) -> Clip:
+        return self.clip or ("none" if self.encoding.keeps_peaks else "rescale")
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether samples are final as they come: nothing to convert, and no peak to wait for."""
+        return self.encoding.keeps_peaks and self.clips == "none"
+
+
+class OutputFiles:
+    """Files of one song, hidden until `commit` gives all of them their names. `abort` leaves nothing behind.
+
+    Args:
+        paths: name of a mix -> file, in the order of the samples written.
+        tags: of the song, by name of a mix.
+    """
+
+    def __init__(
+        self, paths: Mapping[str, Path], sample_rate: int, channels: int, form: Form, tags: Mapping[str, Tags]
+    ) -> None:
+        self.paths = dict(paths)
+        self.notes: list[str] = []
+        self._rate, self._channels, self._form, self._tags = sample_rate, channels, form, tags
+        self._wavs = [AtomicWav(path, sample_rate, channels) for path in paths.values()]
+        self._finals: list[tuple[Path, Path]] = []  # hidden file, its name
+        self._peak = 0.0
+
+    def open(self) -> None:
+        """Make the hidden files. See to it that `abort` will be called before."""
+        for wav in self._wavs:
+            wav.open()
+
+    def write(self, samples: Sequence[Float32]) -> None:
+        """Append samples (channels, n) to each file."""
+        for wav, block in zip(self._wavs, samples, strict=True):
+            wav.write(block)
+            if not self._form.is_direct:
+                self._peak = max(self._peak, float(np.abs(block).max(initial=0.0)))
+
+    def seal(self) -> None:
+        """Finish all of them on the disk, still without their names. RtsepError if the disk refuses."""
+        if self._form.is_direct:
+            for name, wav in zip(self.paths, self._wavs, strict=True):
+                wav.rest = id3_chunk(self._tags[name]) if self._tags.get(name) else b""
+                wav.seal()
+            return
+        gain = self._gain()
+        for name, wav in zip(self.paths, self._wavs, strict=True):
+            wav.seal()
+            hidden = temporary_path(wav.path)
+            self._finals.append((hidden, wav.path))
+            self._convert(wav, hidden, gain, self._tags.get(name) or Tags())
+
+    def commit(self) -> None:
+        """Give all files their names, or none: signals interrupt the main thread only, and another one does it."""
+        with ThreadPoolExecutor(1, thread_name_prefix="rtsep-commit") as committing:
+            committing.submit(self._commit).result()
+
+    def abort(self) -> None:
+        """Remove the hidden files; does nothing to those with a name."""
+        for wav in self._wavs:
+            wav.abort()
+        for hidden, _ in self._finals:
+            hidden.unlink(missing_ok=True)
+
+    def _commit(self) -> None:
+        if self._form.is_direct:
+            for wav in self._wavs:
+                wav.commit()
+        for hidden, path in self._finals:
+            with write_errors(path):
+                hidden.replace(path)
+
+    def _gain(self) -> np.float32:
+        """What all files are multiplied with, noted if it is not 1."""
+        if self._peak <= 1.0 or self._form.clips == "none":
+            return np.float32(1.0)
+        peak_db = 20 * np.log10(self._peak)
+        where = f"{next(iter(self.paths.values())).parent}: peak at {peak_db:+.1f} dBFS"
+        if self._form.clips == "clamp":
+            self.notes.append(f"{where}, clipped")
+            return np.float32(1.0)
+        gain = _FULL_SCALE / self._peak
+        self.notes.append(f"{where}, all files rescaled by {20 * np.log10(gain):.1f} dB")
+        return np.float32(gain)
+
+    def _convert(self, wav: AtomicWav, hidden: Path, gain: np.float32, tags: Tags) -> None:
+        """Write the finished hidden file from the samples in a hidden WAV."""
+        encoding, clamps = self._form.encoding, self._form.clips == "clamp"
+        blocks = (np.clip(gain * block, -1.0, 1.0) if clamps else gain * block for block in wav.written())
+        if encoding.wav_bits:
+            final = AtomicWav(hidden, self._rate, self._channels, encoding.wav_bits)
+            with final:
+                for block in blocks:
+                    final.write(block)
+                final.rest = id3_chunk(tags) if tags else b""
+                final.commit()
+            return
+        with write_errors(wav.path), create_temporary(hidden) as file:
+            encode(blocks, file, encoding, self._rate, self._channels)
+            if tags:
+                write_tags(file, encoding.format, tags)
+            file.flush()
+            os.fsync(file.fileno())
