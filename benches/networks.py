@@ -17,6 +17,7 @@ from benches.report import Report, Row, Table
 from rtsep.bundle import build_network, build_segment_network, find_bundle, list_bundles
 from rtsep.cli.model_speed import MAX_LOAD, suitable_mode
 from rtsep.errors import MissingPackage
+from rtsep.live_settings import live_settings
 from rtsep.nn.contract import StreamingNetwork
 from rtsep.nn.cost import multiply_adds_per_frame, multiply_adds_per_segment
 from rtsep.nn.spleeter import Spleeter
@@ -59,17 +60,24 @@ def run(names: Sequence[str], out: Path) -> int:
         "ms, play (files, separated while they play) with longer steps, otherwise ahead."
     )
     framed = [bundle for bundle in bundles if bundle.recipe.segments is None]
-    played = [(bundle, build_network(bundle.recipe, live=True)) for bundle in framed]
-    rows = [
-        _live(bundle.name, network, stepper_to_measure(bundle, "cpu", 1), bundle.recipe.stft.n_fft)
-        for bundle, network in played
-        if _can_be_played(network)
-    ]
+    rows = []
+    for bundle in framed:
+        for latency in _latencies(bundle.recipe):
+            network = build_network(bundle.recipe, live=True, latency=latency)
+            if _can_be_played(network):
+                stepper = stepper_to_measure(bundle, "cpu", 1, latency)
+                rows.append(_live(bundle.name, network, stepper, bundle.recipe.stft.n_fft))
     report.add(Table("Live", rows, live_note))
     if not names:
         _by_window(report)
     report.write(out)
     return 0
+
+
+def _latencies(recipe: Recipe) -> list[str]:
+    """What chooses each of a model's live windows, in the standard synthesis."""
+    several = [f"{setting.latency_ms:.1f}" for setting in live_settings(recipe) if setting.mode == "standard"]
+    return several if len(several) > 1 else ["standard"]
 
 
 def spleeter_windows(network: Spleeter) -> list[Windowed]:

@@ -36,43 +36,54 @@ class Affine:
 
 
 class AlongBins:
-    """Columns (B, n, F, C) to columns (B, n', F', C'), as one product for every bin that comes out.
+    """Columns (B, n, F, C) to columns (B, n', F', C'), as a product for each of the bins that one place gives.
 
     Args:
-        kernel: (C', n', bins, C, n, taps): from `taps` bins of all columns to `bins` bins of all that are wanted.
+        kernels: (C', n', C, n, taps) for every bin of a place: from the lowest `taps` bins of it, in all columns.
         bias: (C',).
-        stride: F' is F * bins / stride.
+        stride: bins from one place to the next.
         padding: zeros below the lowest bin and above the highest.
     """
 
-    def __init__(self, kernel: Tensor, bias: Tensor, stride: int, padding: tuple[int, int]) -> None:
-        self.out_channels, self.out_columns, self.out_bins, _, _, self.taps = kernel.shape
-        self.weight = kernel.permute(2, 1, 0, 4, 5, 3).flatten(3).flatten(0, 2).contiguous()
-        self.bias = bias.repeat(self.out_bins * self.out_columns)
-        self.stride, self.padding = stride, padding
+    def __init__(self, kernels: list[Tensor], bias: Tensor, stride: int, padding: tuple[int, int]) -> None:
+        self._columns, self._channels = kernels[0].shape[1], kernels[0].shape[0]
+        self._taps = max(kernel.shape[4] for kernel in kernels)
+        self._weights = [kernel.permute(1, 0, 4, 3, 2).flatten(2).flatten(0, 1).contiguous().t() for kernel in kernels]
+        self._bias = bias.repeat(self._columns)
+        self._stride, (self._below, self._above) = stride, padding
 
-    def __call__(self, x: Tensor) -> Tensor:
-        padded = F.pad(x, (0, 0, *self.padding)).contiguous()
-        batch, columns, bins, channels = padded.shape
-        places = (bins - self.taps) // self.stride + 1
-        step = padded.stride()
-        rows = padded.as_strided(
-            (batch, places, columns, self.taps * channels), (step[0], self.stride * channels, step[1], 1)
+    def __call__(self, *parts: Tensor) -> Tensor:
+        """`parts`: groups of the channels."""
+        batch, columns, bins, _ = parts[0].shape
+        channels = sum(part.shape[3] for part in parts)
+        x = parts[0].new_empty(batch, columns, self._below + bins + self._above, channels)
+        x[:, :, : self._below] = 0
+        x[:, :, self._below + bins :] = 0
+        first = 0
+        for part in parts:
+            x[:, :, self._below : self._below + bins, first : first + part.shape[3]] = part
+            first += part.shape[3]
+        places = bins // self._stride
+        step = x.stride()
+        taps = x.as_strided(
+            (batch, places, self._taps, columns, channels), (step[0], self._stride * step[2], step[2], step[1], 1)
         )
-        found = F.linear(rows.reshape(batch * places, -1), self.weight, self.bias)
-        parts = found.view(batch, places, self.out_bins, self.out_columns, self.out_channels)
-        return parts.permute(0, 3, 1, 2, 4).flatten(2, 3)
+        rows = taps.reshape(batch * places, -1)
+        out = rows.new_empty(len(rows), len(self._weights), len(self._bias))
+        for index, weight in enumerate(self._weights):
+            torch.addmm(self._bias, rows[:, : len(weight)], weight, out=out[:, index])
+        found = out.view(batch, places * len(self._weights), self._columns, self._channels)
+        return found.transpose(1, 2)
 
 
 def narrowing(conv: nn.Conv2d, columns: int) -> AlongBins:
     """A convolution of stride 2 with zeros around: from all n columns of a window to all n / 2."""
-    weight = conv.weight
-    kernel = weight.new_zeros(len(weight), columns // 2, 1, conv.in_channels, columns, 5)
+    assert conv.bias is not None
+    kernel = conv.weight.new_zeros(conv.out_channels, columns // 2, conv.in_channels, columns, 5)
     for out in range(columns // 2):
         for column in range(max(0, 2 * out - 1), min(columns, 2 * out + 4)):
-            kernel[:, out, 0, :, column] = weight[:, :, column - 2 * out + 1]
-    assert conv.bias is not None
-    return AlongBins(kernel, conv.bias, 2, (1, 2))
+            kernel[:, out, :, column] = conv.weight[:, :, column - 2 * out + 1]
+    return AlongBins([kernel], conv.bias, 2, (1, 2))
 
 
 def widening(layer: Raise, columns: int, wanted: int) -> AlongBins:
@@ -80,17 +91,17 @@ def widening(layer: Raise, columns: int, wanted: int) -> AlongBins:
 
     The first of the n' may not hear a column before the n: it is wanted there only where the window begins.
     """
-    taps = layer.weight.new_zeros(layer.out_channels, wanted, 2, layer.in_channels, columns, 3)
+    assert layer.bias is not None
+    # Even bins hear the bin below and their own, odd ones that above too; the taps of a transposed kernel go backwards.
+    orders = ([3, 1], [4, 2, 0])
+    kernels = [layer.weight.new_zeros(layer.out_channels, wanted, layer.in_channels, columns, len(o)) for o in orders]
     for out in range(wanted):
         for column in range(columns):
             tap = 2 * columns - wanted + out + 1 - 2 * column
             if 0 <= tap < 5:
-                kernel = layer.weight[:, :, tap].permute(1, 0, 2)  # (C', C, 5)
-                # Even bins hear the bin below and their own, by taps 3 and 1; odd ones that above too, by 4, 2, 0.
-                taps[:, out, 0, :, column, :2] = kernel[:, :, [3, 1]]
-                taps[:, out, 1, :, column] = kernel[:, :, [4, 2, 0]]
-    assert layer.bias is not None
-    return AlongBins(taps, layer.bias, 1, (1, 1))
+                for kernel, order in zip(kernels, orders, strict=True):
+                    kernel[:, out, :, column] = layer.weight[:, :, tap, order].transpose(0, 1)
+    return AlongBins(kernels, layer.bias, 1, (1, 1))
 
 
 class ColumnUNet:
@@ -143,15 +154,15 @@ class ColumnUNet:
         for level, narrow in enumerate(self._narrow[1:], start=self._shallow + 1):
             skips.append(x)
             x = narrow(self.activate(level, x))
+        parts = [x]
         for widen, norm in self._widen:
-            x = norm(self._up_activation(widen(x)))
-            if skips:
-                x = torch.cat([skips.pop(), x], dim=3)
+            x = norm(self._up_activation(widen(*parts)))
+            parts = [skips.pop(), x] if skips else [x]
         return x
 
     def decode(self, x: Tensor, skips: list[Tensor]) -> Tensor:
         """The output's last frames (B, n, F, C), from what `deep` gave and the skips of the shallow levels."""
         for (widen, norm), skip in zip(self._decode, reversed(skips), strict=True):
-            x = norm(self._up_activation(widen(torch.cat([skip, x], dim=3))))
+            x = norm(self._up_activation(widen(skip, x)))
         maps = F.pad(x.permute(0, 3, 1, 2), (0, 0, 0, 3))
         return F.conv2d(maps, self._out_weight, self._out_bias, dilation=2, padding=(0, 3)).permute(0, 2, 3, 1)

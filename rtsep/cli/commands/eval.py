@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from rtsep.cli.arguments import Flag, Model
 from rtsep.cli.output.progress_line import ProgressLine
 from rtsep.errors import RtsepError, UsageError
-from rtsep.separation.options import check_latency
+from rtsep.live_settings import WORDS, check_live_latency, choose_live_setting
 from rtsep.system.allocator import keep_freed_memory
 from rtsep.ui.console import put, say, say_lines
 
@@ -41,7 +41,11 @@ def evaluate(
     data: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative="", help="Folders of songs.")],
     chunk: Annotated[str, Parameter(help="Frames per step, separated by commas; 'all' is the whole song.")] = "1,32",
     latency: Annotated[
-        str, Parameter(help="Synthesis modes, separated by commas: standard, medium, low.")
+        str,
+        Parameter(
+            help="Latencies, separated by commas: standard, medium, low; or milliseconds, such as 162, for the live "
+            "setting that `rtsep live --latency` would choose."
+        ),
     ] = "standard",
     context: Annotated[int | None, Parameter(help="Limit the attention's context to this many frames.")] = None,
     card: Annotated[Flag, Parameter(help="Also write the scores into the model's CARD.md.")] = False,
@@ -55,7 +59,7 @@ def evaluate(
     best constant gain and the ideal ratio mask are scored for comparison.
     """
     chunks = parse_chunks(chunk)
-    latencies = list(dict.fromkeys(check_latency(mode) for mode in latency.split(",")))
+    latencies = list(dict.fromkeys(check_live_latency(text) for text in latency.split(",")))
     if card and context is not None:
         raise UsageError("--card cannot be combined with --context: it describes the model as it is")
     if not data:
@@ -124,12 +128,16 @@ def _systems(bundle: Bundle, chunks: list[int], latencies: list[str], context: i
                 f"--context {context}: {bundle.name} was trained with 1 to {network.context_frames} frames"
             )
         network.context_frames = context
+    if network is not None and not set(latencies) <= set(WORDS):
+        named = ",".join(latencies)
+        raise UsageError(f"--latency {named}: milliseconds need chunks of at most {MAX_CHUNK} frames and no --context")
     systems: list[System] = []
     for chunk in chunks:
         for latency in latencies:
             if chunk in written:
                 separator = load(bundle.path, chunk=chunk, device="cpu", latency=latency)
-                systems.append(System(system_name(chunk), latency, partial(separated, separator=separator)))
+                mode = choose_live_setting(bundle.recipe, latency).mode
+                systems.append(System(system_name(chunk), latency, mode, partial(separated, separator=separator)))
             else:
                 assert network is not None
                 systems.append(masking_system(network, bundle.recipe.stft, chunk, latency))

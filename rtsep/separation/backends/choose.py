@@ -72,17 +72,18 @@ def load_stepper(
     return TorchStepper(network, choose_compute(compute), max_chunk, threads)
 
 
-def stepper_to_measure(bundle: Bundle, compute: str, max_chunk: int) -> FrameStepper:
+def stepper_to_measure(bundle: Bundle, compute: str, max_chunk: int, latency: str = "standard") -> FrameStepper:
     """`load_stepper` with the model's live settings, for measuring time: random weights do if its own are missing.
 
     Raises as `load_stepper`, but for missing weights.
     """
     try:
-        return load_stepper(bundle, compute, max_chunk, live=True)
+        return load_stepper(bundle, compute, max_chunk, live=True, latency=latency)
     except MissingWeights:
         from rtsep.separation.backends.pytorch import TorchStepper, choose_compute
 
-        return TorchStepper(build_network(bundle.recipe, live=True), choose_compute(compute), max_chunk)
+        network = build_network(bundle.recipe, live=True, latency=latency)
+        return TorchStepper(network, choose_compute(compute), max_chunk)
 
 
 def computing_devices() -> list[str]:

@@ -143,10 +143,14 @@ def _median(values: Float64) -> float | None:
 
 @dataclass(frozen=True)
 class System:
-    """Something that is scored: `separate` makes stems (S, C, N) of a mixture (C, N), in a latency mode."""
+    """Something that is scored: `separate` makes stems (S, C, N) of a mixture (C, N).
+
+    `mode` is that of the synthesis; `latency` is what the rows are called by, the mode or milliseconds.
+    """
 
     name: str
     latency: str
+    mode: str
     separate: Callable[[Float32], Float32]
 
 
@@ -158,7 +162,7 @@ def masking_system(network: StreamingNetwork, stft: Stft, chunk: int, latency: s
         masks = network_masks(network, frames, chunk)
         return synthesise(frames, masks, mixture.shape[1], stft.n_fft, stft.hop, latency)
 
-    return System(system_name(chunk), latency, separate)
+    return System(system_name(chunk), latency, latency, separate)
 
 
 def system_name(chunk: int) -> str:
@@ -177,8 +181,8 @@ def evaluate_song(song: Song, names: Sequence[str], stft: Stft, systems: Sequenc
     yield from evaluator.rows("mixture", None, np.broadcast_to(mixture, stems.shape))
     yield from evaluator.rows("constant gain", None, np.stack([best_gain(mixture, stem) * mixture for stem in stems]))
     frames, masks = analyse(mixture, stft.n_fft, stft.hop), ideal_ratio_masks(stems, stft)
-    for latency in dict.fromkeys(system.latency for system in systems):
-        estimates = synthesise(frames, masks, song.samples, stft.n_fft, stft.hop, latency)
-        yield from evaluator.rows("ideal mask", latency, estimates)
+    for mode in dict.fromkeys(system.mode for system in systems):
+        estimates = synthesise(frames, masks, song.samples, stft.n_fft, stft.hop, mode)
+        yield from evaluator.rows("ideal mask", mode, estimates)
     for system in systems:
         yield from evaluator.rows(system.name, system.latency, system.separate(mixture))

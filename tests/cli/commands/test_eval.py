@@ -57,6 +57,17 @@ def test_a_musdb_folder_needs_no_recipe_and_json_holds_every_row(
     assert said.err == ""
 
 
+def test_milliseconds_are_scored_as_the_live_setting_within_them(
+    musdb: Path, tmp_path: Path, constant_bundle: Maker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = constant_bundle(vocals=0.1, instrumental=0.9)
+    assert run(musdb, tmp_path, model, "--chunk", "1", "--latency", "low,50", "--json") == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    low, within = ([row["sdr_db"] for row in rows if (row["system"], row["latency"]) == ("K=1", name)]
+                   for name in ("low", "50"))  # fmt: skip
+    assert low == within and len(low) == 6
+
+
 def test_the_card_gets_the_tables_that_are_printed_and_keeps_the_rest(
     musdb: Path, tmp_path: Path, constant_bundle: Maker, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -76,6 +87,7 @@ def test_the_card_gets_the_tables_that_are_printed_and_keeps_the_rest(
         (["--chunk", "0"], 2, "--chunk 0: expected frame counts and 'all'"),
         (["--chunk", "1,many"], 2, "--chunk 1,many"),
         (["--latency", "none"], 2, "--latency none"),
+        (["--latency", "93", "--chunk", "1,all"], 2, "milliseconds need chunks of at most 32 frames"),
         (["--context", "1", "--card"], 2, "cannot be combined with --context"),
         (["--context", "2"], 2, "--context 2"),
     ],
