@@ -64,6 +64,15 @@ def _parse_mix(_type: object, tokens: Sequence[Token]) -> tuple[tuple[str, float
     return tuple(parse_gain(token.value, "--mix") for token in tokens)
 
 
+def _parse_jobs(_type: object, tokens: Sequence[Token]) -> int | None:
+    text = tokens[0].value
+    if text == "auto":
+        return None
+    if not (text.isdecimal() and int(text) >= 1):
+        raise UsageError(f"--jobs {text}: expected a number of songs, 1 or more, or auto")
+    return int(text)
+
+
 def _parse_stems(_type: object, tokens: Sequence[Token]) -> tuple[str, ...]:
     return tuple(stem.strip() for token in tokens for stem in token.value.split(",") if stem.strip())
 
@@ -141,6 +150,7 @@ Stems = Annotated[
     tuple[str, ...],
     Parameter(converter=_parse_stems, n_tokens=1, metavar="STEM,STEM", negative="", show_default=False),
 ]
+Jobs = Annotated[int | None, Parameter(converter=_parse_jobs, n_tokens=1, metavar="N", negative="", show_default=False)]
 Format = Literal["wav", "flac", "mp3", "ogg", "opus", "m4a"]
 Routes = Annotated[
     tuple[tuple[str, Outlet], ...],

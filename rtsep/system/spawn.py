@@ -43,7 +43,6 @@ class ChildProcess:
         environment: Mapping[str, str] | None = None,
         descriptors: Sequence[int] = (),
     ) -> None:
-        line = (json.dumps(config) + "\n").encode()
         try:
             self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close
         except OSError as error:
@@ -63,8 +62,12 @@ class ChildProcess:
             raise RtsepError(f"cannot start a process for {module}: {error.strerror or error}") from error
         self._stdin = cast("IO[bytes]", self._process.stdin)
         self.stdout = cast("IO[bytes]", self._process.stdout)
-        with contextlib.suppress(OSError):  # it has died already: its stdout says so, by ending
-            self._stdin.write(line)
+        self.send(config)
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Send it one more JSON line."""
+        with contextlib.suppress(OSError):  # it has died: its stdout says so, by ending
+            self._stdin.write((json.dumps(message) + "\n").encode())
             self._stdin.flush()
 
     @property

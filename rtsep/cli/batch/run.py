@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json as json_format
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
+from rtsep.cli.batch.progress import BatchProgress
 from rtsep.cli.batch.tasks import Task
-from rtsep.cli.output.progress_line import ProgressLine
 from rtsep.errors import RtsepError
 from rtsep.ui.console import put, say
 
@@ -25,13 +26,13 @@ Progress = Callable[[int, int | None], None]
 class Written:
     """What a task wrote: its files, the rest of its JSON object, and notes for the user.
 
-    `was_done`: it had nothing to do, since an earlier run wrote the same files.
+    `event` is skipped if an earlier run wrote the same files, planned if they would be written.
     """
 
     paths: Sequence[Path] = ()
     entry: dict[str, Any] = field(default_factory=dict)
     notes: Sequence[str] = ()
-    was_done: bool = False
+    event: Literal["done", "skipped", "planned"] = "done"
 
 
 class EndOfRun(Exception):
@@ -58,36 +59,63 @@ class Once(Generic[Loaded]):
         return self._loaded[0]
 
 
+Outcome = Written | RtsepError
+
+
 def run_tasks(tasks: Sequence[Task], work: Callable[[Task, Progress], Written], *, json: bool) -> int:
-    """Do the work of each task and print the paths of its files, or with `json` one object per task.
+    """Do the work of each task, one after the other, and `report` it. Returns the exit code.
 
     Args:
         work: its RtsepErrors are reported, and the next task follows; EndOfRun ends the run with the RtsepError that it
             holds.
+    """
+    progress = BatchProgress(len(tasks), json)
 
-    Returns the exit code.
+    def outcomes() -> Generator[tuple[Task, Outcome], None, None]:
+        for task in tasks:
+            try:
+                yield task, work(task, partial(progress.show, task))
+            except RtsepError as error:
+                yield task, error
+
+    return report(outcomes(), len(tasks), progress, json=json)
+
+
+def report(
+    outcomes: Generator[tuple[Task, Outcome], None, None], tasks: int, progress: BatchProgress, *, json: bool
+) -> int:
+    """Print the paths of each task's files, or with `json` one object per task. Returns the exit code.
+
+    Raises the RtsepError that an EndOfRun holds.
     """
     failures: list[str] = []
     done_before = 0
-    for number, task in enumerate(tasks, start=1):
-        label = f"[{number}/{len(tasks)}] {task.track}" if len(tasks) > 1 else task.track
+    with closing(outcomes):
         try:
-            with ProgressLine() as line:
-                written = work(task, partial(line.show, label))
+            for task, outcome in outcomes:
+                progress.finish(task)
+                if isinstance(outcome, RtsepError):
+                    failures.append(str(outcome))
+                    say(outcome)
+                    _put_event(json, "failed", task, {"error": str(outcome)})
+                    continue
+                done_before += outcome.event == "skipped"
+                for note in outcome.notes:
+                    say(note)
+                _put_event(json, outcome.event, task, outcome.entry)
+                if not json:
+                    for path in outcome.paths:
+                        put(path)
         except EndOfRun as end:
             raise end.error from end
-        except RtsepError as error:
-            failures.append(str(error))
-            say(error)
-            if json:
-                put(json_format.dumps({"file": str(task.song), "error": str(error)}))
-            continue
-        done_before += written.was_done
-        for note in written.notes:
-            say(note)
-        for line_out in [json_format.dumps({"file": str(task.song), **written.entry})] if json else written.paths:
-            put(line_out)
-    return _sum_up(len(tasks), done_before, failures)
+        finally:
+            progress.clear()
+    return _sum_up(tasks, done_before, failures)
+
+
+def _put_event(json: bool, event: str, task: Task, entry: Mapping[str, Any]) -> None:
+    if json:
+        put(json_format.dumps({"event": event, "file": str(task.song), **entry}))
 
 
 def _sum_up(tasks: int, done_before: int, failures: Sequence[str]) -> int:

@@ -23,7 +23,7 @@ from rtsep.separation.separator import Separator
 from rtsep.separation.song_files import write_song
 from rtsep.separation.song_outputs import Clip, Form, choose_mixes
 
-SKIPPED = Written(entry={"skipped": True}, was_done=True)
+SKIPPED = Written(event="skipped")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +52,7 @@ class SongWork:
 
     Args:
         compute: processor for the network, as for `rtsep.load`.
+        threads: of PyTorch, as for `rtsep.load`.
         skip_existing: leave songs alone that are done.
 
     Attributes:
@@ -61,9 +62,10 @@ class SongWork:
     do not fit each other or the model.
     """
 
-    def __init__(self, settings: Settings, compute: str, *, skip_existing: bool) -> None:
+    def __init__(self, settings: Settings, compute: str, *, skip_existing: bool, threads: int | None = None) -> None:
         self._settings = settings
         self._compute = compute
+        self._threads = threads
         self._skip_existing = skip_existing
         self._form = Form(Encoding(settings.format, settings.bits, settings.bitrate), settings.clip)
         self._form.encoding.check_installed()
@@ -79,7 +81,7 @@ class SongWork:
         if self._skip_existing and self._manifest(task, Input.of(task.song)).is_fulfilled():
             return SKIPPED
         paths = list(task.outputs.values())
-        return Written(paths, {"outputs": [str(path) for path in paths], "seconds": seconds})
+        return Written(paths, {"outputs": [str(path) for path in paths], "seconds": seconds}, event="planned")
 
     def __call__(self, task: Task, progress: Progress) -> Written:
         """Do the work. Raises RtsepError for a song that fails, EndOfRun if the model cannot be loaded."""
@@ -104,6 +106,7 @@ class SongWork:
             tta=settings.tta,
             merge_artifacts=settings.merge_artifacts,
             mask_extension=settings.mask_extension,
+            threads=self._threads,
         )
 
     def _manifest(self, task: Task, source: Input) -> Manifest:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from rtsep.cli.batch.naming import DEFAULT, Template, UsedPaths, fields_of
 from rtsep.errors import RtsepError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Task:
     """A song, the files for its stems by name, and whether it is copied as it is because it is instrumental already.
 
@@ -24,7 +24,7 @@ class Task:
     song: Path
     outputs: Mapping[str, Path]
     is_copied: bool = False
-    error: str | None = field(default=None, compare=False)
+    error: str | None = None
 
     @property
     def folder(self) -> Path:

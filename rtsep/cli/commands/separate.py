@@ -15,6 +15,7 @@ from rtsep.cli.arguments import (
     Flag,
     Format,
     InputFiles,
+    Jobs,
     MaskExtension,
     Mix,
     ModelOrBest,
@@ -52,6 +53,7 @@ def separate(
     clip: Literal["rescale", "clamp", "none"] | None = None,
     skip_existing: Flag = False,
     dry_run: Flag = False,
+    jobs: Jobs = 1,
     json: Flag = False,
 ) -> int:
     """Write the stems of audio files.
@@ -110,11 +112,15 @@ def separate(
         files, and the song is the same. So the same command, given again, resumes where it was stopped.
     dry_run
         Print the paths that would be written, and write nothing.
+    jobs
+        Songs at a time, each in a process with one thread; auto: as many as there are cores, one on a GPU.
     json
-        Print one JSON object per file instead of paths.
+        Print one JSON object per event instead of paths: done, skipped or failed for each song, and progress.
     """
     from rtsep.cli.batch.inputs import STDIN, find_inputs, save_stdin
-    from rtsep.cli.batch.run import run_tasks
+    from rtsep.cli.batch.parallel import count_jobs, run_in_processes
+    from rtsep.cli.batch.progress import BatchProgress
+    from rtsep.cli.batch.run import report, run_tasks
     from rtsep.cli.batch.song_work import Settings, SongWork
     from rtsep.cli.batch.tasks import plan_tasks
     from rtsep.files import remove_abandoned
@@ -154,5 +160,12 @@ def separate(
             return run_tasks(tasks, work.plan, json=json)
         for folder in {path.parent for task in tasks for path in task.outputs.values()}:
             remove_abandoned(folder)
-        keep_freed_memory()
-        return run_tasks(tasks, work, json=json)
+        number = count_jobs(jobs, compute, len(tasks))
+        if number == 1:
+            keep_freed_memory()
+            return run_tasks(tasks, work, json=json)
+        progress = BatchProgress(len(tasks), json)
+        outcomes = run_in_processes(
+            tasks, settings, compute, number, skip_existing=skip_existing, progress=progress.show
+        )
+        return report(outcomes, len(tasks), progress, json=json)

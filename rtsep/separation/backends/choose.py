@@ -47,7 +47,7 @@ def load_stepper(
     """
     check_compute(compute)
     recipe = bundle.recipe
-    if compiled and not _on_cuda(compute):
+    if compiled and not on_cuda(compute):
         if mask_extension is not None and recipe.network in COMPILED:
             raise bundle.no_mask_extension()
         try:
@@ -95,7 +95,7 @@ def computing_devices() -> list[str]:
     return ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
 
 
-def _on_cuda(compute: str) -> bool:
+def on_cuda(compute: str) -> bool:
     """Whether `compute` means a CUDA device. PyTorch is imported only if the driver of one is installed."""
     if compute == "cpu":
         return False

@@ -60,7 +60,7 @@ def test_what_is_done_and_the_same_is_skipped(
     assert capsys.readouterr().out == ""
     assert redone("--json") == set()
     said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [entry["skipped"] for entry in said] == [True, True]
+    assert [entry["event"] for entry in said] == ["skipped", "skipped"]
 
     (out / "one" / "vocals.wav").unlink()
     assert redone() == {"one"}
@@ -123,7 +123,8 @@ def test_a_killed_run_leaves_nothing_half_written_and_the_next_one_completes_it(
     expected = contents(tmp_path / "whole")
     assert {Path(name).suffix for name in expected} == {".wav", ".json"}
     steps = int((tmp_path / "steps").read_text())
-    for kill_at in np.linspace(1, steps, 16).astype(int):
+    # Where folders are there already a run takes a few steps less.
+    for kill_at in np.linspace(1, 0.95 * steps, 12).astype(int):
         assert run(out, kill_at) == -signal.SIGKILL, kill_at
         for name, content in contents(out).items():
             assert name.endswith(".part") or content == expected[name], (kill_at, name)
@@ -174,8 +175,8 @@ def test_a_dry_run_lists_the_outputs_and_writes_nothing(
     assert main([*words, "--dry-run", str(tmp_path / "in"), "--json"]) == 3
     bad, done, to_do = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert "cannot be read" in bad["error"]
-    assert done == {"file": str(one), "skipped": True}
-    assert to_do == {"file": str(two), "outputs": expected[2:], "seconds": 0.068}
+    assert done == {"event": "skipped", "file": str(one)}
+    assert to_do == {"event": "planned", "file": str(two), "outputs": expected[2:], "seconds": 0.068}
     assert contents(out) == before
 
 
