@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -88,11 +90,9 @@ def test_masks_are_those_of_whole_windows_that_hear_all_the_past(sizes: tuple) -
     torch.testing.assert_close(masks, by_whole_windows(network, x), rtol=0, atol=1e-5)
 
 
-def test_the_real_weights_play_as_whole_windows_of_them() -> None:
-    bundle = find_bundle("spleeter-live-2stems")
-    if not bundle.weights_path.exists():
-        pytest.skip("Spleeter's weights are not here: rtsep models get spleeter-2stems")
-    network = bundle.load_network()
+def test_the_real_weights_play_as_whole_windows_of_them(real_spleeter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RTSEP_MODEL_DIR", str(real_spleeter.parent))
+    network = find_bundle("spleeter-live-2stems").load_network()
     assert isinstance(network, LiveSpleeter)
     x = music(network, 15)
     torch.testing.assert_close(network.forward(x), by_whole_windows(network, x), rtol=0, atol=1e-4)
