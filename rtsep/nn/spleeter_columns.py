@@ -138,22 +138,35 @@ class ColumnUNet:
         self._shallow = shallow
 
     def encode(self, level: int, x: Tensor) -> Tensor:
-        """Columns (B, n, F / 2, C') of a shallow level before norm and activation, from the last 2 n + 1 above it."""
-        weight, bias = self._convolutions[level - 1]
-        maps = F.pad(x, (0, 0, 1, 2, 0, 2)).permute(0, 3, 1, 2)
-        return F.conv2d(maps, weight, bias, stride=2).permute(0, 2, 3, 1)
+        """Columns (B, n, F / 2, C') of a shallow level from the last 2 n + 1 of that above, (B, 2 n + 1, F, C).
 
-    def activate(self, level: int, x: Tensor) -> Tensor:
-        """Norm and activation of a level's columns, as the next level reads them."""
+        Both are before norm and activation; of the frames there is neither.
+        """
+        batch, columns, bins, channels = x.shape
+        padded = x.new_empty(batch, columns + 2, bins + 3, channels)
+        padded[:, columns:] = 0
+        padded[:, :, 0] = 0
+        padded[:, :, bins + 1 :] = 0
+        inside = padded[:, :columns, 1 : bins + 1]
+        if level == 1:
+            inside.copy_(x)
+        else:
+            norm = self._down_norms[level - 2]
+            torch.addcmul(norm.bias, x, norm.gain, out=inside)
+            self._down_activation(padded)  # zeros stay zeros
+        weight, bias = self._convolutions[level - 1]
+        return F.conv2d(padded.permute(0, 3, 1, 2), weight, bias, stride=2).permute(0, 2, 3, 1)
+
+    def _activate(self, level: int, x: Tensor) -> Tensor:
         return self._down_activation(self._down_norms[level - 1](x))
 
     def deep(self, x: Tensor) -> Tensor:
-        """What the deep levels make of the window's activated columns of the last shallow one."""
-        x = self._narrow[0](x)
+        """What the deep levels make of the window's columns of the last shallow one, before norm and activation."""
+        x = self._narrow[0](self._activate(self._shallow, x))
         skips = []
         for level, narrow in enumerate(self._narrow[1:], start=self._shallow + 1):
             skips.append(x)
-            x = narrow(self.activate(level, x))
+            x = narrow(self._activate(level, x))
         parts = [x]
         for widen, norm in self._widen:
             x = norm(self._up_activation(widen(*parts)))

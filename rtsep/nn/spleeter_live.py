@@ -15,7 +15,7 @@ What the masks are: the upper levels hear all of the past instead of zeros befor
 columns are cheaper computed anew than kept, see the window alone, as in a whole window; and they may be computed for
 every nth window only, each stem in turn, and stay as they are in between: their columns cover 32 frames and more.
 
-Letters: B batch, S stems, C channels, F bins, K frames of a step, N windows, n windows of the whole batch.
+Letters: B batch, S stems, C channels, F bins, K frames of a step, N windows of a step, n columns.
 """
 
 from __future__ import annotations
@@ -142,7 +142,6 @@ class LiveSpleeter(Windowed):
         stride: int,
         lookahead: int = 0,
         deep_stride: int = 0,
-        deep_levels: int = DEEP_LEVELS,
     ) -> None:
         super().__init__(network, frames, stride, lookahead)
         deep_stride = deep_stride or stride
@@ -157,7 +156,7 @@ class LiveSpleeter(Windowed):
         depth = len(self.unets[0].down)
         if depth < 2:
             raise ValueError(f"the U-net must have at least two levels, got {depth}")
-        self.shallow = max(depth - deep_levels, 1)
+        self.shallow = max(depth - DEEP_LEVELS, 1)
         self.deep_windows = deep_stride // stride
         self._first_end = lookahead % stride or stride  # frames after which the first window is computed
         self.levels = plan_levels(frames, stride, lookahead, self.shallow)
@@ -230,8 +229,12 @@ class LiveSpleeter(Windowed):
         numbers = torch.arange(windows.start, windows.stop, device=state.frames.device)[:, None]
         newest = self._first_end - 1 + self.stride * numbers
         frames = _read(state.frames, self.levels[0].slots(newest, len(state.frames))[1], len(windows))
+        slots = [
+            level.slots(numbers * level.fresh, len(ring))
+            for level, ring in zip(self.levels[1:], state.unets[0].rings, strict=True)
+        ]
         outputs = torch.stack(
-            [self._unet(stem, frames, numbers, windows, unet) for stem, unet in enumerate(state.unets)], dim=1
+            [self._unet(stem, frames, slots, windows, unet) for stem, unet in enumerate(state.unets)], dim=1
         )
 
         def blocks(x: Tensor) -> Tensor:
@@ -249,17 +252,18 @@ class LiveSpleeter(Windowed):
         turn = stem * self.deep_windows // len(self.stems)
         return window % self.deep_windows == turn or window == 0
 
-    def _unet(self, stem: int, x: Tensor, numbers: Tensor, windows: range, state: UNetState) -> Tensor:
+    def _unet(
+        self, stem: int, x: Tensor, slots: list[tuple[Tensor, Tensor]], windows: range, state: UNetState
+    ) -> Tensor:
         """The U-net's output (N * B, stride + lookahead, F, C) at the end of windows, from their last frames."""
         layers, skips = state.layers, []
         for number, (level, ring) in enumerate(zip(self.levels[1:], state.rings, strict=True), start=1):
             columns = layers.encode(number, x[:, -2 * level.computed - 1 :])
-            written, read = level.slots(numbers * level.fresh, len(ring))
+            written, read = slots[number - 1]
             fresh = columns[:, : level.fresh].unflatten(0, (len(windows), -1))
             ring.index_copy_(0, written, fresh.transpose(1, 2).flatten(0, 1))
-            raw = torch.cat([_read(ring, read, len(windows)), columns[:, level.fresh :]], dim=1)
-            skips.append(raw[:, -level.decoded :])
-            x = layers.activate(number, raw)
+            x = torch.cat([_read(ring, read, len(windows)), columns[:, level.fresh :]], dim=1)
+            skips.append(x[:, -level.decoded :])
         found, turns = [state.deep], []
         for window, columns in zip(windows, x.unflatten(0, (len(windows), -1)), strict=True):
             if self._is_due(stem, window):
@@ -276,7 +280,7 @@ class LiveSpleeter(Windowed):
         for level in range(1, self.shallow + 1):
             column = layers.encode(level, x)[:, :1]
             found.append(column[0, 0].contiguous())
-            x = layers.activate(level, column).expand(-1, 5, -1, -1)
+            x = column.expand(-1, 5, -1, -1)
         return tuple(found)
 
 
