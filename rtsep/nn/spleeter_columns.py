@@ -9,6 +9,7 @@ Letters: B batch, F bins, C channels, n columns; C' and n' those that come out.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rtsep.nn.spleeter_unet import FrozenNorm, Raise, UNet
+
+Activation = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -30,9 +33,9 @@ class Affine:
         gain = norm.weight * (norm.get_buffer("running_var") + norm.EPSILON).rsqrt()
         return cls(gain, norm.bias - gain * norm.get_buffer("running_mean"))
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, out: Tensor | None = None) -> Tensor:
         """Of (..., C)."""
-        return torch.addcmul(self.bias, x, self.gain)
+        return torch.addcmul(self.bias, x, self.gain, out=out)
 
 
 class AlongBins:
@@ -43,29 +46,44 @@ class AlongBins:
         bias: (C',).
         stride: bins from one place to the next.
         padding: zeros below the lowest bin and above the highest.
+        activation: of what goes in, behind its norm.
     """
 
-    def __init__(self, kernels: list[Tensor], bias: Tensor, stride: int, padding: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        kernels: list[Tensor],
+        bias: Tensor,
+        stride: int,
+        padding: tuple[int, int],
+        activation: Activation | None = None,
+    ) -> None:
+        self._activation = activation
         self._columns, self._channels = kernels[0].shape[1], kernels[0].shape[0]
         self._taps = max(kernel.shape[4] for kernel in kernels)
         self._weights = [kernel.permute(1, 0, 4, 3, 2).flatten(2).flatten(0, 1).contiguous().t() for kernel in kernels]
         self._bias = bias.repeat(self._columns)
         self._stride, (self._below, self._above) = stride, padding
 
-    def __call__(self, *parts: Tensor) -> Tensor:
-        """`parts`: groups of the channels."""
-        batch, columns, bins, _ = parts[0].shape
-        channels = sum(part.shape[3] for part in parts)
-        x = parts[0].new_empty(batch, columns, self._below + bins + self._above, channels)
-        x[:, :, : self._below] = 0
-        x[:, :, self._below + bins :] = 0
-        first = 0
-        for part in parts:
-            x[:, :, self._below : self._below + bins, first : first + part.shape[3]] = part
-            first += part.shape[3]
+    def __call__(self, x: Tensor, norm: Affine | None, skip: Tensor | None = None) -> Tensor:
+        """Of `norm(x)`, behind the channels of `skip` if there is one."""
+        batch, columns, bins, channels = x.shape
+        first = 0 if skip is None else skip.shape[3]
+        channels += first
+        padded = x.new_empty(batch, columns, self._below + bins + self._above, channels)
+        padded[:, :, : self._below] = 0
+        padded[:, :, self._below + bins :] = 0
+        inside = padded[:, :, self._below : self._below + bins]
+        if skip is not None:
+            inside[..., :first] = skip
+        if norm is None:
+            inside[..., first:] = x
+        else:
+            norm(x, out=inside[..., first:])
+        if self._activation is not None:
+            self._activation(padded)  # zeros stay zeros
         places = bins // self._stride
-        step = x.stride()
-        taps = x.as_strided(
+        step = padded.stride()
+        taps = padded.as_strided(
             (batch, places, self._taps, columns, channels), (step[0], self._stride * step[2], step[2], step[1], 1)
         )
         rows = taps.reshape(batch * places, -1)
@@ -76,14 +94,14 @@ class AlongBins:
         return found.transpose(1, 2)
 
 
-def narrowing(conv: nn.Conv2d, columns: int) -> AlongBins:
+def narrowing(conv: nn.Conv2d, columns: int, activation: Activation) -> AlongBins:
     """A convolution of stride 2 with zeros around: from all n columns of a window to all n / 2."""
     assert conv.bias is not None
     kernel = conv.weight.new_zeros(conv.out_channels, columns // 2, conv.in_channels, columns, 5)
     for out in range(columns // 2):
         for column in range(max(0, 2 * out - 1), min(columns, 2 * out + 4)):
             kernel[:, out, :, column] = conv.weight[:, :, column - 2 * out + 1]
-    return AlongBins([kernel], conv.bias, 2, (1, 2))
+    return AlongBins([kernel], conv.bias, 2, (1, 2), activation)
 
 
 def widening(layer: Raise, columns: int, wanted: int) -> AlongBins:
@@ -122,7 +140,9 @@ class ColumnUNet:
         ]
         self._down_norms = [Affine.of(norm) for norm in unet.down_norms]  # type: ignore[arg-type]
         up_norms = [Affine.of(norm) for norm in unet.up_norms]  # type: ignore[arg-type]
-        self._narrow = [narrowing(unet.down[i], whole >> (i - shallow)) for i in range(shallow, depth)]  # type: ignore[arg-type]
+        self._narrow = [
+            narrowing(convolutions[i], whole >> (i - shallow), unet.activate_down) for i in range(shallow, depth)
+        ]
         sizes = [whole >> i for i in range(depth - shallow, -1, -1)]
         sizes[-1] = decoded[shallow]
         self._widen = [
@@ -151,31 +171,33 @@ class ColumnUNet:
         if level == 1:
             inside.copy_(x)
         else:
-            norm = self._down_norms[level - 2]
-            torch.addcmul(norm.bias, x, norm.gain, out=inside)
+            self._down_norms[level - 2](x, out=inside)
             self._down_activation(padded)  # zeros stay zeros
         weight, bias = self._convolutions[level - 1]
         return F.conv2d(padded.permute(0, 3, 1, 2), weight, bias, stride=2).permute(0, 2, 3, 1)
 
-    def _activate(self, level: int, x: Tensor) -> Tensor:
-        return self._down_activation(self._down_norms[level - 1](x))
-
     def deep(self, x: Tensor) -> Tensor:
         """What the deep levels make of the window's columns of the last shallow one, before norm and activation."""
-        x = self._narrow[0](self._activate(self._shallow, x))
-        skips = []
-        for level, narrow in enumerate(self._narrow[1:], start=self._shallow + 1):
+        x = self._narrow[0](x, self._down_norms[self._shallow - 1])
+        skips: list[Tensor] = []
+        for narrow, norm in zip(self._narrow[1:], self._down_norms[self._shallow :], strict=False):
             skips.append(x)
-            x = narrow(self._activate(level, x))
-        parts = [x]
+            x = narrow(x, norm)
+        before: Affine | None = None
+        skip = None
         for widen, norm in self._widen:
-            x = norm(self._up_activation(widen(*parts)))
-            parts = [skips.pop(), x] if skips else [x]
-        return x
+            x = self._up_activation(widen(x, before, skip))
+            before, skip = norm, skips.pop() if skips else None
+        assert before is not None
+        return before(x)
 
     def decode(self, x: Tensor, skips: list[Tensor]) -> Tensor:
         """The output's last frames (B, n, F, C), from what `deep` gave and the skips of the shallow levels."""
+        before: Affine | None = None
         for (widen, norm), skip in zip(self._decode, reversed(skips), strict=True):
-            x = norm(self._up_activation(widen(skip, x)))
+            x = self._up_activation(widen(x, before, skip))
+            before = norm
+        assert before is not None
+        x = before(x)
         maps = F.pad(x.permute(0, 3, 1, 2), (0, 0, 0, 3))
         return F.conv2d(maps, self._out_weight, self._out_bias, dilation=2, padding=(0, 3)).permute(0, 2, 3, 1)
