@@ -112,7 +112,7 @@ def main() -> int:
     }
     run = Run(wanted.out, began_s + wanted.seconds, facts)
     compute = str(device)
-    run.stage("tests", lambda: stages.run_tests(min(120.0, run.left_s())))
+    run.stage("tests", lambda: stages.run_tests(min(150.0, run.left_s())))
     run.stage("steps", lambda: stages.measure_steps(compute, wanted.paced_s))
     run.stage("separate", lambda: stages.measure_separation(device, min(120.0, run.left_s())))
     run.stage("spleeter live", lambda: stages.measure_spleeter(compute))

@@ -181,7 +181,12 @@ def train(carried: Path, out: Path, device: torch.device, batch: int, left_s: Ca
         path = write_recipe(work / "trial.toml", text, batch=batch, precision=precision, steps=TRIAL_STEPS)
         found |= _crops_a_minute(load_recipe(path), music, work / "cache", device)
         trial = Trainer(path, [music], work / "trial", init=find_bundle(MODEL), device=device)
-        step_s = statistics.median(report["step_s"] for report in trial.run() if report["step"] > 2)
+        third_s, times_s = left_s() / 3, list[float]()
+        for report in trial.run():
+            times_s.append(report["step_s"])
+            if left_s() < 2 * third_s:
+                trial.stop()
+        step_s = statistics.median(times_s[len(times_s) // 3 :])  # the first steps choose algorithms
         steps = max(1, int((left_s() - 5) / step_s))
         path = write_recipe(work / "recipe.toml", text, batch=batch, precision=precision, steps=steps)
         run = work / "run"
