@@ -20,7 +20,7 @@ from rtsep.separation.backends.stepper import check_compute
 from rtsep.separation.instant import instant_bundle
 from rtsep.separation.options import check_chunk, check_mask_extension, find_playable
 from rtsep.shared.state import SharedLayout, SharedState
-from rtsep.shared.status import WorkerProblem, WorkerState
+from rtsep.shared.status import Network, WorkerProblem, WorkerState
 from rtsep.system.guarded_thread import guarded_thread
 from rtsep.system.spawn import END_LIMIT_S, ChildProcess, child_environment
 from rtsep.timebase import RESERVE_S, synthesis_support
@@ -44,7 +44,10 @@ NOTICES = {
 
 @dataclass(frozen=True)
 class EngineStats:
-    """The worker's counters since the engine was made; times are of computing one hop, over the last 4096 steps."""
+    """The worker's counters since the engine was made; times are of computing one hop, over the last 4096 steps.
+
+    `network`: name of the model whose stems are heard: the instant network's until the model itself is ready.
+    """
 
     state: str
     chunk: int
@@ -54,6 +57,7 @@ class EngineStats:
     restarts: int
     compute_p50_ms: float
     compute_p99_ms: float
+    network: str
 
 
 class Engine:
@@ -66,6 +70,7 @@ class Engine:
         chunk: frames a step, 1 to 32; None: small while there is little lead, then up to 32.
         compute: auto, cpu, cuda or cuda:N, for the worker.
         latency: standard, medium, low, or the most milliseconds, see `rtsep.live_settings`.
+        better: name of a model whose stems will be put into the ready ring; None if there is none.
         mask_extension: of Spleeter's networks, see `rtsep.load`; None is the recipe's.
 
     Attributes:
@@ -88,6 +93,7 @@ class Engine:
         compute: str = "auto",
         latency: str = "standard",
         mask_extension: str | None = None,
+        better: str | None = None,
     ) -> None:
         bundle = find_playable(model)
         self.model_name = bundle.name
@@ -103,6 +109,11 @@ class Engine:
         # Live, a model's own delay is part of the latency, and it has that long for its first sound.
         instant = instant_bundle(bundle) if chunk is None else None
         self._instant = None if instant is None else str(instant.path.resolve())
+        self._awaits_better = better is not None
+        self._networks = {
+            Network.INSTANT: bundle.name if instant is None else instant.name,
+            Network.MODEL: better or bundle.name,
+        }
         self._layout = SharedLayout(stems=self.stems)
         self.shared = SharedState.create(self._layout)
         assert self.shared.block is not None
@@ -181,6 +192,7 @@ class Engine:
             restarts=self.restarts,
             compute_p50_ms=float(p50),
             compute_p99_ms=float(p99),
+            network=self._networks[worker.network_at(self.shared.callback.read().position)],
         )
 
     def close(self) -> None:
@@ -226,6 +238,7 @@ class Engine:
             "layout": self._layout.to_json(),
             "model": self._model,
             "instant": self._instant,
+            "awaits_better": self._awaits_better,
             "chunk": self.chunk,
             "compute": self._compute,
             "latency": self._latency,

@@ -75,7 +75,7 @@ def _prepare(config: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     mode = choose_live_setting(bundle.recipe, config["latency"]).mode
     instant = load_stepper(find_bundle(config["instant"]), "cpu", MAX_CHUNK) if config["instant"] else None
     processor = Processor(stepper, mode, n_fft=bundle.recipe.stft.n_fft, instant=instant)
-    worker_loop = WorkerLoop(shared, processor, config["chunk"])
+    worker_loop = WorkerLoop(shared, processor, config["chunk"], awaits_better=config["awaits_better"])
     for each in filter(None, (instant, stepper)):
         warm_up(each, worker_loop.chunks)
     lock_memory()

@@ -10,6 +10,8 @@
     instant      with an instant network, that is heard first. The model takes over where one of its strides begins in
                  uninterrupted play, with its past, once the lead is enough for its first window; if the lead is used
                  up, the instant network goes on
+    ready        stems of a better network that the player has put there are published in place of own ones, which fade
+                 into them within a hop, and back where they end
     late         a chunk that would come too late isn't computed: skip to where the play head will be, once a probe
                  has shown that the machine keeps up
     end          nothing beyond the end of the song is separated
@@ -30,15 +32,20 @@ import numpy as np
 from rtsep.engine.handover import SPARE_LEAD_S, Handover
 from rtsep.engine.pace import SMALL_CHUNK, Pace
 from rtsep.engine.past import Past
+from rtsep.engine.ready_stems import ReadyStems
 from rtsep.separation.backends.stepper import MAX_CHUNK, FrameStepper, Interrupted
 from rtsep.separation.options import FIRST_FRAMES
 from rtsep.separation.processor import BrokenNetwork, Processor
 from rtsep.shared.rings import RingHeader
 from rtsep.shared.state import SharedState
-from rtsep.shared.status import WorkerProblem, WorkerState
+from rtsep.shared.status import Network, WorkerProblem, WorkerState
 from rtsep.timebase import HOP, SAMPLE_RATE, SUPPORT_HOPS
 
 AHEAD_LIMIT = 4 * SAMPLE_RATE
+AHEAD_LIMIT_UNTIL_READY = SAMPLE_RATE
+"""The same while stems of a better network may become ready: what is published is not replaced by them."""
+WORTH_CHANGING = SAMPLE_RATE
+"""Samples of a better network that must be ready before they replace own ones."""
 LEAST_PAST_FRAMES = 8
 """Of those of the first step, so many at least lie before what is heard first."""
 IDLE_S = 0.002
@@ -51,9 +58,12 @@ class WorkerLoop:
     """Separates the mixture ring into the stem ring.
 
     `chunk`: frames a step; None: small chunks while the lead is short, then up to 32.
+    `awaits_better`: the ready ring will be filled.
     """
 
-    def __init__(self, shared: SharedState, processor: Processor, chunk: int | None = None) -> None:
+    def __init__(
+        self, shared: SharedState, processor: Processor, chunk: int | None = None, *, awaits_better: bool = False
+    ) -> None:
         self._shared = shared
         self._processor = processor
         self._chunk = chunk
@@ -66,6 +76,8 @@ class WorkerLoop:
         self._past = Past(shared.mixture, processor.channels, max(self._past_frames, self._handover.past_frames))
         self._mixture = np.zeros((processor.channels, MAX_CHUNK * HOP), np.float32)
         self._out = np.zeros((len(processor.stems), processor.channels, MAX_CHUNK * HOP), np.float32)
+        self._ahead_limit = AHEAD_LIMIT_UNTIL_READY if awaits_better else AHEAD_LIMIT
+        self._ready = ReadyStems(shared.ready, MAX_CHUNK * HOP)
         self._kept = np.zeros((shared.kept.rows, shared.kept.capacity), np.float32)
         self._blend = np.zeros((shared.kept.rows, HOP), np.float32)
         self._rise = np.arange(1, HOP + 1, dtype=np.float32) / np.float32(HOP + 1)
@@ -110,9 +122,11 @@ class WorkerLoop:
             self._begin(ring)
         if self._next_out >= ring.eof:
             return self._idle(WorkerState.ENDED)
+        position = self._play_position()
+        if self._uses_ready:
+            return self._publish_ready(ring, position)
         if self._pace.doubtful:
             return self._probe(ring)
-        position = self._play_position()
         frames = self._frames(ring, position)
         end = self._next_out + max(frames - self._drop, 1) * HOP
         if end <= position:
@@ -124,7 +138,7 @@ class WorkerLoop:
             return self._idle(WorkerState.AHEAD)
         if (pause_s := self._prepare(ring, position)) is not None:
             return pause_s
-        if end > max(position, ring.start) + AHEAD_LIMIT:
+        if end > max(position, ring.start) + self._ahead_limit:
             if self._has_handed_over:
                 self._handover.succeeded()
             return self._idle(WorkerState.AHEAD)
@@ -140,6 +154,7 @@ class WorkerLoop:
     def _begin(self, ring: RingHeader) -> None:
         """Start on another epoch, or as a worker that was just started."""
         self._epoch = ring.epoch
+        self._status.network, self._status.network_since = Network.INSTANT, NO_POSITION
         position = self._play_position()
         start = ring.start
         if position > ring.start + HOP:  # it plays already
@@ -185,7 +200,7 @@ class WorkerLoop:
         self._blends = False
         self._heard = 0
         self._warming = None
-        self._has_handed_over = False
+        self._has_handed_over = self._uses_ready = False
         self._grid_begin = 0
         self._again = 0
 
@@ -376,6 +391,13 @@ class WorkerLoop:
         rows = rows[:, dropped * HOP :]
         if rows.shape[1] == 0 or self._shared.mixture.epoch != self._epoch:
             return
+        better = self._better(rows.shape[1])
+        if better is not None:
+            if self._joined:
+                rows[:, :HOP] += (better[:, :HOP] - rows[:, :HOP]) * self._rise
+                rows[:, HOP:] = better[:, HOP:]
+            else:
+                rows[:] = better
         if not self._joined:
             # Not before there is something to publish: what an earlier life published may still be playing.
             self._shared.stem.restart(self._epoch, self._next_out, self._next_out)
@@ -383,6 +405,42 @@ class WorkerLoop:
         if self._blends:
             rows[:, :HOP] = self._blend + (rows[:, :HOP] - self._blend) * self._rise
             self._blends = False
+        own = Network.MODEL if self._has_handed_over else Network.INSTANT
+        self._write(rows, own if better is None else Network.MODEL)
+        self._uses_ready = better is not None
+
+    def _better(self, count: int) -> np.ndarray | None:
+        """The next `count` samples of a better network, if enough are ready to change to it."""
+        if self._blends or self._ready.end(self._next_out, self._epoch) < self._next_out + max(count, WORTH_CHANGING):
+            return None
+        return self._ready.read(self._next_out, count, self._epoch)
+
+    def _publish_ready(self, ring: RingHeader, position: int) -> float:
+        """Publish what is ready, but for a hop that fades into own stems where it ends before the song does."""
+        lead = self._next_out - max(position, ring.start)
+        if lead > 2 * self._ahead_limit:
+            return self._idle(WorkerState.AHEAD)
+        end = min(self._ready.end(self._next_out, self._epoch), ring.eof)
+        count = end - self._next_out if end == ring.eof else (end - self._next_out) // HOP * HOP - HOP
+        count = min(count, MAX_CHUNK * HOP)
+        rows = self._ready.read(self._next_out, count, self._epoch) if count > 0 else None
+        if rows is not None:
+            self._write(rows, Network.MODEL)
+            return 0.0
+        if lead > self._restart_lead() + SPARE_LEAD_S * SAMPLE_RATE:
+            return self._idle(WorkerState.AHEAD)  # more may become ready
+        held = self._ready.read(self._next_out, HOP, self._epoch)
+        self._plan(self._next_out)
+        self._joined = True
+        if held is not None:
+            self._blend[:] = held
+            self._blends = True
+        return 0.0
+
+    def _write(self, rows: np.ndarray, network: Network) -> None:
+        if self._status.network != network:
+            self._status.network_since = self._next_out
+            self._status.network = network
         self._shared.stem.write(rows)
         position = self._play_position()
         late = min(max(position - self._next_out, 0), rows.shape[1]) // HOP

@@ -7,10 +7,12 @@ Apple's processors use; x86 has 64), so that counting in one process never slows
     mixture ring header     the source               stem ring header       the worker
     transport fields, gains  the player (see mailbox)  callback fields         the audio callback
     worker fields            the worker               kept ring header       the player
-    times                   the worker               then the data of the rings, page-aligned
+    ready ring header       the player               times                   the worker
+    then the data of the rings, page-aligned
 
 The kept ring returns stems to the worker: those that the player has kept from an earlier pass over the place that it
-jumps to. The worker publishes them at once.
+jumps to. The worker publishes them at once. The ready ring has stems of a better network, separated ahead of time,
+which the worker publishes in place of its own as soon as they are there.
 
 What the fields mean stands in `rtsep.shared.status`.
 """
@@ -52,6 +54,7 @@ class SharedLayout:
     mixture_capacity: int = 2**19
     stem_capacity: int = 2**18
     kept_capacity: int = 2**16
+    ready_capacity: int = 2**18
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.stems) <= MAX_STEMS:
@@ -66,7 +69,8 @@ class SharedLayout:
     CALLBACK = 4 * LINE_BYTES
     WORKER = CALLBACK + 8 * CALLBACK_FIELDS
     KEPT_HEADER = WORKER + LINE_BYTES
-    WORKER_TIMES = KEPT_HEADER + LINE_BYTES
+    READY_HEADER = KEPT_HEADER + LINE_BYTES
+    WORKER_TIMES = READY_HEADER + LINE_BYTES
     MIXTURE_DATA = -(-(WORKER_TIMES + 4 * TIMES) // PAGE_BYTES) * PAGE_BYTES
 
     @property
@@ -87,9 +91,15 @@ class SharedLayout:
         return -(-end // PAGE_BYTES) * PAGE_BYTES
 
     @property
+    def ready_data(self) -> int:
+        """Offset of the ready ring's data."""
+        end = self.kept_data + 4 * self.stem_rows * self.kept_capacity
+        return -(-end // PAGE_BYTES) * PAGE_BYTES
+
+    @property
     def nbytes(self) -> int:
         """Size of the whole block."""
-        return self.kept_data + 4 * self.stem_rows * self.kept_capacity
+        return self.ready_data + 4 * self.stem_rows * self.ready_capacity
 
     def to_json(self) -> str:
         """Return the fields as JSON, for the worker."""
@@ -109,6 +119,7 @@ class SharedState:
         mixture: Ring with one row a channel, written by the source.
         stem: Ring with row ``stem * channels + channel``, written by the worker.
         kept: Ring with the same rows, written by the player before a jump that may begin with them.
+        ready: Ring with the same rows, written by the player as far as stems were separated ahead of time.
         transport, callback, worker: the fields by their writer.
         block: the shared block when the shared state was made by `create` or `attach`; else None.
     """
@@ -131,6 +142,8 @@ class SharedState:
         self.stem = Ring(fields(layout.STEM_HEADER, HEADER_FIELDS), stem.reshape(layout.stem_rows, -1))
         kept = floats(layout.kept_data, layout.stem_rows * layout.kept_capacity)
         self.kept = Ring(fields(layout.KEPT_HEADER, HEADER_FIELDS), kept.reshape(layout.stem_rows, -1))
+        ready = floats(layout.ready_data, layout.stem_rows * layout.ready_capacity)
+        self.ready = Ring(fields(layout.READY_HEADER, HEADER_FIELDS), ready.reshape(layout.stem_rows, -1))
         self.transport = Transport(fields(layout.TRANSPORT), floats(layout.GAINS, LINE_BYTES // 4))
         self.callback = CallbackStatus(fields(layout.CALLBACK, CALLBACK_FIELDS))
         self.worker = WorkerStatus(fields(layout.WORKER), floats(layout.WORKER_TIMES, TIMES))
@@ -140,6 +153,7 @@ class SharedState:
         self.mixture.clear()
         self.stem.clear()
         self.kept.clear()
+        self.ready.clear()
         self.transport.gains[:] = 1.0
         store_i64(self.callback.fields, CALLBACK_EPOCH, NO_EPOCH)
 

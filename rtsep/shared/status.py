@@ -56,6 +56,8 @@ SKIPPED_HOPS = 4
 HEARTBEAT = 5
 TIMES_COUNT = 6
 PROBLEM = 7
+NETWORK = 8
+NETWORK_SINCE = 9
 
 
 class Kind(IntEnum):
@@ -76,6 +78,13 @@ class WorkerState(IntEnum):
     RUNNING = 2
     AHEAD = 3
     ENDED = 4
+
+
+class Network(IntEnum):
+    """Whose stems were published."""
+
+    INSTANT = 0  # the instant network's, or those of the only one there is
+    MODEL = 1
 
 
 class WorkerProblem(IntEnum):
@@ -235,10 +244,17 @@ class WorkerStatus:
     late_hops = _Field(LATE_HOPS)  # published after the play head had passed
     skipped_hops = _Field(SKIPPED_HOPS)
     problem = _Field(PROBLEM)  # a WorkerProblem
+    network = _Field(NETWORK)  # the Network whose stems were published last
+    network_since = _Field(NETWORK_SINCE)  # the position from which on it was that one; before, the other
     heartbeat = _Field(HEARTBEAT)  # time.monotonic_ns() of the last turn; during a step: its deadline
 
     def __init__(self, fields: NDArray[np.int64], times: NDArray[np.float32]) -> None:
         self.fields, self.times = fields, times
+
+    def network_at(self, position: int) -> Network:
+        """The network whose stems lie at `position`, as far as that is known: changes before the last are forgotten."""
+        network = Network(self.network)
+        return network if position >= self.network_since else Network(1 - network)
 
     def add_time(self, microseconds: float) -> None:
         """Add the compute time of one hop."""

@@ -145,4 +145,5 @@ def _counters(status: PlayerSnapshot) -> list[str]:
         parts.append(f"recorded {clock(status.live.recorded_s)}")
     if status.engine.restarts:
         parts.append(f"restarts {status.engine.restarts}")
+    parts.append(status.engine.network)
     return parts

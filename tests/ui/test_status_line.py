@@ -40,7 +40,7 @@ def status(**changes: object) -> PlayerSnapshot:
         "starved_s": 0.0,
         "clipped_samples": 0,
         "frames": 1,
-        "engine": EngineStats("running", 4, 10, 2, 1, 0, 5.0, 6.0),
+        "engine": EngineStats("running", 4, 10, 2, 1, 0, 5.0, 6.0, "mine"),
         "bypass_s": 0.0,
         "messages": (),
     }
@@ -81,7 +81,7 @@ def test_queue_loop_and_cue_show_where_there_are_any() -> None:
 
 def test_what_is_unusual_shows() -> None:
     faders = (Fader(muted=True), Fader(gain_db=float("-inf"), solo=True))
-    engine = EngineStats("running", 4, 10, 0, 0, 2, 5.0, 6.0)
+    engine = EngineStats("running", 4, 10, 0, 0, 2, 5.0, 6.0, "mine")
     line = status_line(
         status(
             faders=faders, playing=False, length_s=None, bypass=True, volume_db=-2.0, clipped_samples=7, engine=engine

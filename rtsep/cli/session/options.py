@@ -58,8 +58,9 @@ class PlayOptions(PlaybackOptions):
     ahead: Annotated[
         Flag,
         Parameter(
-            help="Separate songs before they play, for models that are too slow for real time here. A song starts as "
-            "soon as the rest of it will be ready in time. Always on for HT Demucs."
+            help="Separate songs before they play, for models that are too slow for real time here. The "
+            "bundled model with the same stems plays until theirs are ready; without one a song starts as soon as the "
+            "rest of it will be ready in time. Always on for HT Demucs."
         ),
     ] = False
 

@@ -2,8 +2,9 @@
 ahead, and for those that are too slow for this machine.
 
 A separate process works through the queue, from the first song on and at its own pace, and fills a store; a feeder
-copies the stems from there to the ring. A song can start before all of it is separated, as soon as the rest will be
-ready in time.
+copies the stems from there to a ring. Where an instant network has the same stems, its worker plays at once, and
+crosses over to the stored stems wherever they are ready ahead of the play head. Without one a song starts as soon as
+the rest of it will be ready in time.
 """
 
 from __future__ import annotations
@@ -12,19 +13,20 @@ import json
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from rtsep.engine.live_engine import EngineStats
+from rtsep.engine.live_engine import Engine, EngineStats
 from rtsep.errors import RtsepError
 from rtsep.player.ahead.stem_feeder import StemFeeder
 from rtsep.player.ahead.stem_store import StemStore
 from rtsep.player.queue.source import FileSource
 from rtsep.player.queue.timeline import Place
 from rtsep.separation.backends.stepper import check_compute
+from rtsep.separation.instant import stand_in
 from rtsep.separation.options import check_mask_extension, find_playable
 from rtsep.shared.state import SharedLayout, SharedState
 from rtsep.system.guarded_thread import guarded_thread
@@ -78,12 +80,18 @@ class AheadEngine:
     ) -> None:
         bundle = find_playable(model)
         self.model_name = bundle.name
-        self.stems = tuple(bundle.recipe.stems)
+        instant = stand_in(bundle)
+        self.stems = tuple((instant or bundle).recipe.stems)
+        self._order = [bundle.recipe.stems.index(stem) for stem in self.stems]
+        self._has_weights = bundle.weights_path.exists()
         self.compute = check_compute(compute)
         self.support = bundle.recipe.stft.n_fft
-        layout = SharedLayout(stems=self.stems)
-        self.shared = SharedState.create(layout)
-        self._store = StemStore(layout.stem_rows, len(songs))
+        self._instant = None if instant is None else Engine(instant.path, compute="cpu", better=bundle.name)
+        if self._instant is not None:
+            self.shared = self._instant.shared
+        else:
+            self.shared = SharedState.create(SharedLayout(self.stems))
+        self._store = StemStore(self.shared.layout.stem_rows, len(songs))
         self._feeder: StemFeeder | None = None
         self._ready = threading.Event()
         self._failure: str | None = None
@@ -109,12 +117,18 @@ class AheadEngine:
 
     def follow(self, source: FileSource) -> None:
         """Feed the stem ring with the stems of what `source`, which has the same songs, is about to play. Call once."""
-        self._feeder = StemFeeder(self.shared, source, self._store)
+        self._feeder = StemFeeder(self.shared, source, self._store, for_worker=self._instant is not None)
         self._feeder.start()
 
     def wait_ready(self, limit_s: float) -> None:
-        """Wait until the network is loaded. RtsepError with the reason if it fails or takes too long."""
+        """Wait until the network is loaded, or the instant one. RtsepError with the reason if it fails or takes too
+        long."""
         deadline = time.monotonic() + limit_s
+        if self._instant is not None:
+            self._instant.wait_ready(limit_s)
+            if self._has_weights:  # else the model's own process has something to say
+                self.poll()
+                return
         while not self._ready.wait(LOOK_S):
             self.poll()
             if time.monotonic() > deadline:
@@ -132,13 +146,14 @@ class AheadEngine:
             time.sleep(LOOK_S)
 
     def waiting(self, place: Place, length: int | None) -> Waiting | None:
-        """None if the song can start at `place` and play to its end without a gap; see `wait_enough`.
+        """None if the song can start at `place` and play to its end without a gap, or with an instant network; see
+        `wait_enough`.
 
         Stems arrive in blocks of b samples, s samples a second. So the next block must arrive before the previous one
         has been played, and the last one of the song likewise.
         """
         done = self._store.count(place.track)
-        if self._store.complete(place.track):
+        if self._instant is not None or self._store.complete(place.track):
             return None
         speed = self._samples_per_s / CAUTION
         if length is None or speed == 0:
@@ -151,27 +166,32 @@ class AheadEngine:
         return Waiting(min(done / length, 1.0), (needed - done) / speed)
 
     def poll(self) -> int:
-        """0 restarts. RtsepError if the separation has failed."""
+        """Return the number of restarts. RtsepError if the separation has failed."""
         if self.failure is not None:
             raise RtsepError(self.failure)
-        return 0
+        return 0 if self._instant is None else self._instant.restarts
 
     @property
     def failure(self) -> str | None:
         """Why the separation has failed, in one line; None otherwise."""
-        return self._failure or (self._feeder.failure if self._feeder is not None else None)
+        parts = (self._feeder, self._instant)
+        return self._failure or next((part.failure for part in parts if part is not None and part.failure), None)
 
     @property
     def notices(self) -> tuple[str, ...]:
         """What a user should know, one line each."""
+        if self._instant is not None:
+            return (*self._errors, *self._instant.notices)
         missing = self._feeder is not None and self._feeder.missing and self.shared.transport.playing
         return (*self._errors, MISSING) if missing else self._errors
 
     def stats(self) -> EngineStats:
-        """The current counters; times are means."""
+        """The current counters: of the instant network's worker; without one, means of the separation's times."""
+        if self._instant is not None:
+            return replace(self._instant.stats(), state="ahead")
         hop_ms = 1000 * HOP / self._samples_per_s if self._samples_per_s else 0.0
         published = 0 if self._feeder is None else self._feeder.published
-        return EngineStats("ahead", 0, published // HOP, 0, 0, 0, hop_ms, hop_ms)
+        return EngineStats("ahead", 0, published // HOP, 0, 0, 0, hop_ms, hop_ms, self.model_name)
 
     def close(self) -> None:
         """End process and threads, and free the stems and the shared state, which nobody may use any more."""
@@ -185,7 +205,10 @@ class AheadEngine:
 
     def _release(self) -> None:
         self._store.close()
-        self.shared.close()
+        if self._instant is None:
+            self.shared.close()
+        else:
+            self._instant.close()
 
     # -- the listener's thread -------------------------------------------------------------------------------
 
@@ -225,6 +248,7 @@ class AheadEngine:
         data = pipe.read(4 * count * self.shared.layout.stem_rows)
         if count == 0 or len(data) < 4 * count * self.shared.layout.stem_rows:
             return
-        self._store.append(song, np.frombuffer(data, np.float32).reshape(count, -1))
+        samples = np.frombuffer(data, np.float32).reshape(count, len(self.stems), -1)
+        self._store.append(song, samples[:, self._order].reshape(count, -1))
         self._block = count
         self._samples_per_s = self._store.count(song) / (time.monotonic() - self._began_s)

@@ -1,4 +1,5 @@
-"""Copies stored stems to the stem ring ahead of the play head, as the worker does for sound that is separated live."""
+"""Copies stored stems to a ring ahead of the play head: to the stem ring, or to the ready ring for a worker that plays
+them in place of an instant network's."""
 
 from __future__ import annotations
 
@@ -15,6 +16,8 @@ from rtsep.system.guarded_thread import guarded_thread
 from rtsep.timebase import FADE, SAMPLE_RATE
 
 AHEAD_LIMIT = 2 * SAMPLE_RATE
+READY_AHEAD_LIMIT = 4 * SAMPLE_RATE
+"""The same where a worker takes the stems over, which runs ahead of the play head itself."""
 BLOCK = 8192
 RESTART_LEAD = 2048
 """Samples ahead of the play head at which stems start again after some were missing."""
@@ -22,9 +25,10 @@ WAIT_S = 0.01
 
 
 class StemFeeder:
-    """Keeps the stem ring of a shared state filled from a store. A thread of its own; `turn` is its loop body.
+    """Keeps a ring of a shared state filled from a store. A thread of its own; `turn` is its loop body.
 
-    Where the store has nothing yet, the callback plays the original mix, as for all stems that are late.
+    Where the store has nothing yet, the callback plays the original mix, as for all stems that are late; with
+    `for_worker` the worker goes on with its own.
 
     Attributes:
         missing: whether the store has nothing yet for where the play head is.
@@ -32,8 +36,10 @@ class StemFeeder:
         failure: why it has ended early, in one line; None otherwise. The original mix plays on.
     """
 
-    def __init__(self, shared: SharedState, source: FileSource, store: StemStore) -> None:
+    def __init__(self, shared: SharedState, source: FileSource, store: StemStore, *, for_worker: bool = False) -> None:
         self._shared, self._source, self._store = shared, source, store
+        self._ring = shared.ready if for_worker else shared.stem
+        self._limit = READY_AHEAD_LIMIT if for_worker else AHEAD_LIMIT
         self._epoch = -1
         self._next = 0
         self._joined = False
@@ -80,9 +86,9 @@ class StemFeeder:
         if block is None:
             return WAIT_S
         if not self._joined:
-            self._shared.stem.restart(self._epoch, self._next, self._next)
+            self._ring.restart(self._epoch, self._next, self._next)
             self._joined = True
-        self._shared.stem.write(block)
+        self._ring.write(block)
         self._next += block.shape[1]
         self.published += block.shape[1]
         return 0.0
@@ -92,7 +98,7 @@ class StemFeeder:
 
         No further than the mixture: beyond it the songs' positions aren't known.
         """
-        end = min(ring.end, ring.eof, max(position, ring.start) + AHEAD_LIMIT)
+        end = min(ring.end, ring.eof, max(position, ring.start) + self._limit)
         piece = self._source.piece(self._epoch, self._next)
         place = self._source.place(self._epoch, self._next)
         if piece is None or place is None or self._next >= end:
@@ -119,6 +125,6 @@ class StemFeeder:
     def _before(self, track: int, sample: int) -> Float32:
         """The stems of the FADE samples before `sample`, with the silence before the song."""
         there = min(FADE, sample)
-        stems = np.zeros((self._shared.stem.rows, FADE), np.float32)
+        stems = np.zeros((self._ring.rows, FADE), np.float32)
         stems[:, FADE - there :] = self._store.read(track, sample - there, there)
         return stems

@@ -18,6 +18,7 @@ from rtsep.player.file_player import FilePlayer
 from rtsep.player.queue.timeline import Place
 from rtsep.shared.state import SharedState
 from rtsep.shared.status import Kind
+from rtsep.timebase import HOP
 from tests.player.fake_stream import FakeStream
 from tests.player.test_file_player import wait_until
 
@@ -34,10 +35,11 @@ def songs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [folder / f"{number}.wav" for number in range(len(LENGTHS))]
 
 
-def model(folder: Path, pause_s: float = 0.0) -> Path:
+def model(folder: Path, pause_s: float = 0.0, stems: str = '"vocals", "other"') -> Path:
+    """No instant network has its stems, unless others are named."""
     folder.mkdir()
     (folder / "recipe.toml").write_text(
-        'name = "halves"\nnetwork = "tests.networks:HalfSegments"\nstems = ["vocals", "instrumental"]\n'
+        f'name = "halves"\nnetwork = "tests.networks:HalfSegments"\nstems = [{stems}]\n'
         f"[net]\npause_s = {pause_s}\n[segments]\noverlap = 0.5\n"
     )
     return folder
@@ -80,7 +82,7 @@ def test_a_queue_is_heard_separated_from_the_first_sample_to_the_last(
     if segments:  # such a model is separated ahead without being asked
         made, streams = player(model(tmp_path / "halves"))
     else:
-        made, streams = player(constant_bundle(vocals=0.5, instrumental=0.5), ahead=True)
+        made, streams = player(constant_bundle(vocals=0.5, other=0.5), ahead=True)
     made.open()
     made.set_gain("vocals", float("-inf"))
     blocks = len(streams[0].kinds)
@@ -121,6 +123,32 @@ def test_a_song_begins_when_the_rest_will_be_ready_in_time_and_beyond_that_is_dr
     count = len(streams[0].kinds)
     wait_until(lambda: made.place.track == 1)
     assert set(streams[0].kinds[count:]) == {Kind.WET}
+
+
+@pytest.mark.usefixtures("default_bundle")
+def test_it_begins_at_once_with_the_instant_network_and_crosses_over_after_jumps_too(tmp_path: Path) -> None:
+    song = np.random.default_rng(5).uniform(-0.5, 0.5, (2, 14 * RATE)).astype(np.float32)
+    soundfile.write(tmp_path / "song.wav", song.T, RATE, subtype="FLOAT")
+    folder = model(tmp_path / "halves", pause_s=0.02, stems='"instrumental", "vocals"')
+    told: list[Waiting] = []
+    with FilePlayer(tmp_path / "song.wav", model=folder, open_stream=lambda shared: FakeStream(shared, 512)) as player:
+        player.open(on_wait=told.append)
+        assert told == []
+        assert player.stems == ("vocals", "instrumental")  # in the order of the instant network
+        assert player.status().engine.network == "frame-transformer-2stems"
+        player.play()
+        for place_s in (None, 1.0, 3.0):
+            if place_s is not None:
+                player.seek(place_s)
+                wait_until(lambda: player.shared.callback.read().epoch == player.epoch)
+            wait_until(lambda: player.status().engine.network == "halves")
+            position = player.shared.callback.read().position + HOP  # behind the hop in which they fade into each other
+            stems = np.zeros((4, 4096), np.float32)
+            assert player.shared.stem.read(position, stems, player.epoch)
+            half = song[:, position : position + 4096] / 2
+            np.testing.assert_allclose(stems, np.concatenate([half, half]), atol=2e-3)
+        status = player.status()
+        assert (status.notices, status.messages, status.engine.late_hops) == ((), (), 0)
 
 
 def test_what_cannot_be_separated_is_one_line(tmp_path: Path, songs: list[Path]) -> None:
