@@ -213,6 +213,10 @@ class LiveSpleeter(Windowed):
         return masks[..., :steps]
 
     @torch.no_grad()
+    def hear(self, magnitudes: Tensor, state: State) -> None:
+        """`step`: the next windows need what is computed of these."""
+        self.step(magnitudes, state)
+
     def forward(self, magnitudes: Tensor, chunk: int | None = None) -> Tensor:
         """As the contract says; the masks are the same for every `chunk`. Beyond the end is silence.
 

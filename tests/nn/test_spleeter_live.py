@@ -115,6 +115,17 @@ def test_steps_of_any_sizes_give_the_same_masks(parts: list[int], sizes: tuple) 
 
 
 @torch.inference_mode()
+def test_frames_that_are_only_heard_are_known_to_the_next_step() -> None:
+    network = live(*SIZES[1])
+    border = 3 * network.stride + network.lookahead_frames
+    before, after = music(network, border + 8).split([border, 8], dim=3)
+    stepped, heard = network.init_state(1, border), network.init_state(1, border)
+    network.step(before, stepped)
+    network.hear(before, heard)
+    torch.testing.assert_close(network.step(after, heard), network.step(after, stepped))
+
+
+@torch.inference_mode()
 def test_frozen_layers_are_arranged_once_for_all_streams() -> None:
     network = live(*SIZES[1])
     x = music(network, 40)
