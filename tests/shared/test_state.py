@@ -31,6 +31,8 @@ def spans(shared: SharedState) -> dict[str, tuple[int, int]]:
         "stems": shared.stem.data,
         "kept header": shared.kept.fields,
         "kept": shared.kept.data,
+        "ready header": shared.ready.fields,
+        "ready": shared.ready.data,
     }
     base = shared.mixture.fields.ctypes.data
     return {name: (a.ctypes.data - base, a.ctypes.data - base + a.nbytes) for name, a in parts.items()}
