@@ -115,6 +115,11 @@ class Bundle:
         return load_recipe(self.path / RECIPE_FILE)
 
     @property
+    def weights_name(self) -> str:
+        """The model whose weights it plays: its own name, or what its recipe's `weights_of` says."""
+        return self.recipe.weights_of or self.name
+
+    @property
     def weights_path(self) -> Path:
         """Where its weights are, or would be: for a model that plays another's, those of that one."""
         return self._owner.path / WEIGHTS_FILE

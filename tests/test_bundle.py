@@ -119,6 +119,7 @@ def test_a_model_can_play_the_weights_of_another(tiny: Bundle, monkeypatch: pyte
     weights, own = model.load_network().state_dict(), tiny.load_network().state_dict()
     assert all(torch.equal(weights[name], own[name]) for name in own)
     assert (model.weights_path, model.licence) == (tiny.weights_path, "CC0 1.0")
+    assert (model.weights_name, tiny.weights_name) == ("tiny", "tiny")
     assert [info.has_weights for info in list_models() if info.name == "borrower"] == [True]
     tiny.weights_path.unlink()
     with pytest.raises(MissingWeights, match="rtsep models get tiny"):

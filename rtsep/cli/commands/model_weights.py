@@ -1,6 +1,7 @@
 """`rtsep models get` and `rtsep models import`: install published weights, or weights from disk, as models."""
 
 import re
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from rtsep.cli.output.progress_line import ProgressLine
-from rtsep.errors import UsageError
+from rtsep.errors import RtsepError, UsageError
 from rtsep.ui.console import put, say
 
 if TYPE_CHECKING:
@@ -28,11 +29,14 @@ def get_model(name: str, /) -> None:
     Parameters
     ----------
     name
-        Name of a model that `rtsep models list` marks as downloadable.
+        Name of a model that `rtsep models list` marks as downloadable, or that plays the weights of such a one.
     """
+    from rtsep.bundle import find_bundle
     from rtsep.convert.fetch.published import find_package, find_published
     from rtsep.convert.install import get_weights
 
+    with suppress(RtsepError):  # a model that is not here may be published all the same
+        name = find_bundle(name).weights_name
     entry = find_published(name)
     size = f"{entry.size / 1e6:.1f} MB" if entry.size else "size unknown"
     put(f"{entry.name}  {entry.system} weights, {size}")

@@ -1,6 +1,7 @@
 """`rtsep models list` and `rtsep models check`."""
 
 import json as json_format
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -58,7 +59,7 @@ def list_models(*, json: Flag = False) -> None:
     bundles = list_bundles()
     default = default_model()
     rows = (  # counting others takes a second each
-        replace(_row(bundle, recorded, bundle.name in known), default=bundle.name == default) for bundle in bundles
+        replace(_row(bundle, recorded, known), default=bundle.name == default) for bundle in bundles
     )
     if json:
         put(json_format.dumps([asdict(row) for row in rows]))
@@ -137,12 +138,13 @@ def _problems(bundle: "Bundle") -> list[str]:
         return [_in_one_line(error)]
 
 
-def _row(bundle: "Bundle", recorded: "dict[str, Size]", is_published: bool) -> _Row:
+def _row(bundle: "Bundle", recorded: "dict[str, Size]", known: Collection[str]) -> _Row:
     from rtsep.cli.model_sizes import find_size
     from rtsep.live_settings import live_settings
 
-    has_weights = False
+    has_weights, is_published = False, bundle.name in known
     try:
+        is_published = bundle.weights_name in known
         has_weights = bundle.weights_path.exists()
         recipe = bundle.recipe
         size = find_size(recipe, recorded)

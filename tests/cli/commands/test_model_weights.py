@@ -21,8 +21,9 @@ from tests.convert.web import Web, serve
 
 @pytest.fixture
 def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The user's folder; beside it there are two recipes without weights, one of them of a published model."""
-    for name in ("spleeter-2stems", "player-unet"):
+    """The user's folder; beside it there are recipes without weights: of a published model, one that plays its weights,
+    and one of our own."""
+    for name in ("spleeter-2stems", "spleeter-live-2stems", "player-unet"):
         shutil.copytree(REPOSITORY / "models" / name, tmp_path / "recipes" / name)
     monkeypatch.delenv("MODEL_PATH", raising=False)
     monkeypatch.setenv("RTSEP_MODEL_DIR", str(tmp_path / "models"))
@@ -64,6 +65,18 @@ def test_a_model_is_fetched_listed_and_separates(
     assert main(["separate", str(short_wav), "-o", str(tmp_path / "out"), "--model", "spleeter-2stems"]) == 0
     vocals = np.fromfile(tmp_path / "out" / short_wav.stem / "vocals.wav", np.uint8)
     assert vocals.any()
+
+
+def test_a_model_that_plays_the_weights_of_another_gets_those(
+    web: Web, models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    web.page(ARCHIVE, spleeter_archive(tmp_path))
+    before = listed("spleeter-live-2stems", capsys)
+    assert (before["weights"], before["published"]) == (False, True)
+    assert main(["models", "get", "spleeter-live-2stems"]) == 0
+    assert "spleeter-2stems" in capsys.readouterr().out
+    assert [folder.name for folder in models.glob("*/weights.safetensors")] == ["weights.safetensors"]
+    assert (models / "spleeter-2stems" / "weights.safetensors").exists()
 
 
 def test_progress_is_shown_on_a_terminal(
