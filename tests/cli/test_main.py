@@ -46,7 +46,7 @@ def test_help_is_there_and_imports_nothing_heavy(command: str) -> None:
 
 def test_every_command_has_its_own_long_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["separate", "--help"]) == 0
-    assert "OUT/TRACK/STEM.wav" in capsys.readouterr().out
+    assert "OUT/NAME/STEM.wav" in capsys.readouterr().out
     assert main(["--help"]) == 0
     said = capsys.readouterr().out
     assert all(name in said for name in COMMANDS if " " not in name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -76,6 +77,8 @@ def read_tags(path: Path) -> Tags:
     from mutagen.mp3 import HeaderNotFoundError
     from mutagen.mp4 import MP4Tags
 
+    if not os.path.isfile(path):  # opening a named pipe would wait for a writer
+        return Tags()
     try:
         try:
             file = mutagen.File(path)
