@@ -192,8 +192,15 @@ class Engine:
             restarts=self.restarts,
             compute_p50_ms=float(p50),
             compute_p99_ms=float(p99),
-            network=self._networks[worker.network_at(self.shared.callback.read().position)],
+            network=self._networks[self._heard_network()],
         )
+
+    def _heard_network(self) -> Network:
+        """What the worker says of another epoch, before a jump, isn't heard any more: each begins with the instant
+        network."""
+        head = self.shared.callback.read()
+        published = self.shared.stem.epoch == head.epoch
+        return self.shared.worker.network_at(head.position) if published else Network.INSTANT
 
     def close(self) -> None:
         """End the worker and free the shared memory; nobody may use the shared state any more. Idempotent."""

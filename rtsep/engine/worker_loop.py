@@ -82,6 +82,7 @@ class WorkerLoop:
         self._blend = np.zeros((shared.kept.rows, HOP), np.float32)
         self._rise = np.arange(1, HOP + 1, dtype=np.float32) / np.float32(HOP + 1)
         self._epoch = -1
+        self._network = Network.INSTANT
         self._restart_s = 0.1
         self._hop_s = 0.0
         self._warming: Iterator[None] | None = None
@@ -154,7 +155,8 @@ class WorkerLoop:
     def _begin(self, ring: RingHeader) -> None:
         """Start on another epoch, or as a worker that was just started."""
         self._epoch = ring.epoch
-        self._status.network, self._status.network_since = Network.INSTANT, NO_POSITION
+        self._status.begin_with_instant()
+        self._network = Network.INSTANT
         position = self._play_position()
         start = ring.start
         if position > ring.start + HOP:  # it plays already
@@ -438,9 +440,9 @@ class WorkerLoop:
         return 0.0
 
     def _write(self, rows: np.ndarray, network: Network) -> None:
-        if self._status.network != network:
-            self._status.network_since = self._next_out
-            self._status.network = network
+        if self._network != network:
+            self._status.change_network(network, self._next_out)
+            self._network = network
         self._shared.stem.write(rows)
         position = self._play_position()
         late = min(max(position - self._next_out, 0), rows.shape[1]) // HOP

@@ -56,8 +56,10 @@ SKIPPED_HOPS = 4
 HEARTBEAT = 5
 TIMES_COUNT = 6
 PROBLEM = 7
-NETWORK = 8
-NETWORK_SINCE = 9
+INSTANT_SINCE = 8
+MODEL_SINCE = 9
+FOREVER = 1 << 62
+"""A position that is never reached."""
 
 
 class Kind(IntEnum):
@@ -244,17 +246,28 @@ class WorkerStatus:
     late_hops = _Field(LATE_HOPS)  # published after the play head had passed
     skipped_hops = _Field(SKIPPED_HOPS)
     problem = _Field(PROBLEM)  # a WorkerProblem
-    network = _Field(NETWORK)  # the Network whose stems were published last
-    network_since = _Field(NETWORK_SINCE)  # the position from which on it was that one; before, the other
+    instant_since = _Field(INSTANT_SINCE)  # the position from which on the instant network's stems were last published
+    model_since = _Field(MODEL_SINCE)  # likewise the model's
     heartbeat = _Field(HEARTBEAT)  # time.monotonic_ns() of the last turn; during a step: its deadline
 
     def __init__(self, fields: NDArray[np.int64], times: NDArray[np.float32]) -> None:
         self.fields, self.times = fields, times
 
+    def begin_with_instant(self) -> None:
+        """From now on all that is published is the instant network's."""
+        self.model_since, self.instant_since = FOREVER, -FOREVER
+
+    def change_network(self, network: Network, position: int) -> None:
+        """What is published from `position` on is of that network."""
+        if network == Network.MODEL:
+            self.model_since = position
+        else:
+            self.instant_since = position
+
     def network_at(self, position: int) -> Network:
-        """The network whose stems lie at `position`, as far as that is known: changes before the last are forgotten."""
-        network = Network(self.network)
-        return network if position >= self.network_since else Network(1 - network)
+        """The network whose stems lie at `position`, as far as that is known: of changes to each only the last is."""
+        instant, model = self.instant_since, self.model_since
+        return Network.MODEL if model <= position and (instant < model or position < instant) else Network.INSTANT
 
     def add_time(self, microseconds: float) -> None:
         """Add the compute time of one hop."""

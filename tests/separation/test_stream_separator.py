@@ -197,7 +197,7 @@ def test_load_finds_models_and_refuses_what_is_not_there(constant_bundle: Callab
     with pytest.raises(ValueError, match="1 to 32"):
         rtsep.load(constant_bundle(), chunk=33)
     assert rtsep.load(constant_bundle(), chunk=1, latency="low").latency_samples == 2047
-    with pytest.raises(UsageError, match="latency='none': expected standard, medium or low"):
+    with pytest.raises(UsageError, match="latency='none': expected standard, medium, low or milliseconds"):
         rtsep.load(constant_bundle(), latency="none")
 
 

@@ -12,7 +12,7 @@ from rtsep.shared import status as at
 from rtsep.shared.atomics import store_i64
 from rtsep.shared.rings import NO_EOF, NO_EPOCH, RingHeader
 from rtsep.shared.state import SharedLayout, SharedState
-from rtsep.shared.status import LINE_BYTES, Kind, WorkerState
+from rtsep.shared.status import LINE_BYTES, Kind, Network, WorkerState
 
 SMALL = SharedLayout(("vocals", "instrumental"), mixture_capacity=1024, stem_capacity=512)
 
@@ -171,3 +171,16 @@ def test_a_status_that_is_being_written_is_never_returned_half_written() -> None
     store_i64(fields, at.POSITION, 1000)
     assert shared.callback.read()[:2] == (76, 3)
     shared.close()
+
+
+def test_the_network_at_a_position_is_known_though_both_changes_lie_ahead() -> None:
+    layout = SharedLayout(("one",))
+    worker = SharedState(layout, bytearray(layout.nbytes)).worker
+    worker.begin_with_instant()
+    assert worker.network_at(0) == Network.INSTANT
+    worker.change_network(Network.MODEL, 5000)
+    worker.change_network(Network.INSTANT, 9000)
+    heard = [worker.network_at(position) for position in (4999, 5000, 8999, 9000)]
+    assert heard == [Network.INSTANT, Network.MODEL, Network.MODEL, Network.INSTANT]
+    worker.change_network(Network.MODEL, 20_000)
+    assert [worker.network_at(position) for position in (19_999, 20_000)] == [Network.INSTANT, Network.MODEL]

@@ -16,7 +16,7 @@ from rtsep.timebase import FADE
 from tests.shared import state_peer as state_peer
 from tests.shared.state_peer import code, random_below
 
-SEEKS = 10_000
+SEEKS = 5_000
 LARGEST = 2048
 
 

@@ -16,9 +16,9 @@ from tests.audio.callback.callback_script import N, fill, make_deck, play, playi
 
 @pytest.mark.parametrize(
     ("stems", "batches", "blocks", "rate"),
-    [(2, 18, 50_000, 44100), (1, 1, 50_000, 44100), (8, 2, 25_000, 44100), (2, 1, 20_000, 48000)],
+    [(2, 6, 50_000, 44100), (1, 1, 50_000, 44100), (8, 2, 25_000, 44100), (2, 1, 20_000, 48000)],
 )
-def test_a_million_random_blocks_equal_the_reference(stems, batches, blocks, rate) -> None:
+def test_random_blocks_equal_the_reference(stems, batches, blocks, rate) -> None:
     rng = np.random.default_rng(stems)
     shared = make_deck(stems)
     fill(shared, rng, 0.7 if stems < 3 else 0.2)
