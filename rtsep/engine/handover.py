@@ -51,7 +51,7 @@ class Handover:
         self.succeeded()
 
     def is_due(self, next_hop: int, lead_s: float) -> bool:
-        """Whether the model may go on with hop `next_hop`: one of its strides begins there in uninterrupted play too.
+        """Whether the model may continue with hop `next_hop`, where uninterrupted play begins one of its strides too.
 
         `lead_s`: how far the stems reach ahead of the play head.
         """

@@ -1,4 +1,4 @@
-"""The past that a network hears before it goes on at some place: read from the mixture ring."""
+"""The past that a network hears before it continues at some position, read from the mixture ring."""
 
 from __future__ import annotations
 

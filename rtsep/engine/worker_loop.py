@@ -9,7 +9,7 @@
                  interrupted
     instant      with an instant network, that is heard first. The model takes over where one of its strides begins in
                  uninterrupted play, with its past, once the lead is enough for its first window; if the lead is used
-                 up, the instant network goes on
+                 up, the instant network continues
     ready        stems of a better network that the player has put there are published in place of own ones, which fade
                  into them within a hop, and back where they end
     late         a chunk that would come too late isn't computed: skip to where the play head will be, once a probe
@@ -329,7 +329,7 @@ class WorkerLoop:
     # -- instant network and model -----------------------------------------------------------------------------
 
     def _hand_over(self, ring: RingHeader, model: FrameStepper) -> Iterator[None] | None:
-        """Let the model hear its past and go on; None while the mixture doesn't reach so far."""
+        """Let the model hear its past and continue; None while the mixture doesn't reach so far."""
         frames = self._handover.past(self._past.frames_before(self._next_in, ring))
         end = self._next_in + model.lookahead_frames * HOP
         past = self._past.read(end, frames, ring, self._epoch)
@@ -342,7 +342,7 @@ class WorkerLoop:
         return self._processor.handing_over(*past)
 
     def _fall_back(self, ring: RingHeader) -> Iterator[None] | None:
-        """Let the instant network go on where the model can't keep up."""
+        """Let the instant network continue where the model can't keep up."""
         self._handover.failed()
         self._status.problem = WorkerProblem.MODEL_TOO_SLOW
         self._processor.start_over()

@@ -119,10 +119,9 @@ def main() -> None:
 
 
 def _key(bundle: Bundle, compute: str, latency: str) -> str:
-    weights = bundle.recipe.weights or find_bundle(bundle.recipe.weights_of).recipe.weights
     window = choose_live_setting(bundle.recipe, latency).window
     parts = [
-        weights.sha256 if weights else bundle.name,
+        bundle.sha256,
         "" if window is None else f"{window.frames}/{window.stride}/{window.lookahead}",
         rtsep.__version__,
         importlib.metadata.version("torch"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import warnings
 from collections.abc import Iterator, Mapping
@@ -13,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep.audio.files.encode import Encoding, encode
 from rtsep.audio.files.wav import AtomicWav
 from rtsep.errors import ArgumentError
 from rtsep.files import replacing
@@ -85,11 +85,8 @@ class Stems(Mapping[str, Float32]):
                 wav.write(samples)
                 wav.commit()
             return
-        import soundfile
-
         clipped = int((np.abs(samples) > 1.0).sum())
         if clipped:
             warnings.warn(f"{stem}: {clipped} samples exceed full scale and are clipped; wav keeps them", stacklevel=4)
-        content = io.BytesIO()
-        soundfile.write(content, samples.T, self.sample_rate, format="FLAC", subtype="PCM_24")
-        path.write_bytes(content.getvalue())
+        with path.open("w+b") as file:
+            encode([samples], file, Encoding("flac"), self.sample_rate, len(samples))

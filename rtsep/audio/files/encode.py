@@ -128,7 +128,7 @@ def _resampled(blocks: Iterable[Float32], rate_in: int, rate_out: int, channels:
 
 
 class _Sink:
-    """A file as libsndfile writes it. It cannot be told of an error, so the first one is kept."""
+    """A file that libsndfile writes. An error cannot be passed through libsndfile, so the first one is kept."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file

@@ -1,6 +1,6 @@
 """Tags and cover art, from a song to its stems, by mutagen: ID3 (MP3, WAV), Vorbis comments (FLAC, Ogg), MP4.
 
-In between, fields have their names of Vorbis comments, in lower case. What tells how loud the song is (ReplayGain,
+Fields are named as in Vorbis comments, in lower case. What states how loud the song is (ReplayGain,
 R128) or which program encoded it does not hold for its stems, and is left out.
 """
 
