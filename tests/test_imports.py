@@ -42,9 +42,21 @@ MAY_USE = {
         *("engine", "separation", "separation.backends", "audio", "audio.files", "shared", "system", "timebase"),
     },
     "train": {"nn", "dsp", "audio.files", "timebase", "recipe", "train_settings", "bundle"},
+    "control": set(),
     "ui": {"timebase"},
     "cli": {
-        *("ui", "player", "engine", "separation", "separation.backends", "audio", "audio.files", "dsp", "shared"),
+        *(
+            "ui",
+            "control",
+            "player",
+            "engine",
+            "separation",
+            "separation.backends",
+            "audio",
+            "audio.files",
+            "dsp",
+            "shared",
+        ),
         *("system", "timebase", "nn", "train", "convert", "recipe", "bundle", "live_settings"),
     },
     "": {"cli"},  # rtsep itself, `python -m rtsep` and `python -m rtsep.train`
@@ -64,11 +76,12 @@ TORCH_AT_HOME = (
 # What may import it, or one of those, only inside a function, which the playing process never calls.
 TORCH_ON_CALL = ("rtsep.bundle", "rtsep.separation.backends.choose", "rtsep.separation.load", "rtsep.cli")
 
-LIGHT = ("rtsep", "rtsep.cli.main", "rtsep.ui.keys", "rtsep.ui.keyboard", "rtsep.cli.session.session")
+LIGHT = ("rtsep", "rtsep.cli.main", "rtsep.control.table", "rtsep.ui.keyboard", "rtsep.cli.session.session")
 PLAYING = (
     "rtsep.audio",
     "rtsep.dsp",
     "rtsep.player",
+    "rtsep.control",
     "rtsep.ui",
     "rtsep.engine.live_engine",
     "rtsep.cli.session.play_session",

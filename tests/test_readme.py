@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rtsep.ui.keys import PLAY_KEYS
+from rtsep.control.table import PLAY_KEYS
 from tests.convert.published_files import ARCHIVE, spleeter_archive, spleeter_folder
 from tests.convert.web import serve
 

@@ -145,6 +145,11 @@ class LivePlayer(Mixer):
         self._paused = True
         self._apply_volume()
 
+    def play(self) -> None:
+        """Unmute the output."""
+        self._paused = False
+        self._apply_volume()
+
     def toggle_pause(self) -> None:
         """Mute the output, or resume."""
         self._paused = not self._paused

@@ -52,11 +52,14 @@ class Mixer:
 
     def toggle_mute(self, index: int) -> None:
         """Mute or unmute a stem; a fader at minus infinity is set to 0 dB."""
+        self.set_muted(index, not self._faders[index].silent)
+
+    def set_muted(self, index: int, muted: bool) -> None:
+        """Mute a stem, or unmute it; a fader at minus infinity is set to 0 dB then."""
         fader = self._faders[index]
-        if fader.gain_db == float("-inf") and not fader.muted:
+        fader.muted = muted
+        if not muted and fader.gain_db == float("-inf"):
             fader.gain_db = 0.0
-        else:
-            fader.muted = not fader.muted
         self._apply_gains()
 
     def toggle_solo(self, index: int) -> None:

@@ -1,1 +1,1 @@
-"""The terminal interface: keys, status line, messages, and text that is safe to show."""
+"""The terminal interface: keys pressed, status line, messages, and text that is safe to show."""

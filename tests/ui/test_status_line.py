@@ -10,41 +10,9 @@ import pytest
 from rtsep.engine.latency import Latency
 from rtsep.engine.live_engine import EngineStats
 from rtsep.player.faders import Fader
-from rtsep.player.snapshot import PlayerSnapshot
-from rtsep.shared.status import Kind
 from rtsep.ui.status_line import clock, latency_text, level_bar, status_line
 from rtsep.ui.text import cut, printable
-
-
-def status(**changes: object) -> PlayerSnapshot:
-    fields: dict = {
-        "file": Path("song.flac"),
-        "track": 0,
-        "tracks": 1,
-        "loop_s": None,
-        "cue_s": None,
-        "position_s": 65.9,
-        "length_s": 200.0,
-        "playing": True,
-        "ended": False,
-        "kind": Kind.WET,
-        "bypass": False,
-        "volume_db": 0.0,
-        "stems": ("vocals", "drums"),
-        "faders": (Fader(), Fader(gain_db=-3.0)),
-        "levels_db": (-12.0, -100.0),
-        "latency": Latency(4096, 441, 1764),
-        "late_blocks": 0,
-        "dry_s": 0.0,
-        "wet_s": 65.9,
-        "starved_s": 0.0,
-        "clipped_samples": 0,
-        "frames": 1,
-        "engine": EngineStats("running", 4, 10, 2, 1, 0, 5.0, 6.0, "mine"),
-        "bypass_s": 0.0,
-        "messages": (),
-    }
-    return PlayerSnapshot(**(fields | changes))
+from tests.snapshots import snapshot as status
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rtsep.cli.session.options import LiveOptions
 from rtsep.cli.session.session import Session
+from rtsep.control.table import LIVE_KEYS
 from rtsep.errors import RtsepError
-from rtsep.ui.keys import LIVE_KEYS
 
 DEFAULTS = LiveOptions()
 

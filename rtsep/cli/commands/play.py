@@ -12,9 +12,9 @@ from rtsep.cli.arguments import Files
 from rtsep.cli.folders import with_folders_expanded
 from rtsep.cli.session.options import PlayOptions
 from rtsep.cli.session.session import Session
+from rtsep.control.table import PLAY_KEYS
 from rtsep.errors import RtsepError
 from rtsep.ui.console import say
-from rtsep.ui.keys import PLAY_KEYS
 
 DEFAULTS = PlayOptions()
 

@@ -13,11 +13,15 @@ from rtsep.audio.callback.routing import routes_text
 from rtsep.cli.output.notifications import Notifications
 from rtsep.cli.output.wait_line import WaitLine
 from rtsep.cli.session.options import PlaybackOptions
+from rtsep.control.commands.base import Command
+from rtsep.control.commands.session import Help, Quit
+from rtsep.control.desk import Desk
+from rtsep.control.table import KeyTable
+from rtsep.errors import UsageError
 from rtsep.player.notices import Notices
 from rtsep.system.guarded_thread import guarded_thread
 from rtsep.ui import console
 from rtsep.ui.keyboard import Keyboard
-from rtsep.ui.keys import KeyTable
 from rtsep.ui.status_line import status_line
 
 if TYPE_CHECKING:
@@ -41,22 +45,21 @@ class Session:
         options: of the command line.
 
     Attributes:
-        player: what keys act on. Keys pressed before there is one are kept until then.
+        desk: carries out what keys stand for. Keys pressed before there is one are kept until then.
         wait_line: shows why nothing plays yet.
         interrupted: whether control-C ended `run`.
     """
 
-    player: FilePlayer | LivePlayer
+    desk: Desk
 
     def __init__(self, keys: KeyTable, options: PlaybackOptions) -> None:
         self.wait_line = WaitLine(quiet=options.json)
         self.interrupted = self._over = self._has_interrupted = False
         self._keys = keys
-        self._early_keys: list[str] = []
-        self._has_player = False
+        self._early: list[Command] = []
+        self._has_desk = False
         self._keyboard = Keyboard(enabled=not options.no_ui)
         self._options = options
-        self._selected = 0
         self._notifications = Notifications(Notices())
         self._playing = threading.Event()
         self._starter = guarded_thread(self._answer_while_starting, "rtsep-keys", "the keyboard", console.say)
@@ -91,8 +94,8 @@ class Session:
         if routes:
             notices.append(routes_text(routes))
         self._notifications = Notifications(notices)
-        self.player = player
-        self._has_player = True
+        self.desk = Desk(player)
+        self._has_desk = True
 
     def run(self) -> None:
         """Play until the last song ends, `--seconds` have played, or the user quits or presses control-C.
@@ -104,7 +107,7 @@ class Session:
             self._answer_while_playing()
         except KeyboardInterrupt:
             self.interrupted = True
-        self.player.pause()
+        self.desk.player.pause()
         time.sleep(FADE_OUT_S)
 
     def end_starting(self) -> None:
@@ -115,30 +118,8 @@ class Session:
 
     def report(self, status: PlayerSnapshot) -> None:
         """Write the messages that are new since the last call."""
-        for line in self._notifications.look(status.messages, self.player.engine.notices, time.monotonic()):
+        for line in self._notifications.look(status.messages, self.desk.player.engine.notices, time.monotonic()):
             console.say(line)
-
-    # -- for the keys ----------------------------------------------------------------------------------------
-
-    def toggle_mute(self, stem: int) -> None:
-        if stem < len(self.player.stems):
-            self.player.toggle_mute(stem)
-
-    def toggle_solo(self, stem: int) -> None:
-        if stem < len(self.player.stems):
-            self.player.toggle_solo(stem)
-
-    def select_next(self) -> None:
-        self._selected = (self._selected + 1) % len(self.player.stems)
-
-    def change_gain(self, step_db: float) -> None:
-        self.player.change_gain(self._selected, step_db)
-
-    def show_help(self) -> None:
-        console.write_lines(self._keys.text())
-
-    def quit(self) -> None:
-        self._over = True
 
     # -- how -------------------------------------------------------------------------------------------------
 
@@ -154,23 +135,32 @@ class Session:
         seconds = self._options.seconds
         if self._keyboard.has_keys:
             console.write_lines("? for the keys, q to quit")
-        while not self._over:
-            status = self.player.status()
-            self.report(status)
+        while not self._over and not self.desk.over.is_set():
+            state = self.desk.state()
+            self.report(state.player)
             if not self._options.no_ui:
-                console.show_status(status_line(status, self._selected, console.columns()))
-            if status.ended or (seconds is not None and status.played_s >= seconds):
+                console.show_status(status_line(state.player, state.selected, console.columns()))
+            if state.player.ended or (seconds is not None and state.player.played_s >= seconds):
                 break
             self._answer_keys()
         console.clear_status()
 
     def _answer_keys(self) -> None:
-        """Wait a moment for keys, and act on them."""
-        keys = [*self._early_keys, *self._keyboard.read_keys(REFRESH_S)]
-        self._early_keys = []
-        for key in keys:
-            binding = self._keys.find(key)
-            if binding is not None and binding.needs_player and not self._has_player:
-                self._early_keys.append(key)
-            elif binding is not None:
-                binding.act(self, key)
+        """Wait a moment for keys, and do what they stand for."""
+        commands = [*self._early, *map(self._keys.find, self._keyboard.read_keys(REFRESH_S))]
+        self._early = []
+        for command in commands:
+            if isinstance(command, Help):
+                console.write_lines(self._keys.text())
+            elif isinstance(command, Quit):
+                self._over = True
+            elif command is not None and self._has_desk:
+                self._do(command)
+            elif command is not None:
+                self._early.append(command)
+
+    def _do(self, command: Command) -> None:
+        try:
+            self.desk.do(command)
+        except UsageError as error:
+            console.say(error)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep.errors import UsageError
 from rtsep.player.queue.source import FileSource
 from rtsep.player.queue.timeline import Loop, Place
 from rtsep.shared.state import SharedState
@@ -122,6 +123,13 @@ class Navigator:
         track = self.place.track + 1
         if track < len(self.source.songs):
             self._change_song(track)
+
+    def go_to_song(self, track: int) -> None:
+        """To the beginning of a song of the queue; UsageError if there are fewer."""
+        songs = len(self.source.songs)
+        if not 0 <= track < songs:
+            raise UsageError(f"no song {track + 1}; the queue has {songs}")
+        self._change_song(track)
 
     def toggle_loop(self) -> None:
         """Set the beginning of the loop; then its end, and jump to its beginning; then clear it and play on."""

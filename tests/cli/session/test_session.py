@@ -14,8 +14,8 @@ import pytest
 
 from rtsep.cli.session.options import PlayOptions
 from rtsep.cli.session.session import Session
+from rtsep.control.table import PLAY_KEYS
 from rtsep.player.notices import Notices
-from rtsep.ui.keys import PLAY_KEYS
 from tests.waiting import wait_until
 
 

@@ -1,0 +1,1 @@
+"""What every face of the player speaks through: one table of commands and one state, for terminal, page and remote."""

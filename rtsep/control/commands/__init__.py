@@ -1,0 +1,1 @@
+"""The commands by topic; `rtsep.control.table` lists them all."""

@@ -1,0 +1,24 @@
+"""Commands about the run itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rtsep.control.commands.base import Command
+
+if TYPE_CHECKING:
+    from rtsep.control.desk import Desk
+
+
+class Help(Command):
+    """Show the keys; for the face that was asked, which looks for this command itself."""
+
+    def apply(self, desk: Desk) -> None:
+        pass
+
+
+class Quit(Command):
+    """Quit."""
+
+    def apply(self, desk: Desk) -> None:
+        desk.quit()

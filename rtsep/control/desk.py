@@ -1,0 +1,72 @@
+"""The desk: a player as its faces see it. Commands come in from any thread, the state goes out to anyone."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from rtsep.control.commands.base import Command
+from rtsep.control.state import STATE_VERSION, State
+from rtsep.errors import UsageError
+
+if TYPE_CHECKING:
+    from rtsep.player.file_player import FilePlayer
+    from rtsep.player.live_player import LivePlayer
+
+
+class Desk:
+    """Carries out commands one at a time, in the order in which they come.
+
+    Args:
+        player: what commands act on.
+
+    Attributes:
+        selected: number of the stem that `change_gain` moves.
+        over: set when a face has asked to quit.
+    """
+
+    def __init__(self, player: FilePlayer | LivePlayer) -> None:
+        self.player = player
+        self.selected = 0
+        self.over = threading.Event()
+        self._lock = threading.RLock()
+
+    def do(self, command: Command) -> None:
+        """Carry out a command. UsageError if this player can't, in one line for the user."""
+        if self.is_live and not command.live:
+            raise UsageError(f"{command.name()}: not possible with live sound")
+        with self._lock:
+            command.apply(self)
+
+    def state(self) -> State:
+        """Everything there is to display, at about one moment."""
+        with self._lock:
+            return State(STATE_VERSION, self.player.status(), self.selected)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the player separates an input."""
+        return not hasattr(self.player, "seek")
+
+    # -- for the commands --------------------------------------------------------------------------------------
+
+    @property
+    def file_player(self) -> FilePlayer:
+        """The player of songs."""
+        return self.player  # type: ignore[return-value]  # `do` refuses commands that are not for live sound
+
+    def stem_index(self, stem: int | str) -> int:
+        """Number of a stem, from its number or name; UsageError with the model's stems if there is none."""
+        if isinstance(stem, str):
+            return self.player.stem_index(stem)
+        if not 0 <= stem < len(self.player.stems):
+            raise UsageError(f"no stem {stem + 1}; the model has {', '.join(self.player.stems)}")
+        return stem
+
+    def select(self, stem: int) -> None:
+        """Select a stem by its number."""
+        self.selected = stem
+
+    def quit(self) -> None:
+        """Ask whoever runs the player to end."""
+        self.over.set()

@@ -1,0 +1,42 @@
+"""The state that every face shows, and its JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from rtsep.player.snapshot import PlayerSnapshot
+
+STATE_VERSION = 1
+"""Raised when a field changes its meaning or disappears; new fields do not raise it."""
+
+
+class State(msgspec.Struct, frozen=True):
+    """Everything there is to display, at about one moment.
+
+    Attributes:
+        version: of this structure.
+        player: what the player tells of itself.
+        selected: number of the stem that `change_gain` moves.
+    """
+
+    version: int
+    player: PlayerSnapshot
+    selected: int
+
+
+def as_json(state: State) -> bytes:
+    """The state as one JSON object. Minus infinity dB is null; a file is its name only, without folders."""
+    return _encoder.encode(state)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return value.name
+    raise NotImplementedError(f"no JSON for {type(value).__name__}")
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_plain)
