@@ -26,6 +26,9 @@ class ArgumentError(UsageError, ValueError):
         super().__init__(f"{name}={value!r}: expected {expected}")
         self.name, self.value, self.expected = name, value, expected
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return ArgumentError, (self.name, self.value, self.expected)
+
     def as_option(self) -> UsageError:
         """The same error about the command line's option: ``--chunk 40: expected 1 to 32 frames``."""
         option = "compute" if self.name == "device" else self.name.replace("_", "-")  # a device makes sound there

@@ -37,6 +37,7 @@ MAY_USE = {
     "convert": {"nn", "shared", "recipe", "train_settings", "bundle"},
     "separation": {"separation.backends", "audio.files", "dsp", "nn", "system", "timebase", "bundle", "live_settings"},
     "separation.backends": {"shared", "nn", "bundle"},
+    "batch": {"separation", "separation.backends", "audio.files", "system", "bundle"},
     "engine": {"separation", "separation.backends", "shared", "system", "timebase", "bundle", "live_settings"},
     "player": {
         *("engine", "separation", "separation.backends", "audio", "audio.files", "shared", "system", "timebase"),
@@ -45,19 +46,8 @@ MAY_USE = {
     "control": set(),
     "ui": {"timebase"},
     "cli": {
-        *(
-            "ui",
-            "control",
-            "player",
-            "engine",
-            "separation",
-            "separation.backends",
-            "audio",
-            "audio.files",
-            "dsp",
-            "shared",
-        ),
-        *("system", "timebase", "nn", "train", "convert", "recipe", "bundle", "live_settings"),
+        *("ui", "control", "player", "engine", "batch", "separation", "separation.backends", "audio", "audio.files"),
+        *("dsp", "shared", "system", "timebase", "nn", "train", "convert", "recipe", "bundle", "live_settings"),
     },
     "": {"cli"},  # rtsep itself, `python -m rtsep` and `python -m rtsep.train`
 }

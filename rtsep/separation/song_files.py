@@ -34,7 +34,7 @@ def split_file(
     path: Path,
     folder: Path,
     separator: Separator,
-    progress: Callable[[int, int | None], None] = lambda done, total: None,
+    progress: Callable[[int, int | None], object] = lambda done, total: None,
     allow_damaged: bool = False,
 ) -> SplitFile:
     """Write `folder`/<stem>.wav for all stems, 32-bit float: see `write_song`."""
@@ -51,7 +51,7 @@ def write_song(
     *,
     form: Form | None = None,
     tags: Mapping[str, Tags] | None = None,
-    progress: Callable[[int, int | None], None] = lambda done, total: None,
+    progress: Callable[[int, int | None], object] = lambda done, total: None,
     allow_damaged: bool = False,
     before_commit: Callable[[], object] = lambda: None,
 ) -> SplitFile:

@@ -1,1 +1,1 @@
-"""Separation of many files in one run: what is separated to which folder, and what is printed."""
+"""The commands that work on many songs: what is printed of each, and what of the whole run."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 
-from rtsep.cli.batch.tasks import Task
+from rtsep.batch.tasks import Task
 from rtsep.cli.output.progress_line import ProgressLine
 from rtsep.ui.console import put
 

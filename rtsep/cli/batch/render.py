@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from rtsep.audio.files.reader import AudioReader, open_audio
 from rtsep.audio.files.resample import EngineReader
 from rtsep.audio.files.wav import AtomicWav
-from rtsep.cli.batch.run import Once, Progress, Written, run_tasks
-from rtsep.cli.batch.tasks import Task, track_names
+from rtsep.batch.outcome import Once, Progress, Written
+from rtsep.batch.tasks import Task, track_names
+from rtsep.cli.batch.run import run_tasks
 from rtsep.cli.session.options import PlayOptions
 from rtsep.dsp.spectrogram import BandEnergies, draw
 from rtsep.errors import RtsepError, UsageError

@@ -5,61 +5,17 @@ from __future__ import annotations
 import json as json_format
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any
 
+from rtsep.batch.outcome import EndOfRun, Outcome, Progress, Written
+from rtsep.batch.tasks import Task
 from rtsep.cli.batch.progress import BatchProgress
-from rtsep.cli.batch.tasks import Task
 from rtsep.errors import RtsepError
 from rtsep.ui.console import put, say
 
 LISTED_AT_ONCE = 10
 """Songs whose errors a reader still sees at the end; of more they are listed again."""
-Loaded = TypeVar("Loaded")
-Progress = Callable[[int, int | None], None]
-"""Called with the samples done and their total, None while that is unknown."""
-
-
-@dataclass(frozen=True)
-class Written:
-    """What a task wrote: its files, the rest of its JSON object, and notes for the user.
-
-    `event` is skipped if an earlier run wrote the same files, planned if they would be written.
-    """
-
-    paths: Sequence[Path] = ()
-    entry: dict[str, Any] = field(default_factory=dict)
-    notes: Sequence[str] = ()
-    event: Literal["done", "skipped", "planned"] = "done"
-
-
-class EndOfRun(Exception):
-    """An error that is not one song's, such as a missing model: no song can be separated."""
-
-    def __init__(self, error: RtsepError) -> None:
-        super().__init__(str(error))
-        self.error = error
-
-
-class Once(Generic[Loaded]):
-    """What `load` returns, loaded at the first call. Its RtsepErrors end the run."""
-
-    def __init__(self, load: Callable[[], Loaded]) -> None:
-        self._load = load
-        self._loaded: list[Loaded] = []
-
-    def __call__(self) -> Loaded:
-        if not self._loaded:
-            try:
-                self._loaded.append(self._load())
-            except RtsepError as error:
-                raise EndOfRun(error) from error
-        return self._loaded[0]
-
-
-Outcome = Written | RtsepError
 
 
 def run_tasks(tasks: Sequence[Task], work: Callable[[Task, Progress], Written], *, json: bool) -> int:

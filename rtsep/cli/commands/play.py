@@ -8,8 +8,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from rtsep.audio.files.folders import with_folders_expanded
 from rtsep.cli.arguments import Files
-from rtsep.cli.folders import with_folders_expanded
 from rtsep.cli.session.options import PlayOptions
 from rtsep.cli.session.session import Session
 from rtsep.control.table import PLAY_KEYS

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from rtsep.batch import naming
 from rtsep.cli.arguments import (
     Chunk,
     Compute,
@@ -23,7 +24,6 @@ from rtsep.cli.arguments import (
     Stems,
     Tta,
 )
-from rtsep.cli.batch import naming
 from rtsep.errors import RtsepError
 from rtsep.separation.backends.stepper import MAX_CHUNK
 from rtsep.system.allocator import keep_freed_memory
@@ -117,12 +117,13 @@ def separate(
     json
         Print one JSON object per event instead of paths: done, skipped or failed for each song, and progress.
     """
-    from rtsep.cli.batch.inputs import STDIN, find_inputs, save_stdin
-    from rtsep.cli.batch.parallel import count_jobs, run_in_processes
+    from rtsep.batch.inputs import find_inputs
+    from rtsep.batch.parallel import count_jobs, run_in_processes
+    from rtsep.batch.song_work import Settings, SongWork
+    from rtsep.batch.tasks import plan_tasks
     from rtsep.cli.batch.progress import BatchProgress
     from rtsep.cli.batch.run import report, run_tasks
-    from rtsep.cli.batch.song_work import Settings, SongWork
-    from rtsep.cli.batch.tasks import plan_tasks
+    from rtsep.cli.batch.stdin import STDIN, save_stdin
     from rtsep.files import remove_abandoned
     from rtsep.separation.default_model import default_model
 

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 import rtsep
-from rtsep.cli.batch.tasks import track_names
+from rtsep.batch.tasks import track_names
 from rtsep.cli.main import main
 from rtsep.separation import stem_stream
 from rtsep.separation.song_files import split_file

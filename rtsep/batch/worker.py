@@ -1,6 +1,6 @@
-"""A process that separates songs of a batch: `python -m rtsep.cli.batch.worker`.
+"""A process that separates songs of a batch: `python -m rtsep.batch.worker`.
 
-`rtsep.cli.batch.parallel` starts it, configures it by one JSON line on stdin, and sends a line for each task. It
+`rtsep.batch.parallel` starts it, configures it by one JSON line on stdin, and sends a line for each task. It
 answers on stdout:
 
     {"progress": [44100, 882000]}    samples done and in all, null while that is unknown
@@ -23,9 +23,11 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, NoReturn
 
-from rtsep.cli.batch.run import EndOfRun
-from rtsep.cli.batch.song_work import Settings, SongWork
-from rtsep.cli.batch.tasks import Task
+import msgspec
+
+from rtsep.batch.outcome import EndOfRun
+from rtsep.batch.song_work import Settings, separate_song
+from rtsep.batch.tasks import Task
 from rtsep.errors import RtsepError
 from rtsep.system.allocator import keep_freed_memory
 from rtsep.system.child import claim_stdout, send_message
@@ -40,21 +42,26 @@ def main() -> None:
     config = json.loads(lines.get())
     keep_freed_memory()
     try:
-        work = SongWork(
-            Settings(**config["settings"]), config["compute"], skip_existing=config["skip_existing"], threads=1
-        )
         while True:
-            send_message(answers, _do(work, json.loads(lines.get()), answers))
+            send_message(answers, _do(json.loads(lines.get()), config, answers))
     except EndOfRun as end:
         send_message(answers, {"end": str(end), "code": end.error.exit_code})
 
 
-def _do(work: SongWork, message: dict[str, Any], answers: int) -> dict[str, Any]:
+def _do(message: dict[str, Any], config: dict[str, Any], answers: int) -> dict[str, Any]:
     """The answer to a task."""
+    settings = msgspec.convert(config["settings"], Settings)
     outputs = {stem: Path(path) for stem, path in message["outputs"].items()}
     task = Task(Path(message["song"]), outputs, message["is_copied"], message["error"])
     try:
-        written = work(task, lambda done, total: send_message(answers, {"progress": [done, total]}))
+        written = separate_song(
+            task,
+            settings,
+            config["compute"],
+            skip_existing=config["skip_existing"],
+            threads=1,
+            progress=lambda done, total: send_message(answers, {"progress": [done, total]}),
+        )
     except RtsepError as error:
         return {"error": str(error)}
     return {"written": asdict(written) | {"paths": [str(path) for path in written.paths]}}

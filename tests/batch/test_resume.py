@@ -16,7 +16,7 @@ import pytest
 import soundfile
 
 import rtsep
-from rtsep.cli.batch import manifest, song_work
+from rtsep.batch import manifest, song_work
 from rtsep.cli.main import main
 
 Maker = Callable[..., Path]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rtsep.cli.batch.inputs import find_inputs
-from rtsep.cli.folders import with_folders_expanded
+from rtsep.audio.files.folders import with_folders_expanded
+from rtsep.batch.inputs import find_inputs
 
 
 def test_a_folder_stands_for_its_audio_files_in_natural_order(tmp_path: Path) -> None:

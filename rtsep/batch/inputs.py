@@ -1,4 +1,4 @@
-"""The songs that a command line names: files, folders, patterns, playlists, and what comes on stdin."""
+"""The songs that somebody names: files, folders, patterns, playlists."""
 
 from __future__ import annotations
 
@@ -6,20 +6,17 @@ import codecs
 import glob
 import os
 import re
-import shutil
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
 
+from rtsep.audio.files.folders import list_folder, natural
 from rtsep.audio.files.reader import open_audio
 from rtsep.audio.files.suffixes import AUDIO_SUFFIXES
-from rtsep.cli.folders import list_folder, natural
 from rtsep.errors import MissingPackage, RtsepError
 from rtsep.files import existing
 
-STDIN = Path("-")
 PLAYLISTS = (".m3u", ".m3u8")
 _URL = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]+://")
 
@@ -103,14 +100,3 @@ def _read_playlist(playlist: Path, notes: list[str]) -> list[Path]:
             found = (path for text in texts for path in existing([playlist.parent], text))
             entries.append(next(found, playlist.parent / texts[0]))
     return entries
-
-
-def save_stdin(folder: Path) -> Path:
-    """Write what comes on stdin to a file, since separators may read a song twice. RtsepError if the disk is full."""
-    path = folder / "stdin"
-    try:
-        with path.open("xb") as file:
-            shutil.copyfileobj(sys.stdin.buffer, file)
-    except OSError as error:
-        raise RtsepError(f"cannot keep stdin in {folder} ({error.strerror}); TMPDIR names another folder") from error
-    return path

@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from rtsep.audio.files.tags import Tags, read_tags
-from rtsep.cli.batch.job_file import read_job
-from rtsep.cli.batch.naming import DEFAULT, Template, UsedPaths, fields_of
+from rtsep.batch.job_file import read_job
+from rtsep.batch.naming import DEFAULT, Template, UsedPaths, fields_of
 from rtsep.errors import RtsepError
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rtsep.cli.batch.job_file import read_job
+from rtsep.batch.job_file import read_job
 from rtsep.cli.main import main
 from rtsep.errors import RtsepError
 

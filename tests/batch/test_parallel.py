@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
 import pytest
 import soundfile
 
-from rtsep.cli.batch.parallel import count_jobs, run_in_processes
-from rtsep.cli.batch.run import EndOfRun, Outcome, Written
-from rtsep.cli.batch.song_work import Settings
-from rtsep.cli.batch.tasks import Task, plan_tasks
+from rtsep.batch.outcome import EndOfRun, Outcome, Written
+from rtsep.batch.parallel import count_jobs, run_in_processes
+from rtsep.batch.song_work import Settings, separate_song
+from rtsep.batch.tasks import Task, plan_tasks
 from rtsep.cli.main import main
+from rtsep.errors import ArgumentError, RtsepError
 
 Maker = Callable[..., Path]
 
@@ -56,7 +62,7 @@ def test_a_process_that_dies_fails_its_song_alone(tmp_path: Path, constant_bundl
     def kill_the_first(task: Task, done: int, total: int | None) -> None:
         if not killed:
             killed.append(task)
-            (worker,) = (child for child in psutil.Process().children() if "rtsep.cli.batch.worker" in child.cmdline())
+            (worker,) = (child for child in psutil.Process().children() if "rtsep.batch.worker" in child.cmdline())
             worker.kill()
 
     outcomes = dict(run(tasks, constant_bundle(), kill_the_first))
@@ -83,16 +89,7 @@ def test_a_run_that_is_ended_leaves_nothing_half_written(tmp_path: Path, constan
 def run(
     tasks: Sequence[Task], model: Path, progress: Callable[[Task, int, int | None], None], compute: str = "cpu"
 ) -> Iterator[tuple[Task, Outcome]]:
-    settings = Settings(
-        model=str(model),
-        chunk=32,
-        wiener=False,
-        tta=None,
-        merge_artifacts=False,
-        mask_extension=None,
-        allow_damaged=False,
-    )
-    return run_in_processes(tasks, settings, compute, 1, skip_existing=False, progress=progress)
+    return run_in_processes(tasks, Settings(model=str(model)), compute, 1, skip_existing=False, progress=progress)
 
 
 def test_the_number_of_jobs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -102,3 +99,25 @@ def test_the_number_of_jobs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     for jobs in ("0", "-1", "many"):
         assert main(["separate", "a.wav", "-o", str(tmp_path), "--jobs", jobs]) == 2
         assert f"--jobs {jobs}: expected a number of songs, 1 or more, or auto" in capsys.readouterr().err
+
+
+def test_one_song_is_separated_by_a_function_of_what_can_be_pickled(tmp_path: Path, constant_bundle: Maker) -> None:
+    songs = write_songs(tmp_path / "in", 1, 0.1)
+    missing = tmp_path / "missing.wav"
+    settings = Settings(model=str(constant_bundle()), format="flac")
+    good, bad = plan_tasks([*songs, missing], tmp_path / "out", ["vocals", "instrumental"], "flac")
+    unknown = replace(settings, model="nowhere")
+    written: list[Written] = []
+    for task, how, error in ((good, settings, None), (bad, settings, RtsepError), (good, unknown, EndOfRun)):
+        with pytest.raises(error) if error else nullcontext():
+            try:
+                written.append(copied(partial(copied(separate_song), copied(task), copied(how), skip_existing=True)()))
+            except Exception as raised:
+                raise copied(raised) from raised
+    assert [path.suffix for path in written[0].paths] == [".flac", ".flac"]
+    assert separate_song(good, settings, skip_existing=True).event == "skipped"
+    assert str(copied(EndOfRun(ArgumentError("chunk", 40, "1 to 32"))).error) == "chunk=40: expected 1 to 32"
+
+
+def copied(value: Any) -> Any:
+    return pickle.loads(pickle.dumps(value))

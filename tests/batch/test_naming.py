@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtsep.audio.files.tags import Tags
-from rtsep.cli.batch.naming import Template, UsedPaths, fields_of
-from rtsep.cli.batch.tasks import plan_tasks
+from rtsep.batch.naming import Template, UsedPaths, fields_of
+from rtsep.batch.tasks import plan_tasks
 from rtsep.errors import UsageError
 
 LONG = "{artist}/{album}/{track} {title}/{stem}.{ext}"

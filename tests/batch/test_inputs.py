@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from rtsep.cli.batch.inputs import find_inputs
+from rtsep.batch.inputs import find_inputs
 from rtsep.cli.main import main
 
 Maker = Callable[..., Path]

@@ -12,14 +12,14 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from rtsep.cli.batch.run import EndOfRun, Outcome, Written
-from rtsep.cli.batch.song_work import Settings
-from rtsep.cli.batch.tasks import Task
+from rtsep.batch.outcome import EndOfRun, Outcome, Written
+from rtsep.batch.song_work import Settings
+from rtsep.batch.tasks import Task
 from rtsep.errors import RtsepError, UsageError
 from rtsep.separation.backends.choose import on_cuda
 from rtsep.system.spawn import ChildProcess
 
-MODULE = "rtsep.cli.batch.worker"
+MODULE = "rtsep.batch.worker"
 
 
 def count_jobs(jobs: int | None, compute: str, songs: int) -> int:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import shutil
 import time
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 import rtsep
 from rtsep.audio.files.encode import Encoding
 from rtsep.audio.files.reader import open_audio
 from rtsep.audio.files.tags import Tags, read_tags
+from rtsep.batch.manifest import Input, Manifest
+from rtsep.batch.outcome import EndOfRun, Once, Progress, Written
+from rtsep.batch.tasks import Task
 from rtsep.bundle import Bundle
-from rtsep.cli.batch.manifest import Input, Manifest
-from rtsep.cli.batch.run import Once, Progress, Written
-from rtsep.cli.batch.tasks import Task
 from rtsep.errors import RtsepError
 from rtsep.files import create_temporary, replacing
+from rtsep.separation.backends.stepper import MAX_CHUNK
 from rtsep.separation.load import load
 from rtsep.separation.options import find_playable
 from rtsep.separation.separator import Separator
@@ -26,18 +28,22 @@ from rtsep.separation.song_outputs import Clip, Form, choose_mixes
 SKIPPED = Written(event="skipped")
 
 
+def no_progress(done: int, total: int | None) -> None:
+    """For who does not want to know."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """How the songs of a batch are separated, and what is written of them: see `rtsep.load`, `write_song`,
     `choose_mixes`, `Form` and `Encoding`."""
 
     model: str
-    chunk: int
-    wiener: bool
-    tta: str | None
-    merge_artifacts: bool
-    mask_extension: str | None
-    allow_damaged: bool
+    chunk: int = MAX_CHUNK
+    wiener: bool = False
+    tta: str | None = None
+    merge_artifacts: bool = False
+    mask_extension: str | None = None
+    allow_damaged: bool = False
     stems: tuple[str, ...] = ()
     two_stems: str | None = None
     mix: tuple[tuple[str, float], ...] = ()
@@ -169,6 +175,31 @@ class SongWork:
                 shutil.copyfileobj(song, copy)
             source.check_unchanged()
         return Written([target], {"stems": {"instrumental": str(target)}})
+
+
+def separate_song(
+    task: Task,
+    settings: Settings,
+    compute: str = "auto",
+    *,
+    skip_existing: bool = False,
+    threads: int | None = None,
+    progress: Progress = no_progress,
+) -> Written:
+    """Do the work on one song, in a process that loads the model for its first song and keeps it for the others.
+
+    Arguments and result can be pickled, so any engine can run it in any process that sees the same files.
+
+    Raises RtsepError for a song that fails, EndOfRun if no song can be separated like this.
+    """
+    try:
+        work = _kept_work(settings, compute, skip_existing=skip_existing, threads=threads)
+    except RtsepError as error:
+        raise EndOfRun(error) from error
+    return work(task, progress)
+
+
+_kept_work = lru_cache(maxsize=1)(SongWork)
 
 
 def _checked(task: Task) -> float | None:

@@ -1,0 +1,1 @@
+"""Many songs to files: what each becomes and where, in several processes, resumable. `rtsep.separate_files`."""
