@@ -12,6 +12,7 @@ from rtsep.errors import UsageError
 if TYPE_CHECKING:
     from rtsep.player.file_player import FilePlayer
     from rtsep.player.live_player import LivePlayer
+    from rtsep.player.overview import Overview, Overviews
 
 
 class Desk:
@@ -30,6 +31,7 @@ class Desk:
         self.selected = 0
         self.over = threading.Event()
         self._lock = threading.RLock()
+        self._overviews: Overviews | None = None
 
     def do(self, command: Command) -> None:
         """Carry out a command. UsageError if this player can't, in one line for the user."""
@@ -42,6 +44,23 @@ class Desk:
         """Everything there is to display, at about one moment."""
         with self._lock:
             return State(STATE_VERSION, self.player.status(), self.selected)
+
+    def overview(self) -> Overview | None:
+        """The waveform of the current song, which may still be growing; None for live sound."""
+        if self.is_live:
+            return None
+        from rtsep.player.overview import Overviews  # here, not above: with numpy
+
+        with self._lock:
+            if self._overviews is None:
+                self._overviews = Overviews()
+            return self._overviews.find(self.file_player.song.path)
+
+    def close(self) -> None:
+        """End what only faces have needed. The player is not closed."""
+        with self._lock:
+            if self._overviews is not None:
+                self._overviews.close()
 
     @property
     def is_live(self) -> bool:

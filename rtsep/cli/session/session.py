@@ -73,6 +73,8 @@ class Session:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         self.end_starting()
+        if self._has_desk:
+            self.desk.close()
         self._keyboard.__exit__(kind, error, trace)
         return self._has_interrupted and kind is KeyboardInterrupt
 
