@@ -58,8 +58,10 @@ def existing(folders: Iterable[Path], text: str) -> Iterator[Path]:
 
 def write_error_text(path: Path, error: OSError) -> str:
     """One line for an error met while writing `path`: what is wrong, and what to do."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"no space left to write {path}: free some space or choose another folder"
+    if error.errno == errno.EFBIG:
+        return f"no space left to write {path}: the file system, or ulimit -f, allows no larger file"
     return f"cannot write {path}: {error.strerror or error}"
 
 

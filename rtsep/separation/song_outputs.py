@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from rtsep.audio.files.encode import Encoding, encode
 from rtsep.audio.files.tags import Tags, id3_chunk, write_tags
 from rtsep.audio.files.wav import AtomicWav
-from rtsep.errors import UsageError
+from rtsep.errors import RtsepError, UsageError
 from rtsep.files import create_temporary, temporary_path, write_errors
 
 Float32 = NDArray[np.float32]
@@ -114,7 +115,9 @@ class OutputFiles:
         self.notes: list[str] = []
         self._rate, self._channels, self._form, self._tags = sample_rate, channels, form, tags
         self._wavs = [AtomicWav(path, sample_rate, channels) for path in paths.values()]
-        self._finals: list[tuple[Path, Path]] = []  # hidden file, its name
+        # What becomes of them if they are not final as they come:
+        self._converted_wavs: list[AtomicWav] = []
+        self._encoded: list[tuple[Path, Path]] = []  # hidden file, its name
         self._peak = 0.0
 
     def open(self) -> None:
@@ -138,10 +141,8 @@ class OutputFiles:
             return
         gain = self._gain()
         for name, wav in zip(self.paths, self._wavs, strict=True):
-            wav.seal()
-            hidden = temporary_path(wav.path)
-            self._finals.append((hidden, wav.path))
-            self._convert(wav, hidden, gain, self._tags.get(name) or Tags())
+            self._convert(wav, gain, self._tags.get(name) or Tags())
+            wav.abort()  # its space may be needed for the next one
 
     def commit(self) -> None:
         """Give all files their names, or none: signals interrupt the main thread only, and another one does it."""
@@ -150,18 +151,27 @@ class OutputFiles:
 
     def abort(self) -> None:
         """Remove the hidden files; does nothing to those with a name."""
-        for wav in self._wavs:
+        for wav in (*self._wavs, *self._converted_wavs):
             wav.abort()
-        for hidden, _ in self._finals:
-            hidden.unlink(missing_ok=True)
+        for hidden, _ in self._encoded:
+            with suppress(OSError):  # renamed, or the disk is gone
+                hidden.unlink()
 
     def _commit(self) -> None:
-        if self._form.is_direct:
-            for wav in self._wavs:
+        named: list[Path] = []
+        try:
+            for wav in self._wavs if self._form.is_direct else self._converted_wavs:
                 wav.commit()
-        for hidden, path in self._finals:
-            with write_errors(path):
-                hidden.replace(path)
+                named.append(wav.path)
+            for hidden, path in self._encoded:
+                with write_errors(path):
+                    hidden.replace(path)
+                named.append(path)
+        except RtsepError:
+            for path in named:
+                with suppress(OSError):
+                    path.unlink()
+            raise
 
     def _gain(self) -> np.float32:
         """What all files are multiplied with, noted if it is not 1."""
@@ -176,18 +186,21 @@ class OutputFiles:
         self.notes.append(f"{where}, all files rescaled by {20 * np.log10(gain):.1f} dB")
         return np.float32(gain)
 
-    def _convert(self, wav: AtomicWav, hidden: Path, gain: np.float32, tags: Tags) -> None:
+    def _convert(self, wav: AtomicWav, gain: np.float32, tags: Tags) -> None:
         """Write the finished hidden file from the samples in a hidden WAV."""
         encoding, clamps = self._form.encoding, self._form.clips == "clamp"
         blocks = (np.clip(gain * block, -1.0, 1.0) if clamps else gain * block for block in wav.written())
         if encoding.wav_bits:
-            final = AtomicWav(hidden, self._rate, self._channels, encoding.wav_bits)
-            with final:
-                for block in blocks:
-                    final.write(block)
-                final.rest = id3_chunk(tags) if tags else b""
-                final.commit()
+            final = AtomicWav(wav.path, self._rate, self._channels, encoding.wav_bits)
+            self._converted_wavs.append(final)
+            final.open()
+            for block in blocks:
+                final.write(block)
+            final.rest = id3_chunk(tags) if tags else b""
+            final.seal()
             return
+        hidden = temporary_path(wav.path)
+        self._encoded.append((hidden, wav.path))
         with write_errors(wav.path), create_temporary(hidden) as file:
             encode(blocks, file, encoding, self._rate, self._channels)
             if tags:

@@ -128,7 +128,7 @@ def _resampled(blocks: Iterable[Float32], rate_in: int, rate_out: int, channels:
 
 
 class _Sink:
-    """A file that libsndfile writes. An error cannot be passed through libsndfile, so the first one is kept."""
+    """A file that a library writes. libsndfile and FFmpeg do not pass an error on, so the first one is kept."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -140,7 +140,7 @@ class _Sink:
             return self._file.write(data)
         except OSError as error:
             self._error = self._error or error
-            return 0
+            return len(data)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         try:
@@ -167,7 +167,8 @@ def _import_av() -> Any:
 
 def _encode_aac(blocks: Iterable[Float32], file: BinaryIO, encoding: Encoding, rate: int, channels: int) -> None:
     av = _import_av()
-    with av.open(file, mode="w", format="ipod") as container:
+    sink = _Sink(file)
+    with av.open(sink, mode="w", format="ipod") as container:
         stream = container.add_stream("aac", rate=rate, layout="mono" if channels == 1 else "stereo")
         stream.bit_rate = 1000 * (encoding.bitrate_kbps or _DEFAULT_KBPS["m4a"])
         position = 0
@@ -179,4 +180,6 @@ def _encode_aac(blocks: Iterable[Float32], file: BinaryIO, encoding: Encoding, r
                 frame.sample_rate, frame.pts = rate, position
                 position += block.shape[1]
                 container.mux(stream.encode(frame))
+                sink.check()
         container.mux(stream.encode(None))
+    sink.check()

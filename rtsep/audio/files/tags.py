@@ -1,12 +1,14 @@
 """Tags and cover art, from a song to its stems, by mutagen: ID3 (MP3, WAV), Vorbis comments (FLAC, Ogg), MP4.
 
 Fields are named as in Vorbis comments, in lower case. What states how loud the song is (ReplayGain,
-R128) or which program encoded it does not hold for its stems, and is left out.
+R128) or which program encoded it does not hold for its stems, and is left out. So is a field whose name a format
+cannot have: Vorbis comments and MP4 have ASCII names.
 """
 
 from __future__ import annotations
 
 import base64
+import errno
 import io
 import os
 import re
@@ -66,7 +68,8 @@ class Tags:
         return next(iter(self.fields.get(name, ())), "")
 
     def titled(self, title: str) -> Tags:
-        return replace(self, fields={**self.fields, "title": (title,)})
+        """The same tags with another title; bytes of a file name that are not text become question marks in it."""
+        return replace(self, fields={**self.fields, "title": (title.encode(errors="replace").decode(),)})
 
 
 def read_tags(path: Path) -> Tags:
@@ -97,7 +100,23 @@ def read_tags(path: Path) -> Tags:
 
 
 def write_tags(file: BinaryIO, format: str, tags: Tags) -> None:
-    """Write tags into a finished file that has none: flac, mp3, ogg, opus or m4a."""
+    """Write tags into a finished file that has none: flac, mp3, ogg, opus or m4a.
+
+    Raises OSError if the disk refuses, or the tags do not fit the format.
+    """
+    from mutagen import MutagenError
+
+    try:
+        _write_tags(file, format, tags)
+    except MutagenError as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, OSError):
+            cause = cause.__context__
+        raise cause or OSError(errno.EINVAL, f"its tags do not fit the format ({error})") from error
+
+
+def _write_tags(file: BinaryIO, format: str, tags: Tags) -> None:
+    from mutagen._vorbis import is_valid_key
     from mutagen.flac import FLAC
     from mutagen.mp4 import MP4
     from mutagen.oggopus import OggOpus
@@ -113,7 +132,8 @@ def write_tags(file: BinaryIO, format: str, tags: Tags) -> None:
     else:
         sound = {"flac": FLAC, "ogg": OggVorbis, "opus": OggOpus}[format](file)
         for name, values in tags.fields.items():
-            sound[name.upper()] = list(values)
+            if is_valid_key(name):
+                sound[name.upper()] = list(values)
         for picture in map(_flac_picture, tags.pictures):
             if format == "flac":
                 sound.add_picture(picture)
@@ -242,7 +262,7 @@ def _to_mp4(tags: Tags, made: Any) -> None:
             made["cpil"] = values[0] not in ("0", "")
         elif name in _MP4:
             made[_MP4[name]] = list(values)
-        elif name not in _TOTALS.values():
+        elif name not in _TOTALS.values() and name.isascii():
             made[_MP4_FREEFORM + name.upper()] = [text.encode() for text in values]
     numbers = {mime: number for number, mime in _MIMES.items()}
     covers = [MP4Cover(each.data, numbers[each.mime]) for each in tags.pictures if each.mime in numbers]

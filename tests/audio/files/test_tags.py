@@ -108,6 +108,19 @@ def test_numbers_that_are_none_do_not_stop_a_song(tmp_path: Path) -> None:
     assert read_tags(write(tmp_path / "a.m4a", odd)).fields["bpm"] == ("0",)
 
 
+@pytest.mark.parametrize("form", FORMATS)
+def test_fields_that_a_format_cannot_have_do_not_stop_a_song(tmp_path: Path, form: str) -> None:
+    odd = Tags({"artist": ("A",), "ключ": ("1",), "a=b": ("2",), "": ("3",)}).titled("caf\udce9")
+    fields = read_tags(write(tmp_path / f"a.{form}", odd)).fields
+    assert fields["artist"] == ("A",)
+    assert fields["title"] == ("caf?",)
+
+
+def test_a_picture_too_large_for_flac_is_one_error(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="its tags do not fit the format"):
+        write(tmp_path / "a.flac", Tags({}, (Picture(bytes(1 << 24), "image/png"),)))
+
+
 def test_two_pictures_without_names_are_both_kept(tmp_path: Path) -> None:
     tags = Tags({"title": ("a",)}, (Picture(b"1", "image/png"), Picture(b"2", "image/jpeg", 4)))
     for form in ("mp3", "flac", "ogg"):

@@ -151,7 +151,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, cwd=REPOSITORY, check=False
     )
     path = re.escape(str(tmp_path / "cache" / "song-"))
-    told = rf"no space left to write {path}\w+\.pcm: free some space or choose another folder\n"
+    told = rf"no space left to write {path}\w+\.pcm: the file system, or ulimit -f, allows no larger file\n"
     assert re.fullmatch(told, done.stdout), done.stderr
     assert list((tmp_path / "cache").iterdir()) == []
 
