@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rtsep.control.commands.base import Command
-from rtsep.control.state import STATE_VERSION, State
+from rtsep.control.state import STATE_VERSION, QueuedSong, State
 from rtsep.errors import UsageError
+from rtsep.timebase import SAMPLE_RATE
 
 if TYPE_CHECKING:
     from rtsep.player.file_player import FilePlayer
@@ -43,7 +45,27 @@ class Desk:
     def state(self) -> State:
         """Everything there is to display, at about one moment."""
         with self._lock:
-            return State(STATE_VERSION, self.player.status(), self.selected)
+            changes = 0 if self.is_live else self.file_player.source.queue.changes
+            return State(STATE_VERSION, self.player.status(), self.selected, changes)
+
+    def queue(self) -> list[QueuedSong]:
+        """The songs of the queue in their order; none with live sound."""
+        if self.is_live:
+            return []
+        queue = self.file_player.source.queue
+        songs = [queue.songs[track] for track in queue.order]
+        lengths_s = (None if song.length is None else song.length / SAMPLE_RATE for song in songs)
+        return [QueuedSong(song.path.name, length_s) for song, length_s in zip(songs, lengths_s, strict=True)]
+
+    def add_songs(self, *paths: Path) -> list[str]:
+        """Add files to the queue; returns a line for each that cannot be read. RtsepError if none can.
+
+        No command: a program that sends one must not reach the files of this machine by it.
+        """
+        if self.is_live:
+            raise UsageError("songs cannot be added to live sound")
+        with self._lock:
+            return self.file_player.add_songs(*paths)
 
     def overview(self) -> Overview | None:
         """The waveform of the current song, which may still be growing; None for live sound."""

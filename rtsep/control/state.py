@@ -21,11 +21,20 @@ class State(msgspec.Struct, frozen=True):
         version: of this structure.
         player: what the player tells of itself.
         selected: number of the stem that `change_gain` moves.
+        queue_changes: counts the changes of the queue, see `rtsep.control.desk.Desk.queue`.
     """
 
     version: int
     player: PlayerSnapshot
     selected: int
+    queue_changes: int = 0
+
+
+class QueuedSong(msgspec.Struct, frozen=True):
+    """A song of the queue; `length_s` is None while nobody knows."""
+
+    name: str
+    length_s: float | None
 
 
 def as_json(state: State) -> bytes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rtsep.control.commands import mixing, navigation, session
+from rtsep.control.commands import mixing, navigation, queue, session
 from rtsep.control.commands.base import Command
 
 COMMANDS: tuple[type[Command], ...] = (
@@ -21,7 +21,9 @@ COMMANDS: tuple[type[Command], ...] = (
     navigation.GoToCue,
     navigation.Previous,
     navigation.Next,
-    navigation.GoToSong,
+    queue.GoToSong,
+    queue.RemoveSong,
+    queue.MoveSong,
     mixing.ToggleMute,
     mixing.SetMute,
     mixing.ToggleSolo,

@@ -124,6 +124,15 @@ class FilePlayer(Mixer, Navigator):
         """The song of `place`."""
         return self.source.songs[self.place.track]
 
+    def add_songs(self, *paths: Path | str) -> list[str]:
+        """Add files to the queue; returns a line for each that cannot be read. RtsepError if none can."""
+        songs, left_out = open_songs(paths)
+        songs[0].close()  # as all that are not played yet
+        if isinstance(self.engine, AheadEngine):
+            self.engine.add([song.path for song in songs])
+        self.append_songs(songs)
+        return left_out
+
     def play(self) -> None:
         """Play, or resume."""
         self.shared.transport.playing = True
@@ -147,8 +156,8 @@ class FilePlayer(Mixer, Navigator):
         return self._snapshot(
             head,
             file=song.path,
-            track=track,
-            tracks=len(self.source.songs),
+            track=self.source.queue.number(track),
+            tracks=len(self.source.queue),
             loop_s=self.loop_s,
             cue_s=self.cue_s,
             position_s=position / SAMPLE_RATE,

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import threading
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 
@@ -25,8 +26,11 @@ def send_message(descriptor: int, message: dict[str, Any], data: memoryview | by
                 part = part[os.write(descriptor, part) :]
 
 
-def read_config() -> dict[str, Any]:
-    """Return the configuration that the parent sends. From now on this process ends as soon as the parent does."""
+def read_config(on_message: Callable[[dict[str, Any]], None] = lambda message: None) -> dict[str, Any]:
+    """Return the configuration that the parent sends. From now on this process ends as soon as the parent does.
+
+    `on_message` is called by another thread with what the parent sends later.
+    """
     # Unbuffered, so that nothing of stdin stays behind in a Python object.
     line = b""
     while not line.endswith(b"\n"):
@@ -34,12 +38,15 @@ def read_config() -> dict[str, Any]:
         if not data:
             os._exit(0)
         line += data
-    threading.Thread(target=_end_with_stdin, daemon=True).start()
+    threading.Thread(target=_listen, args=[on_message], daemon=True).start()
     return json.loads(line)
 
 
-def _end_with_stdin() -> NoReturn:
-    while os.read(0, 4096):
-        pass
+def _listen(on_message: Callable[[dict[str, Any]], None]) -> NoReturn:
+    line = b""
+    while data := os.read(0, 4096):
+        *complete, line = (line + data).split(b"\n")
+        for message in complete:
+            on_message(json.loads(message))
     # Not sys.exit: another thread may be in the middle of a step, and there is nothing to save.
     os._exit(0)

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 Position = Annotated[float, Meta(ge=0, le=LONGEST_SONG_S, description="Seconds from the beginning of the song.")]
 Step = Annotated[float, Meta(ge=-LONGEST_SONG_S, le=LONGEST_SONG_S, description="Seconds; negative: back.")]
-Track = Annotated[int, Meta(ge=0, description="Number of a song in the queue, counted from 0.")]
 
 
 class TogglePause(Command):
@@ -88,12 +87,3 @@ class Next(FileCommand):
 
     def apply(self, desk: Desk) -> None:
         desk.file_player.next()
-
-
-class GoToSong(FileCommand):
-    """Jump to the beginning of a song of the queue."""
-
-    track: Track
-
-    def apply(self, desk: Desk) -> None:
-        desk.file_player.go_to_song(self.track)

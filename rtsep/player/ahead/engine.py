@@ -120,6 +120,11 @@ class AheadEngine:
         self._feeder = StemFeeder(self.shared, source, self._store, for_worker=self._instant is not None)
         self._feeder.start()
 
+    def add(self, songs: Sequence[Path | str]) -> None:
+        """Separate these after all others; before they are added to the queue of the source."""
+        self._store.add(len(songs))
+        self._process.send({"songs": [str(Path(song).absolute()) for song in songs]})
+
     def wait_ready(self, limit_s: float) -> None:
         """Wait until the network is loaded, or the instant one. RtsepError with the reason if it fails or takes too
         long."""

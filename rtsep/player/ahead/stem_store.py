@@ -30,6 +30,11 @@ class StemStore:
         self._counts = [0] * songs
         self._complete = [False] * songs
 
+    def add(self, songs: int) -> None:
+        """Make room for more songs."""
+        self._counts += [0] * songs
+        self._complete += [False] * songs
+
     def append(self, song: int, samples: Float32) -> None:
         """Append stems (n, rows) of `song`; earlier songs must be complete. OSError if the disk is full."""
         with self._lock:

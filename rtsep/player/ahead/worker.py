@@ -1,7 +1,7 @@
 """The process that separates songs before they are played: `python -m rtsep.player.ahead.worker`.
 
-`rtsep.player.ahead.engine` starts it, configures it by one JSON line on stdin and reads JSON lines from its stdout, and
-after those with `samples` the stems, float32 (samples, stems times channels):
+`rtsep.player.ahead.engine` starts it and configures it by one JSON line on stdin; further lines add songs. It reads
+JSON lines from its stdout, and after those with `samples` the stems, float32 (samples, stems times channels):
 
     {"ready": {"compute": "cpu", "latency_samples": 343980}}
     {"song": 0}                      started: from now on it computes
@@ -18,6 +18,8 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import count
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,23 +40,31 @@ BLOCK = 32768
 def main() -> None:
     """Read the configuration and separate all songs."""
     answers = claim_stdout()
-    config = read_config()
+    songs: SimpleQueue[str] = SimpleQueue()
+    config = read_config(lambda message: _put(songs, message))
+    _put(songs, config)
     lower_priority()
     keep_freed_memory()
     try:
-        _separate(config, answers)
+        _separate(config, songs, answers)
     except Exception as error:
         send_message(answers, {"error": str(error) if isinstance(error, RtsepError) else describe(error)})
         os._exit(1)
 
 
-def _separate(config: dict[str, Any], answers: int) -> None:
+def _put(songs: SimpleQueue[str], message: dict[str, Any]) -> None:
+    for path in message["songs"]:
+        songs.put(path)
+
+
+def _separate(config: dict[str, Any], songs: SimpleQueue[str], answers: int) -> None:
     from rtsep.separation.load import load
 
     separator = load(config["model"], device=config["compute"], mask_extension=config["mask_extension"])
     ready = {"compute": config["compute"], "latency_samples": separator.latency_samples}
     send_message(answers, {"ready": ready})
-    for number, path in enumerate(config["songs"]):
+    for number in count():
+        path = songs.get()  # waits for ever: the process ends with stdin
         end: dict[str, Any] = {"song": number, "complete": True}
         try:
             with closing(Song(path)) as song:

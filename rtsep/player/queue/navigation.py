@@ -7,12 +7,15 @@ separated then: the worker publishes them at once, and nobody waits for decoder 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rtsep.errors import UsageError
+from rtsep.player.queue.song import Song
+from rtsep.player.queue.song_queue import SongQueue
 from rtsep.player.queue.source import FileSource
 from rtsep.player.queue.timeline import Loop, Place
 from rtsep.shared.state import SharedState
@@ -116,20 +119,42 @@ class Navigator:
     def previous(self) -> None:
         """To the beginning of this song; from there to the song before."""
         track, sample = self.place
-        self._change_song(max(track - 1, 0) if sample < RESTART_S * SAMPLE_RATE else track)
+        before = self._queue.before(track) if sample < RESTART_S * SAMPLE_RATE else None
+        self._change_song(track if before is None else before)
 
     def next(self) -> None:
         """To the next song, if there is one."""
-        track = self.place.track + 1
-        if track < len(self.source.songs):
+        track = self._queue.after(self.place.track)
+        if track is not None:
             self._change_song(track)
 
-    def go_to_song(self, track: int) -> None:
-        """To the beginning of a song of the queue; UsageError if there are fewer."""
-        songs = len(self.source.songs)
-        if not 0 <= track < songs:
-            raise UsageError(f"no song {track + 1}; the queue has {songs}")
-        self._change_song(track)
+    def go_to_song(self, number: int) -> None:
+        """To the beginning of a song of the queue, counted from 0; UsageError if there are fewer."""
+        self._change_song(self._queue.track(number))
+
+    def append_songs(self, songs: Sequence[Song]) -> None:
+        """Add songs at the end of the queue."""
+        with self._keeping_on():
+            self._queue.add(songs)
+
+    def remove_song(self, number: int) -> None:
+        """Remove a song from the queue; if it is being played, the next one is, or else the one before.
+
+        UsageError for the only song, or if there are fewer.
+        """
+        track = self._queue.track(number)
+        beside = self._queue.after(track) if self._queue.after(track) is not None else self._queue.before(track)
+        with self._keeping_on():
+            self._queue.remove(number)
+        if self._cue is not None and self._cue.place.track == track:
+            self._cue = None
+        if self.place.track == track and beside is not None:
+            self._change_song(beside)
+
+    def move_song(self, number: int, to: int) -> None:
+        """Move a song of the queue to another place in it; UsageError if there are fewer."""
+        with self._keeping_on():
+            self._queue.move(number, to)
 
     def toggle_loop(self) -> None:
         """Set the beginning of the loop; then its end, and jump to its beginning; then clear it and play on."""
@@ -167,6 +192,21 @@ class Navigator:
             self._mail = self.shared.transport.post(place.sample, self._epoch, round(patience_s * SAMPLE_RATE))
 
     # -- how -------------------------------------------------------------------------------------------------
+
+    @property
+    def _queue(self) -> SongQueue:
+        return self.source.queue
+
+    @contextmanager
+    def _keeping_on(self) -> Iterator[None]:
+        """While the queue changes: if what was to follow this song is in the stream already, read on from here anew."""
+        track = self.place.track
+        before = self._queue.after(track)
+        yield
+        head = self.shared.callback.read()
+        is_changed = track in self._queue.order and self._queue.after(track) != before
+        if is_changed and self._loop is None and not head.ended and self.source.follows(head.epoch, head.position):
+            self._jump_to_mark(self._mark(0))
 
     def _hand_over(self, place: Place, stems: NDArray[np.float32]) -> None:
         """Put kept stems where the worker looks for them, as far as they go along with the stream to come."""

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from rtsep.player.queue.song import Float32, Song
+from rtsep.player.queue.song_queue import SongQueue
 from rtsep.player.queue.timeline import Loop, Piece, Place, Timeline
 from rtsep.separation.backends.stepper import MAX_CHUNK
 from rtsep.separation.options import FIRST_FRAMES, MAX_CONTEXT_FRAMES, MAX_LOOKAHEAD_FRAMES
@@ -52,11 +53,11 @@ class FileSource:
         shared: whose mixture ring this object writes, alone.
 
     Attributes:
-        songs: what is known about each file; none but this object's thread may call their methods.
+        queue: the songs and their order. None but this object's thread may call the songs' methods.
     """
 
     def __init__(self, songs: Sequence[Song], shared: SharedState) -> None:
-        self.songs = list(songs)
+        self.queue = SongQueue(songs)
         self._shared = shared
         self._ring = shared.mixture
         self._silence = np.zeros((shared.layout.channels, BLOCK), np.float32)
@@ -73,6 +74,11 @@ class FileSource:
         self._failure: str | None = None
         self._thread = guarded_thread(self._run, "rtsep-decoder", "the decoder", self._fail)
         self._thread.start()
+
+    @property
+    def songs(self) -> Sequence[Song]:
+        """What is known about each file, by its track."""
+        return self.queue.songs
 
     @property
     def messages(self) -> list[str]:
@@ -98,6 +104,11 @@ class FileSource:
         """The stretch of one song around `position`; None as `place`."""
         known, timeline = self._timeline
         return timeline.piece(position) if known == epoch else None
+
+    def follows(self, epoch: int, position: int) -> bool:
+        """Whether the stream already goes on behind the song at `position`: with another one, or with its end."""
+        piece = self.piece(epoch, position)
+        return piece is not None and (piece.end is not None or self._eof is not None)
 
     def close(self) -> None:
         """End the thread, which closes the files. May be called twice."""
@@ -210,15 +221,16 @@ class FileSource:
             self._ring.write(block)
 
     def _follow_with_next_song(self, end: int) -> None:
-        track = self._next.track + 1
         self._loop = None
-        if track == len(self.songs):
-            self._eof = max(end, 0)
-            self._ring.finish(self._eof)
-            return
-        self.songs[track - 1].close()
-        self.songs[track].seek(0)
-        self._join(end, Place(track, 0))
+        with self.queue.lock:
+            track = self.queue.after(self._next.track)
+            if track is None:
+                self._eof = max(end, 0)
+                self._ring.finish(self._eof)
+                return
+            self.songs[self._next.track].close()
+            self.songs[track].seek(0)
+            self._join(end, Place(track, 0))
 
     def _turn_back(self, song: Song, loop: Loop, block: Float32, end: int) -> None:
         """Let the beginning of the loop follow; the last samples of `block` fade into those before the beginning."""

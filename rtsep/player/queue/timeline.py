@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class Place(NamedTuple):
-    """A sample (at 44.1 kHz) of a song; `track` counts the songs of the queue from 0."""
+    """A sample (at 44.1 kHz) of a song; `track` is the song's number in `rtsep.player.queue.song_queue.SongQueue`."""
 
     track: int
     sample: int

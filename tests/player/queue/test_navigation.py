@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from rtsep.errors import UsageError
 from rtsep.player.file_player import FilePlayer
 from rtsep.shared.state import SharedState
 from rtsep.shared.status import Kind
-from rtsep.timebase import FADE
+from rtsep.timebase import FADE, HOP
 from tests.player.fake_stream import FakeStream
 from tests.waiting import wait_until
 
@@ -166,3 +167,54 @@ def test_a_large_step_near_the_end_does_not_skip_the_song(
     player.seek(LENGTHS[0] / RATE - 0.5)  # within the last second it stays where it is
     player.nudge(5.0)
     assert player.place == (0, LENGTHS[0] - RATE // 2)
+
+
+def test_what_follows_may_change_when_it_is_in_the_stream_already(
+    playing: Callable[..., tuple[FilePlayer, FakeStream]],
+) -> None:
+    """The second song is read while the first one ends: it makes way for the third, and comes after that."""
+    player, stream = playing(start_s=9.0)
+    wait_until(lambda: player.source.follows(player.epoch, player.shared.callback.position))
+    player.move_song(2, 1)
+    assert [player.source.songs[track].path.stem for track in player.source.queue.order] == ["0", "2", "1"]
+    wait_until(lambda: player.ended)
+    samples, tracks = heard_places(stream)
+    first, second = np.flatnonzero(np.diff(np.round(tracks)))[:2] + 1
+    assert np.round(tracks[[0, first + FADE, second + FADE]]).tolist() == [0, 2, 1]
+    assert abs(second - first - LENGTHS[2]) <= FADE
+    for begin, end in ((first, second), (second, second + LENGTHS[1])):
+        assert np.abs(np.diff(samples[begin + FADE : end - FADE]) - 1).max() < 3
+    # Sound goes on where it was when the queue changed, but for the hop that a jump begins with.
+    steps = np.diff(samples[FADE : first - FADE])
+    assert np.median(steps) == pytest.approx(1, abs=0.1) and np.abs(steps.sum() - len(steps)) < HOP
+
+
+def test_a_song_added_behind_the_last_one_follows_it(
+    playing: Callable[..., tuple[FilePlayer, FakeStream]], songs: list[Path]
+) -> None:
+    player, stream = playing()
+    player.remove_song(2)
+    player.remove_song(1)
+    with pytest.raises(UsageError, match="only song"):
+        player.remove_song(0)
+    player.seek(9.0)
+    wait_until(lambda: player.source.follows(player.epoch, player.shared.callback.position))  # the end
+    assert player.add_songs(songs[2], "missing.wav") == ["missing.wav does not exist"]
+    wait_until(lambda: player.ended)
+    status = player.status()
+    assert (status.track, status.tracks, status.file.name, status.position_s) == (1, 2, "2.wav", 3.0)
+    assert stream.kinds.count(Kind.DRY) == 0
+
+
+def test_the_song_that_is_played_can_be_removed(playing: Callable[..., tuple[FilePlayer, FakeStream]]) -> None:
+    player, _ = playing()
+    player.next()
+    player.set_cue()
+    player.remove_song(1)
+    wait_until(lambda: player.status().file.name == "2.wav")
+    assert player.status().cue_s is None
+    player.remove_song(1)  # the last one: the one before is played
+    wait_until(lambda: player.status().file.name == "0.wav")
+    for wrong in (-1, 1):
+        with pytest.raises(UsageError, match="the queue has 1"):
+            player.go_to_song(wrong)
