@@ -40,6 +40,7 @@ GROUPS = {
             "latency": ("rtsep.cli.commands.bench:latency", "Reported and measured latency, and seek times."),
             "soak": ("rtsep.cli.commands.bench:soak", "A long live run with every sample checked."),
             "throughput": ("rtsep.cli.commands.bench:throughput", "Time per hop by stage, and whole songs."),
+            "memory": ("rtsep.cli.commands.bench:memory", "Memory of separate on songs of many hours."),
             "runtimes": ("rtsep.cli.commands.bench:runtimes", "Other runtimes for the network's step."),
             "peers": ("rtsep.cli.commands.bench:peers", "Other separators on the same audio."),
             "networks": ("rtsep.cli.commands.bench:networks", "The cost of each network, on files and live."),

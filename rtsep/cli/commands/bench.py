@@ -94,6 +94,22 @@ def throughput(*, model: Model = None, compute: str = "cpu", hops: int = 1280, o
     return _bench("throughput").run(model, compute, hops, out)
 
 
+def memory(*, hours: float = 6.0, model: Model = None, out: Path = OUT) -> int:
+    """Measure the memory of `rtsep separate` on a song of many hours, and with several options on a shorter one.
+
+    Exit code 1 if it is more than 1500 MB. Needs 1.5 GB of disk for each hour.
+
+    Parameters
+    ----------
+    hours
+        Length of the song, made of the bundled one. Options are tried with a twelfth of it.
+    out
+        Output folder for JSON, Markdown and plots.
+    """
+    _check("--hours", hours, 0.05)
+    return _bench("memory").run(model, hours, out)
+
+
 def peers(*, install: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
           seconds: float = 10.0, model: Model = None, out: Path = OUT) -> int:  # fmt: skip
     """Measure other separators on the same audio, with one thread each. Those that are not installed are skipped.

@@ -20,6 +20,7 @@ from rtsep.cli.main import main
         (["latency", "--seconds", "1"], 2, "--seconds 1: expected 3 or more"),
         (["soak", "--minutes", "nan"], 2, "--minutes nan"),
         (["throughput", "--hops", "1"], 2, "--hops 1"),
+        (["memory", "--hours", "0"], 2, "--hours 0: expected 0.05 or more"),
         (["throughput", "--model", "nothing-like-it"], 1, "nothing-like-it"),
         (["runtimes", "--frames", "31"], 2, "--frames 31"),
         (["peers", "--install", "winamp"], 2, "--install winamp: expected hs-tasnet, demucs, spleeter"),
@@ -27,7 +28,7 @@ from rtsep.cli.main import main
         (["model", "nothing-like-it", "--data", "y"], 1, "nothing-like-it"),
         (["spleeter", "--seconds", "0"], 2, "--seconds 0: expected 1 or more"),
         (["spleeter", "--out", "/nowhere"], 1, "rtsep bench spleeter --install"),
-        (["zzz"], 2, "the commands are latency, soak, throughput, runtimes, peers"),
+        (["zzz"], 2, "the commands are latency, soak, throughput, memory, runtimes, peers"),
     ],
 )
 def test_impossible_measurements_are_one_line(
