@@ -7,6 +7,7 @@ from pathlib import Path
 from rtsep.engine.latency import Latency
 from rtsep.engine.live_engine import EngineStats
 from rtsep.player.faders import Fader
+from rtsep.player.meters import Levels
 from rtsep.player.snapshot import PlayerSnapshot
 from rtsep.shared.status import Kind
 
@@ -28,7 +29,8 @@ def snapshot(**changes: object) -> PlayerSnapshot:
         "volume_db": 0.0,
         "stems": ("vocals", "drums"),
         "faders": (Fader(), Fader(gain_db=-3.0)),
-        "levels_db": (-12.0, -100.0),
+        "levels": (Levels(-12.0, -6.0), Levels()),
+        "output": Levels(-15.0, -5.0),
         "latency": Latency(4096, 441, 1764),
         "late_blocks": 0,
         "dry_s": 0.0,

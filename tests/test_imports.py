@@ -43,7 +43,7 @@ MAY_USE = {
         *("engine", "separation", "separation.backends", "audio", "audio.files", "shared", "system", "timebase"),
     },
     "train": {"nn", "dsp", "audio.files", "timebase", "recipe", "train_settings", "bundle"},
-    "control": {"player", "timebase"},
+    "control": {"audio", "player", "timebase"},
     "ui": {"timebase"},
     "cli": {
         *("ui", "control", "player", "engine", "batch", "separation", "separation.backends", "audio", "audio.files"),

@@ -12,6 +12,7 @@ from rtsep.errors import UsageError
 from rtsep.timebase import SAMPLE_RATE
 
 if TYPE_CHECKING:
+    from rtsep.audio.devices.discovery import Direction
     from rtsep.player.file_player import FilePlayer
     from rtsep.player.live_player import LivePlayer
     from rtsep.player.overview import Overview, Overviews
@@ -39,6 +40,8 @@ class Desk:
         """Carry out a command. UsageError if this player can't, in one line for the user."""
         if self.is_live and not command.live:
             raise UsageError(f"{command.name()}: not possible with live sound")
+        if not self.is_live and not command.songs:
+            raise UsageError(f"{command.name()}: only possible with live sound")
         with self._lock:
             command.apply(self)
 
@@ -78,6 +81,12 @@ class Desk:
                 self._overviews = Overviews()
             return self._overviews.find(self.file_player.song.path)
 
+    def devices(self, kind: Direction) -> list[str]:
+        """Names of the sound devices of that kind; RtsepError without a PortAudio library."""
+        from rtsep.audio.devices.discovery import list_devices
+
+        return list(dict.fromkeys(device.name for device in list_devices() if device.serves(kind)))
+
     def close(self) -> None:
         """End what only faces have needed. The player is not closed."""
         with self._lock:
@@ -95,6 +104,11 @@ class Desk:
     def file_player(self) -> FilePlayer:
         """The player of songs."""
         return self.player  # type: ignore[return-value]  # `do` refuses commands that are not for live sound
+
+    @property
+    def live_player(self) -> LivePlayer:
+        """The player of live sound."""
+        return self.player  # type: ignore[return-value]  # likewise
 
     def stem_index(self, stem: int | str) -> int:
         """Number of a stem, from its number or name; UsageError with the model's stems if there is none."""

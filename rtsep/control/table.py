@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rtsep.control.commands import mixing, navigation, queue, session
+from rtsep.control.commands import devices, mixing, navigation, queue, session
 from rtsep.control.commands.base import Command
 
 COMMANDS: tuple[type[Command], ...] = (
@@ -35,6 +35,8 @@ COMMANDS: tuple[type[Command], ...] = (
     mixing.ToggleBypass,
     mixing.SetVolume,
     mixing.ChangeVolume,
+    devices.SetOutput,
+    devices.SetInput,
     session.Quit,
 )
 """All that programs may send, in the order of the documentation."""

@@ -2,7 +2,7 @@
 
 The keeper's thread watches the callbacks' counters. One that doesn't move for half a second means a dead device: the
 stream is closed, within a time limit. From then on, once a second, PortAudio scans for devices and the stream is
-reopened on the same ones or, where that is allowed, on the system's defaults.
+reopened on the same ones or, where that is allowed, on the system's defaults. A user may choose another one meanwhile.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
 from typing import Generic, TypeVar
@@ -116,6 +117,7 @@ class DeviceKeeper(Generic[StreamT]):
         self._watches: list[_Watch] = []
         self._is_lost = False
         self._refusal: str | None = None
+        self._wanted: tuple[Device, ...] | None = None
         self._closing = threading.Event()
         self._thread = guarded_thread(self._run, "rtsep-device-keeper", "device monitoring", self._give_up)
 
@@ -126,6 +128,12 @@ class DeviceKeeper(Generic[StreamT]):
         self._on_start(self._stream)
         self._watch(self._stream)
         self._thread.start()
+
+    def change(self, kind: Direction, device: Device) -> None:
+        """Go over to another device of that kind as soon as possible; where that fails, stay, with a line about why."""
+        wanted = tuple(device if side.kind == kind else side.device for side in self._sides)
+        if wanted != tuple(side.device for side in self._sides):
+            self._wanted = wanted
 
     def stop(self) -> bool:
         """End the watch, and let the devices play what is buffered; False if something hangs and was left behind."""
@@ -148,11 +156,29 @@ class DeviceKeeper(Generic[StreamT]):
     def _run(self) -> None:
         due = 0.0
         while not self._closing.wait(LOOK_S):
+            wanted, self._wanted = self._wanted, None
+            if wanted is not None:
+                self._change(wanted)
             if self._stream is not None:
                 self._look(self._stream)
             if self._stream is None and time.monotonic() >= due:
                 due = time.monotonic() + RETRY_S
                 self._reopen()
+
+    def _change(self, wanted: tuple[Device, ...]) -> None:
+        """The stream that is open ends first: two callbacks must never share a state."""
+        if (reason := self._refuse(*wanted)) is not None:
+            self._report(reason)
+            return
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close()
+        try:
+            self._resume_on(wanted)
+        except RtsepError as error:
+            self._report(f"{error}; back to the device that was used before")
+            with suppress(RtsepError):  # gone meanwhile: it is looked for as a lost one is
+                self._resume_on(tuple(side.device for side in self._sides))
 
     def _give_up(self, line: str) -> None:
         """Without the watch the sound lasts as long as the devices do."""
@@ -264,12 +290,18 @@ class OutputKeeper(DeviceKeeper[PlaybackStream]):
         report: Callable[[str], None],
     ) -> None:
         self._latency_s = 0.0
+        self._side = side
         super().__init__([side], open_on, lambda _: [shared.callback.frames], report, on_start=self._note_latency)
 
     @property
     def latency_s(self) -> float:
         """Output latency of the current stream, or of the last one, in seconds."""
         return self._latency_s
+
+    @property
+    def device(self) -> Device:
+        """Where it plays, or is to play again."""
+        return self._side.device
 
     def _note_latency(self, stream: PlaybackStream) -> None:
         self._latency_s = stream.latency_s

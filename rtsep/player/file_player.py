@@ -8,9 +8,12 @@ from contextlib import ExitStack
 from math import ceil
 from pathlib import Path
 
+from rtsep.audio.devices.discovery import find_device
 from rtsep.engine.latency import Latency, algorithmic_latency
 from rtsep.engine.live_engine import Engine
+from rtsep.errors import UsageError
 from rtsep.player.ahead.engine import AheadEngine, Waiting
+from rtsep.player.device_keeper import OutputKeeper
 from rtsep.player.mixer import Mixer
 from rtsep.player.queue.navigation import Navigator
 from rtsep.player.queue.song import Song, open_songs
@@ -119,6 +122,15 @@ class FilePlayer(Mixer, Navigator):
         """Samples between the callback and the ear, on the current device."""
         return 0 if self._stream is None else round(self._stream.latency_s * SAMPLE_RATE)
 
+    def use_output(self, name: str) -> None:
+        """Go over to another output device while playing; see `rtsep.audio.devices.discovery.find_device` for names.
+
+        RtsepError if there is none. If it cannot be opened, the keeper says so and stays.
+        """
+        if not isinstance(self._stream, OutputKeeper):
+            raise UsageError("the output device cannot be changed before it is open")
+        self._stream.change("output", find_device(name, "output"))
+
     @property
     def song(self) -> Song:
         """The song of `place`."""
@@ -165,6 +177,7 @@ class FilePlayer(Mixer, Navigator):
             playing=self.shared.transport.playing,
             ended=self.ended,
             latency=self._latency(head.max_block),
+            output_device=self._stream.device.name if isinstance(self._stream, OutputKeeper) else None,
             messages=(*self.source.messages, *([self.engine.failure] if self.engine.failure else [])),
             notices=self.engine.notices,
         )

@@ -13,10 +13,11 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from rtsep.audio.devices.discovery import Device
+from rtsep.audio.devices.discovery import Device, Direction, find_device
 from rtsep.audio.devices.feedback import feedback_risk
 from rtsep.engine.latency import Latency
 from rtsep.engine.live_engine import Engine
+from rtsep.errors import UsageError
 from rtsep.player.device_keeper import LOOK_S, DeviceKeeper, Side
 from rtsep.player.faders import db_to_linear
 from rtsep.player.feedback_guard import FeedbackGuard
@@ -165,6 +166,19 @@ class LivePlayer(Mixer):
         loudest = 1.0 if self.shared.transport.bypass else max(map(self.linear_gain, range(len(self.stems))))
         return loudest * db_to_linear(self._volume_db)
 
+    def use_device(self, kind: Direction, name: str) -> None:
+        """Go over to another input or output while playing; see `rtsep.audio.devices.discovery.find_device` for names.
+
+        RtsepError if there is none. If it cannot be opened, or would cause a feedback loop, a notice says so.
+        """
+        if self._keeper is None:
+            raise UsageError("devices cannot be changed before they are open")
+        self._keeper.change(kind, find_device(name, kind))
+
+    def use_output(self, name: str) -> None:
+        """`use_device` for the output."""
+        self.use_device("output", name)
+
     # -- called by the keeper -----------------------------------------------------------------------------------
 
     def _on_start(self, stream: TwoWayStream) -> None:
@@ -227,6 +241,8 @@ class LivePlayer(Mixer):
             playing=not self._paused,
             ended=False,
             latency=self.latency(),
+            input_device=self._sides[0].device.name,
+            output_device=self._sides[1].device.name,
             messages=tuple(text for text in (self.engine.failure, recorder_failure) if text is not None),
             notices=(*self.engine.notices, *self._notices),
             live=LiveSnapshot(

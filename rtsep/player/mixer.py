@@ -8,13 +8,11 @@ import numpy as np
 
 from rtsep.errors import UsageError
 from rtsep.player.faders import MAX_GAIN_DB, MIN_GAIN_DB, Fader, db_to_linear
+from rtsep.player.meters import measure
 from rtsep.player.snapshot import PlayerSnapshot
 from rtsep.player.stem_engine import StemEngine
 from rtsep.shared.status import PlayHead
 from rtsep.timebase import SAMPLE_RATE
-
-METER_SAMPLES = 2048
-SILENCE_DB = -100.0
 
 
 class Mixer:
@@ -113,13 +111,16 @@ class Mixer:
 
     def _snapshot(self, head: PlayHead, **own: Any) -> PlayerSnapshot:
         """A snapshot of mixer and engine, with the fields `own` of the player."""
+        gains = np.array([self.linear_gain(index) for index in range(len(self.stems))], np.float32)
+        levels, output = measure(self.shared, head, gains)
         return PlayerSnapshot(
             kind=head.kind,
             bypass=self.shared.transport.bypass,
             volume_db=self._volume_db,
             stems=self.stems,
             faders=tuple(Fader(fader.gain_db, fader.muted, fader.solo) for fader in self._faders),
-            levels_db=self._levels_db(head.position, head.epoch),
+            levels=levels,
+            output=output,
             late_blocks=head.late_blocks,
             dry_s=head.dry_samples / SAMPLE_RATE,
             wet_s=head.wet_samples / SAMPLE_RATE,
@@ -130,13 +131,3 @@ class Mixer:
             bypass_s=head.bypass_samples / SAMPLE_RATE,
             **own,
         )
-
-    def _levels_db(self, position: int, epoch: int) -> tuple[float, ...]:
-        """Levels of what is played now; samples that aren't in the ring count as silence."""
-        block = np.zeros((self.shared.stem.rows, METER_SAMPLES), np.float32)
-        if not self.shared.transport.playing or not self.shared.stem.read(position, block, epoch):
-            return (SILENCE_DB,) * len(self.stems)
-        power = np.mean(block.reshape(len(self.stems), -1) ** 2, axis=1)
-        gains = np.array([self.linear_gain(index) for index in range(len(self.stems))])
-        floor = 10.0 ** (SILENCE_DB / 10.0)
-        return tuple(float(level) for level in 10.0 * np.log10(np.maximum(power * gains**2, floor)))

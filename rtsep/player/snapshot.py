@@ -8,6 +8,7 @@ from pathlib import Path
 from rtsep.engine.latency import Latency
 from rtsep.engine.live_engine import EngineStats
 from rtsep.player.faders import Fader
+from rtsep.player.meters import Levels
 from rtsep.shared.status import Kind
 
 
@@ -33,7 +34,7 @@ class LiveSnapshot:
 
 @dataclass(frozen=True)
 class PlayerSnapshot:
-    """Everything there is to display, at about one moment. Levels are RMS in dBFS, after the fader.
+    """Everything there is to display, at about one moment. `levels` are the stems' after their faders.
 
     Position, length, loop and cue belong to the current song, number `track` of `tracks`, counted from 0.
     """
@@ -47,7 +48,8 @@ class PlayerSnapshot:
     volume_db: float
     stems: tuple[str, ...]
     faders: tuple[Fader, ...]
-    levels_db: tuple[float, ...]
+    levels: tuple[Levels, ...]
+    output: Levels
     latency: Latency
     late_blocks: int
     dry_s: float
@@ -67,6 +69,8 @@ class PlayerSnapshot:
     tracks: int = 1
     loop_s: tuple[float, float | None] | None = None
     cue_s: float | None = None
+    output_device: str | None = None
+    input_device: str | None = None
 
     @property
     def played_s(self) -> float:

@@ -108,7 +108,7 @@ def _faders(status: PlayerSnapshot, selected: int, compact: bool) -> list[str]:
     """A part for each stem; and bypass and volume where they are set."""
     text = _compact_fader if compact else _fader
     parts = [
-        ">" * (index == selected) + f"{index + 1} {text(stem, status.faders[index], status.levels_db[index])}"
+        ">" * (index == selected) + f"{index + 1} {text(stem, status.faders[index], status.levels[index].rms_db)}"
         for index, stem in enumerate(status.stems)
     ]
     if status.bypass:

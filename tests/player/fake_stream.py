@@ -27,6 +27,10 @@ class PacedStream:
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
+    @property
+    def running(self) -> bool:
+        return self._thread.is_alive()
+
     def start(self) -> None:
         self._thread.start()
 

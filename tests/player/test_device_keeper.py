@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from rtsep.audio.devices.discovery import Device
+from rtsep.errors import RtsepError
 from rtsep.player.device_keeper import DeviceKeeper, Side
 from rtsep.shared.state import SharedState
 from rtsep.shared.status import Kind
@@ -56,3 +57,34 @@ def test_an_unexpected_error_is_reported_and_the_sound_goes_on(
     time.sleep(0.1)
     assert shared.callback.position > position
     assert shared.callback.read().kind == Kind.DRY
+
+
+def test_another_device_may_be_chosen_and_one_that_fails_leaves_the_old_one(
+    shared: SharedState, lines: list[str]
+) -> None:
+    first, second, broken = (Device(index, "abc"[index], "none", 0, 2, 44100.0, False, False) for index in range(3))
+    opened: list[tuple[str, FakeStream]] = []
+
+    def open_on(device: Device) -> FakeStream:
+        assert not any(stream.running for _, stream in opened), "two callbacks share a state"
+        if device is broken:
+            raise RtsepError('device "c" is in use')
+        opened.append((device.name, FakeStream(shared)))
+        return opened[-1][1]
+
+    shared.mixture.restart(1, 0, 0)
+    shared.mixture.write(SONG)
+    shared.transport.post(0, 1, 0)
+    shared.transport.playing = True
+    side = Side(first, "output")
+    keeper = DeviceKeeper([side], open_on, lambda _: [shared.callback.frames], lines.append)
+    keeper.start()
+    keeper.change("output", second)
+    wait_until(lambda: side.device is second)
+    keeper.change("output", broken)
+    wait_until(lambda: len(opened) == 3)
+    position = shared.callback.position
+    wait_until(lambda: shared.callback.position > position)  # the sound goes on
+    keeper.stop()
+    assert [name for name, _ in opened] == ["a", "b", "b"]
+    assert lines == ['device "c" is in use; back to the device that was used before']

@@ -19,6 +19,7 @@ import soundfile
 from rtsep.engine.latency import algorithmic_latency
 from rtsep.errors import RtsepError, UsageError
 from rtsep.player.file_player import FilePlayer
+from rtsep.player.meters import Levels
 from rtsep.shared.state import SharedState
 from rtsep.shared.status import Kind
 from tests.player.fake_stream import FakeStream
@@ -194,7 +195,7 @@ def test_faders_mutes_solo_and_bypass(
     player.set_volume(0.0)
     player.play()
     wait_until(lambda: player.position > 2 * RATE)
-    assert player.status().levels_db[0] == -100.0
+    assert player.status().levels[0] == Levels(-100.0, -100.0)
     wet = hand.stream.heard[0, -512:].mean() * SCALE / player.position
     player.toggle_bypass()
     time.sleep(0.1)
@@ -213,7 +214,9 @@ def test_levels_are_those_of_what_is_heard(tmp_path: Path, manual_playback: Call
     hand.player.play()
     wait_until(lambda: hand.player.position > RATE)
     status = hand.player.status()
-    assert status.levels_db == pytest.approx((-29.0, -9.0), abs=0.3)  # half a sine: -6 - 3 dB
+    assert [stem.rms_db for stem in status.levels] == pytest.approx([-29.0, -9.0], abs=0.3)  # half a sine: -6 - 3 dB
+    assert [stem.peak_db for stem in status.levels] == pytest.approx([-26.0, -6.0], abs=0.3)
+    assert status.output.peak_db == pytest.approx(20 * np.log10(0.5 * 1.1), abs=0.3)
     assert (status.playing, status.ended, status.length_s) == (True, False, 4.0)
     assert status.latency.algorithmic == algorithmic_latency(1, 512)  # live, an automatic chunk is one frame
     assert status.engine.compute_p99_ms > 0

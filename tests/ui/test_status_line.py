@@ -10,6 +10,7 @@ import pytest
 from rtsep.engine.latency import Latency
 from rtsep.engine.live_engine import EngineStats
 from rtsep.player.faders import Fader
+from rtsep.player.meters import Levels
 from rtsep.ui.status_line import clock, latency_text, level_bar, status_line
 from rtsep.ui.text import cut, printable
 from tests.snapshots import snapshot as status
@@ -77,9 +78,8 @@ NAMES = (
 def test_every_fader_is_seen_on_80_columns_whatever_the_name(name: str, stems: int) -> None:
     names = ("vocals", "drums", "bass", "other", "guitar", "piano")[:stems]
     faders = (Fader(muted=True), *(Fader(gain_db=-3.0) for _ in range(stems - 2)), Fader(solo=True))
-    now = status(
-        file=Path(name), track=1, tracks=12, stems=names, faders=faders, levels_db=(0.0,) * stems, loop_s=(61.0, 69.0)
-    )
+    levels = (Levels(0.0, 0.0),) * stems
+    now = status(file=Path(name), track=1, tracks=12, stems=names, faders=faders, levels=levels, loop_s=(61.0, 69.0))
     line = status_line(now, selected=stems - 1, columns=80)
     seen = cut(line, 79)
     assert printable(line) == line
@@ -98,7 +98,7 @@ def test_four_stems_and_a_queue_are_whole_on_80_columns() -> None:
     now = status(
         position_s=1.0, length_s=24.0, file=Path(NAMES[0]), tracks=2, stems=("vocals", "drums", "bass", "other")
     )
-    line = status_line(replace(now, faders=faders, levels_db=(0.0,) * 4), selected=0, columns=80)
+    line = status_line(replace(now, faders=faders, levels=(Levels(0.0, 0.0),) * 4), selected=0, columns=80)
     seen = cut(line, 79)
     assert seen.startswith("▶ 0:01/0:24  [1/2] ")
     assert ">1 vocals muted  2 drums ███  3 bass ███  4 other muted" in seen

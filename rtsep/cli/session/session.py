@@ -17,7 +17,7 @@ from rtsep.control.commands.base import Command
 from rtsep.control.commands.session import Help, Quit
 from rtsep.control.desk import Desk
 from rtsep.control.table import KeyTable
-from rtsep.errors import UsageError
+from rtsep.errors import RtsepError
 from rtsep.player.notices import Notices
 from rtsep.system.guarded_thread import guarded_thread
 from rtsep.ui import console
@@ -164,5 +164,5 @@ class Session:
     def _do(self, command: Command) -> None:
         try:
             self.desk.do(command)
-        except UsageError as error:
+        except RtsepError as error:
             console.say(error)

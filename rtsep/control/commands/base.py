@@ -22,9 +22,10 @@ class Command(msgspec.Struct, tag_field="command", tag=verb, forbid_unknown_fiel
     """Something that a user can ask of a player. The first line of a subclass's docstring is its help.
 
     Attributes:
-        live: whether live sound has it too.
+        songs, live: whether a player of songs has it, and one of live sound.
     """
 
+    songs: ClassVar[bool] = True
     live: ClassVar[bool] = True
 
     def apply(self, desk: Desk) -> None:
@@ -46,3 +47,9 @@ class FileCommand(Command):
     """A command for songs only: live sound cannot be wound."""
 
     live: ClassVar[bool] = False
+
+
+class LiveCommand(Command):
+    """A command for live sound only: songs have no input."""
+
+    songs: ClassVar[bool] = False
