@@ -44,11 +44,17 @@ class Side:
         device: where it is opened now.
         kind: input or output.
         or_default: when `device` is gone, the system's current default may replace it.
+        label: its name for people, where the device's own says nothing.
     """
 
     device: Device
     kind: Direction
     or_default: bool = False
+    label: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.label or self.device.name
 
     @property
     def searches(self) -> list[Callable[[], Device]]:
@@ -257,13 +263,13 @@ class DeviceKeeper(Generic[StreamT]):
 
     def _lost_line(self) -> str:
         lost = [side for side, watch in zip(self._sides, self._watches, strict=True) if watch.still >= GONE_LOOKS]
-        names = list(dict.fromkeys(f'"{side.device.name}"' for side in lost))
+        names = list(dict.fromkeys(f'"{side.name}"' for side in lost))
         if len(lost) == 1:
             return f"{lost[0].kind} device {names[0]} stopped responding; reconnecting"
         return f"{'devices' if len(names) > 1 else 'device'} {' and '.join(names)} stopped responding; reconnecting"
 
     def _resumed_line(self) -> str:
-        used = (f'{"to" if side.kind == "output" else "from"} "{side.device.name}"' for side in self._sides)
+        used = (f'{"to" if side.kind == "output" else "from"} "{side.name}"' for side in self._sides)
         return f"sound resumed {' '.join(used)}"
 
 

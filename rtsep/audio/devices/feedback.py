@@ -34,7 +34,7 @@ def feedback_risk(input: Device, output: Device) -> str | None:
     """One line that says why the two devices would cause feedback; None if nothing suggests that they would."""
     is_one = input.index == output.index
     sources, sinks = _names(input, "input"), _names(output, "output")
-    if any(_records(*names) for names in product(sources, sinks)) or (is_one and _is_virtual_cable(input.name)):
+    if any(_records(*names) for names in product(sources, sinks)) or (is_one and is_virtual_cable(input.name)):
         return f'"{input.name}" records what "{output.name}" plays, which is a feedback loop'
     if any(_MONITOR.search(name) or _VIRTUAL.search(name) or _LINE.search(name) for name in sources):
         return None
@@ -49,7 +49,7 @@ def _names(device: Device, kind: Direction) -> list[str]:
     return [device.name] if default is None else [device.name, default]
 
 
-def _is_virtual_cable(name: str) -> bool:
+def is_virtual_cable(name: str) -> bool:
     """Whether a device gives back what is played to it; Linux's loop-back card gives it at its other end."""
     return bool(_MONITOR.search(name) or _VIRTUAL.search(name)) and not _ALOOP.search(name)
 

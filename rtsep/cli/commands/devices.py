@@ -7,16 +7,21 @@ from rtsep.cli.arguments import Flag
 from rtsep.ui.console import put, say
 
 
-def devices(*, json: Flag = False) -> None:
+def devices(*, apps: Flag = False, json: Flag = False) -> None:
     """List audio devices.
 
     Options that take a device accept its number, its name or a unique part of the name.
 
     Parameters
     ----------
+    apps
+        List the programs that play now instead, for `rtsep live --app` (Linux).
     json
         Print a JSON list.
     """
+    if apps:
+        _list_programs(json)
+        return
     from rtsep.audio.devices.discovery import list_devices
 
     found = list_devices()
@@ -35,3 +40,16 @@ def devices(*, json: Flag = False) -> None:
             f"{device.index:3}  {device.name} ({device.host_api})  {device.inputs} in, {device.outputs} out, "
             f"{device.default_samplerate:g} Hz{marks}"
         )
+
+
+def _list_programs(json: bool) -> None:
+    from rtsep.audio.programs.playing import list_programs
+
+    found = list_programs()
+    if json:
+        put(json_format.dumps([asdict(program) for program in found]))
+        return
+    if not found:
+        say("no program plays now: start one, then try again")
+    for program in found:
+        put(f"{program.name}  ({program.binary})  {', '.join(program.titles)}  to {', '.join(program.outputs)}")

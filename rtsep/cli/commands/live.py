@@ -5,7 +5,7 @@ from __future__ import annotations
 from rtsep.cli.session.options import LiveOptions
 from rtsep.cli.session.session import Session
 from rtsep.control.table import LIVE_KEYS
-from rtsep.errors import RtsepError
+from rtsep.errors import RtsepError, UsageError
 
 DEFAULTS = LiveOptions()
 
@@ -15,13 +15,22 @@ def live(*, options: LiveOptions = DEFAULTS) -> int:
 
     KEYS
     """
+    if options.app is not None and options.input is not None:
+        raise UsageError("--app and --input: name one of them")
+    if options.setup:
+        from rtsep.cli.session.live_setup import run_setup
+
+        return run_setup()
     with Session(LIVE_KEYS, options) as session:
         # Here, not above: they bring numpy and numba, and `rtsep live --help` must answer at once.
         from rtsep.audio.devices.discovery import find_device
         from rtsep.audio.devices.feedback import feedback_risk
-        from rtsep.cli.session.live_session import run_live
+        from rtsep.audio.programs.playing import find_program
+        from rtsep.cli.session.live_session import run_live, run_program
         from rtsep.player.device_keeper import Side
 
+        if options.app is not None:
+            return run_program(session, find_program(options.app), options)
         source, sink = find_device(options.input, "input"), find_device(options.output, "output")
         if not options.allow_feedback and (risk := feedback_risk(source, sink)) is not None:
             raise RtsepError(

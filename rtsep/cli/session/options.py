@@ -78,6 +78,17 @@ class LiveOptions(PlaybackOptions):
         ),
     ] = None
     output: Annotated[str | None, Parameter(help="Output device, named the same way.")] = None
+    app: Annotated[
+        str | None,
+        Parameter(
+            help="Instead of an input: a program that plays now, by a part of its name, or all for every program "
+            "(Linux). Its sound is separated and heard where it was before; all is put back at the end. "
+            "`rtsep devices --apps` lists them."
+        ),
+    ] = None
+    setup: Annotated[
+        Flag, Parameter(help="Ask a few questions and print the command that separates what the system plays.")
+    ] = False
     latency: Annotated[
         LiveLatency,
         Parameter(

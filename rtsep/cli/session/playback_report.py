@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rtsep.audio.devices.discovery import Device
 from rtsep.engine.latency import Latency
 from rtsep.player.snapshot import PlayerSnapshot
 from rtsep.player.stem_engine import StemEngine
@@ -66,13 +65,13 @@ def play_report(
 
 
 def live_report(
-    status: PlayerSnapshot, engine: StemEngine, source: Device, sink: Device, notices: Iterable[str]
+    status: PlayerSnapshot, engine: StemEngine, source: str, sink: str, notices: Iterable[str]
 ) -> dict[str, Any]:
     """Return the report of `rtsep live` for programs, in the same way."""
     assert status.live is not None
     return {
-        "input": source.name,
-        "output": sink.name,
+        "input": source,
+        "output": sink,
         "latency_samples": _parts(status.latency),
         "latency_ms": _ms(status.latency.total),
         "live": asdict(status.live),

@@ -51,7 +51,7 @@ def test_the_summary_is_one_line_with_what_there_was() -> None:
 def test_both_reports_tell_the_same_of_what_they_share(constant_bundle: Callable[..., Path]) -> None:
     with Engine(constant_bundle()) as engine:
         played = play_report(status(messages=("b",)), engine, "card", 1.5, iter(["a", "a"]))
-        heard = live_report(live_status(bad_samples=7), engine, DEVICE, DEVICE, iter(["a", "a"]))
+        heard = live_report(live_status(bad_samples=7), engine, DEVICE.name, DEVICE.name, iter(["a", "a"]))
     json.dumps([played, heard])
     shared = played.keys() & heard.keys()
     assert shared >= {"model", "compute", "compute_lost", "seconds_played", "wet_s", "engine", "notices", "messages"}
