@@ -16,10 +16,12 @@ Names are imported when they are first used: `import rtsep` alone imports neithe
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rtsep.batch.separate_files import SongResult, separate_files
     from rtsep.bundle import ModelInfo, list_models
     from rtsep.errors import (
         ArgumentError,
         BrokenNetwork,
+        Cancelled,
         DeviceLost,
         MissingPackage,
         MissingWeights,
@@ -34,12 +36,14 @@ if TYPE_CHECKING:
 __all__ = [
     "ArgumentError",
     "BrokenNetwork",
+    "Cancelled",
     "DeviceLost",
     "MissingPackage",
     "MissingWeights",
     "ModelInfo",
     "RtsepError",
     "Separator",
+    "SongResult",
     "Stems",
     "UsageError",
     "__version__",
@@ -47,17 +51,20 @@ __all__ = [
     "load",
     "separate",
     "separate_all",
+    "separate_files",
 ]
 __version__ = "0.1.0"
 
 _MODULES = {
     "ModelInfo": "bundle",
     "Separator": "separation.separator",
+    "SongResult": "batch.separate_files",
     "Stems": "separation.stems",
     "list_models": "bundle",
     "load": "separation.load",
     "separate": "separation.separate",
     "separate_all": "separation.separate",
+    "separate_files": "batch.separate_files",
 }
 
 

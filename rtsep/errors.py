@@ -35,6 +35,10 @@ class ArgumentError(UsageError, ValueError):
         return UsageError(f"--{option} {self.value}: expected {self.expected}")
 
 
+class Cancelled(Exception):
+    """`cancel` ended a separation. Not an RtsepError: nothing is wrong, and no song has failed."""
+
+
 class UnsuitableDevice(RtsepError):
     """The sound device exists but cannot be used: it has too few channels."""
 

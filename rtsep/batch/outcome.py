@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
+from rtsep.batch.tasks import Task
 from rtsep.errors import RtsepError
 
 Loaded = TypeVar("Loaded")
 Progress = Callable[[int, int | None], object]
 """Called with the samples done and their total, None while that is unknown."""
+TaskProgress = Callable[[Task, int, int | None], object]
+"""The same of one of several tasks."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,8 @@ class Written:
 
 
 Outcome = Written | RtsepError
+Outcomes = Generator[tuple[Task, Outcome], None, None]
+"""Each task with what came of it, as soon as that is known. Closed early, it leaves nothing half-written."""
 
 
 class EndOfRun(Exception):
@@ -52,3 +58,13 @@ class Once(Generic[Loaded]):
             except RtsepError as error:
                 raise EndOfRun(error) from error
         return self._loaded[0]
+
+
+def one_by_one(tasks: Iterable[Task], work: Callable[[Task, Progress], Written], progress: TaskProgress) -> Outcomes:
+    """Do the work of each task, one after the other. A song that fails does not stop the next one; EndOfRun does."""
+    for task in tasks:
+        try:
+            written: Outcome = work(task, partial(progress, task))
+        except RtsepError as error:
+            written = error
+        yield task, written

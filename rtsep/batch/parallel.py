@@ -6,13 +6,13 @@ import json
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from rtsep.batch.outcome import EndOfRun, Outcome, Written
+from rtsep.batch.outcome import EndOfRun, Outcome, Outcomes, TaskProgress, Written
 from rtsep.batch.song_work import Settings
 from rtsep.batch.tasks import Task
 from rtsep.errors import RtsepError, UsageError
@@ -72,9 +72,9 @@ def run_in_processes(
     jobs: int,
     *,
     skip_existing: bool,
-    progress: Callable[[Task, int, int | None], None],
-) -> Generator[tuple[Task, Outcome], None, None]:
-    """Yield each task with what came of it, as soon as that is known. EndOfRun if the model cannot be loaded.
+    progress: TaskProgress,
+) -> Outcomes:
+    """Do the work of all tasks, `jobs` at a time. EndOfRun if the model cannot be loaded.
 
     A process that dies fails its song alone; another one takes its place.
     """

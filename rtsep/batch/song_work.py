@@ -10,7 +10,7 @@ from typing import Any
 
 import rtsep
 from rtsep.audio.files.encode import Encoding
-from rtsep.audio.files.reader import open_audio
+from rtsep.audio.files.reader import Part, open_audio
 from rtsep.audio.files.tags import Tags, read_tags
 from rtsep.batch.manifest import Input, Manifest
 from rtsep.batch.outcome import EndOfRun, Once, Progress, Written
@@ -20,7 +20,7 @@ from rtsep.errors import RtsepError
 from rtsep.files import create_temporary, replacing
 from rtsep.separation.backends.stepper import MAX_CHUNK
 from rtsep.separation.load import load
-from rtsep.separation.options import find_playable
+from rtsep.separation.options import check_chunk, check_mask_extension, check_tta, find_playable
 from rtsep.separation.separator import Separator
 from rtsep.separation.song_files import write_song
 from rtsep.separation.song_outputs import Clip, Form, choose_mixes
@@ -35,7 +35,10 @@ def no_progress(done: int, total: int | None) -> None:
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """How the songs of a batch are separated, and what is written of them: see `rtsep.load`, `write_song`,
-    `choose_mixes`, `Form` and `Encoding`."""
+    `Part`, `choose_mixes`, `Form` and `Encoding`.
+
+    Raises ArgumentError for a value that is not possible.
+    """
 
     model: str
     chunk: int = MAX_CHUNK
@@ -44,6 +47,8 @@ class Settings:
     merge_artifacts: bool = False
     mask_extension: str | None = None
     allow_damaged: bool = False
+    start: float = 0.0
+    seconds: float | None = None
     stems: tuple[str, ...] = ()
     two_stems: str | None = None
     mix: tuple[tuple[str, float], ...] = ()
@@ -51,6 +56,17 @@ class Settings:
     bits: int | None = None
     bitrate: int | None = None
     clip: Clip | None = None
+
+    def __post_init__(self) -> None:
+        check_chunk(self.chunk)
+        check_tta(self.tta)
+        check_mask_extension(self.mask_extension)
+        Part(self.start, self.seconds)
+
+    @property
+    def part(self) -> Part:
+        """What is separated of each song."""
+        return Part(self.start, self.seconds)
 
 
 class SongWork:
@@ -83,7 +99,7 @@ class SongWork:
 
     def plan(self, task: Task, progress: Progress) -> Written:
         """Find out what there is to do, and write nothing. Raises RtsepError for a song that cannot be read."""
-        seconds = _checked(task)
+        seconds = self._checked(task)
         if self._skip_existing and self._manifest(task, Input.of(task.song)).is_fulfilled():
             return SKIPPED
         paths = list(task.outputs.values())
@@ -91,7 +107,7 @@ class SongWork:
 
     def __call__(self, task: Task, progress: Progress) -> Written:
         """Do the work. Raises RtsepError for a song that fails, EndOfRun if the model cannot be loaded."""
-        _checked(task)  # an error now is one before the model is loaded, or all of the file is read
+        self._checked(task)  # an error now is one before the model is loaded, or all of the file is read
         source = Input.of(task.song)
         manifest = self._manifest(task, source)
         if self._skip_existing and manifest.is_fulfilled():
@@ -101,6 +117,18 @@ class SongWork:
         written = self._separate(task, source, separator, progress) if separator else self._copy(task, source)
         manifest.write()
         return written
+
+    def _checked(self, task: Task) -> float | None:
+        """How much of a song is separated, in seconds as its header states it; None while unknown, or for a copy.
+
+        Raises RtsepError if it cannot be opened, or must not be separated.
+        """
+        if task.error:
+            raise RtsepError(task.error)
+        if task.is_copied:
+            return None
+        with open_audio(task.song, part=self._settings.part) as reader:
+            return None if reader.frames is None else round(reader.frames / reader.sample_rate, 3)
 
     def _load(self) -> Separator:
         settings = self._settings
@@ -138,6 +166,7 @@ class SongWork:
             tags=tags,
             progress=progress,
             allow_damaged=self._settings.allow_damaged,
+            part=self._settings.part,
             before_commit=source.check_unchanged,
         )
         notes = [*notes, *result.notes]
@@ -200,16 +229,3 @@ def separate_song(
 
 
 _kept_work = lru_cache(maxsize=1)(SongWork)
-
-
-def _checked(task: Task) -> float | None:
-    """Length of a song in seconds as its header states it; None while unknown, or where the song is only copied.
-
-    Raises RtsepError if it cannot be opened, or must not be separated.
-    """
-    if task.error:
-        raise RtsepError(task.error)
-    if task.is_copied:
-        return None
-    with open_audio(task.song) as reader:
-        return None if reader.frames is None else round(reader.frames / reader.sample_rate, 3)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rtsep.audio.files.reader import AudioReader, open_audio
+from rtsep.audio.files.reader import WHOLE, AudioReader, Part, open_audio
 from rtsep.audio.files.tags import Tags
 from rtsep.errors import RtsepError
 from rtsep.separation.separator import Separator
@@ -36,11 +36,12 @@ def split_file(
     separator: Separator,
     progress: Callable[[int, int | None], object] = lambda done, total: None,
     allow_damaged: bool = False,
+    part: Part = WHOLE,
 ) -> SplitFile:
     """Write `folder`/<stem>.wav for all stems, 32-bit float: see `write_song`."""
     mixes = choose_mixes(separator.stems)
     outputs = {stem: folder / f"{stem}.wav" for stem in separator.stems}
-    return write_song(path, outputs, mixes, separator, progress=progress, allow_damaged=allow_damaged)
+    return write_song(path, outputs, mixes, separator, progress=progress, allow_damaged=allow_damaged, part=part)
 
 
 def write_song(
@@ -53,9 +54,12 @@ def write_song(
     tags: Mapping[str, Tags] | None = None,
     progress: Callable[[int, int | None], object] = lambda done, total: None,
     allow_damaged: bool = False,
+    part: Part = WHOLE,
     before_commit: Callable[[], object] = lambda: None,
 ) -> SplitFile:
     """Write mixes of a file's stems, at the file's own rate (if the format has it) and exact length, mono for mono.
+
+    Of a `part`, it is as if the file were that part alone.
 
     `outputs` says where each of `mixes` goes, `tags` what is written into it. `progress` is called with the samples
     done and in all (None while unknown). A separator that learns reads the file twice; it is left ready for the next
@@ -73,8 +77,8 @@ def write_song(
     made = sorted((place for place in folders if not os.path.exists(place)), key=str, reverse=True)  # inner ones first
     try:
         if separator.learns:
-            separator.learn(_mixture(path, allow_damaged))
-        with open_audio(path, allow_damaged=allow_damaged) as reader, ExitStack() as stack:
+            separator.learn(_mixture(path, allow_damaged, part))
+        with open_audio(path, allow_damaged=allow_damaged, part=part) as reader, ExitStack() as stack:
             _refuse_cut(reader, allow_damaged)
             channels = 1 if reader.channels == 1 else separator.channels
             files = OutputFiles(outputs, reader.sample_rate, channels, form or Form(), tags or {})
@@ -101,9 +105,9 @@ def write_song(
         raise
 
 
-def _mixture(path: Path, allow_damaged: bool) -> Iterator[Float32]:
+def _mixture(path: Path, allow_damaged: bool, part: Part) -> Iterator[Float32]:
     """A file as the separator reads it."""
-    with open_audio(path, allow_damaged=allow_damaged) as reader:
+    with open_audio(path, allow_damaged=allow_damaged, part=part) as reader:
         yield from resampled_blocks(reader)
 
 

@@ -131,6 +131,32 @@ def test_what_does_not_fit_is_a_usage_error(
     assert not Path("nowhere").exists()
 
 
+def test_a_part_of_a_song(
+    tmp_path: Path, song: Path, separate: Callable[..., dict[str, Path]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As if the file were that part alone, also for a filter that reads it twice; the manifest knows which part."""
+    whole, _ = soundfile.read(song, dtype="float32")
+    soundfile.write(tmp_path / "part.wav", whole[4410:13230], RATE, subtype="FLOAT")
+    (tmp_path / "part.wav").replace(song)
+    alone = separate("--wiener")
+    soundfile.write(song, whole, RATE, subtype="FLOAT")
+    part = separate("--wiener", "--start", "0.1", "--seconds", "0.2")
+    assert all(np.array_equal(read(part[stem])[0], read(alone[stem])[0]) for stem in alone)
+    assert len(read(separate("--start", "0.4")["vocals"])[0]) == RATE // 10
+    out = part["vocals"].parent.parent
+    (recipe,) = tmp_path.rglob("recipe.toml")
+    words = ["separate", str(song), "-o", str(out), "--model", str(recipe.parent), "--wiener"]
+    capsys.readouterr()
+    assert main([*words, "--start", "0.1", "--seconds", "0.2", "--skip-existing"]) == 0
+    assert "separated already" in capsys.readouterr().err
+    assert main([*words, "--start", "0.1", "--skip-existing"]) == 0
+    assert "separated already" not in capsys.readouterr().err
+    assert main([*words, "--start", "0.5"]) == 1
+    assert capsys.readouterr().err == f"rtsep: {song} ends at 0.50 s: --start 0.5 is beyond its end\n"
+    assert main([*words, "--start", "-1"]) == 2
+    assert "--start -1: expected seconds, 0 or more" in capsys.readouterr().err
+
+
 def test_songs_beyond_full_scale(separate: Callable[..., dict[str, Path]], capsys: pytest.CaptureFixture[str]) -> None:
     def peaks(*words: str) -> dict[str, float]:
         made = separate(*words, vocals=2.0, other=1.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +50,37 @@ def test_arrays_and_tensors_give_what_a_file_gives(model: Path, tmp_path: Path) 
     np.testing.assert_array_equal(mono["vocals"], rtsep.separate(song[:1], 48000, separator)["vocals"])
     np.testing.assert_allclose(mono["vocals"] + mono["other"], song[:1], atol=1e-6)
     assert rtsep.separate(song[:, :0], 48000, separator)["vocals"].shape == (2, 0)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_an_iterator_of_blocks_gives_what_the_whole_array_gives(channels: int, model: Path) -> None:
+    song = noise(100_000, channels)
+    expected = rtsep.separate(song, 32000, model)
+    for separator in (rtsep.load(model), rtsep.load(model, wiener=True)):  # which reads a song twice
+        whole = rtsep.separate(song, 32000, separator)
+        pieces = np.split(song, [0, 1, 40_001, 40_001, 99_999], axis=1)
+        blocks = rtsep.separate(iter([pieces[0], torch.from_numpy(pieces[1]), *pieces[2:]]), 32000, separator)
+        assert {stem: samples.shape for stem, samples in blocks.items()} == dict.fromkeys(expected, song.shape)
+        np.testing.assert_allclose(blocks["vocals"], whole["vocals"], atol=1e-6)
+
+    read: list[int] = []
+
+    def endless() -> Iterator[np.ndarray]:
+        for number in range(10_000):
+            read.append(number)
+            yield song[0]
+
+    with pytest.raises(rtsep.Cancelled):
+        rtsep.separate(endless(), 32000, model, cancel=lambda: len(read) > 3)
+    assert len(read) == 4
+    for blocks, complaint in (
+        ([], "at least one block"),
+        ([song, noise(9, 3 - channels)], f"block 1 has {3 - channels} channels: expected {channels}"),
+        ([song, song[:, :3] * np.nan], r"block 1\[0, 0\] is nan"),
+        ([song.T], r"transpose it: block 0\.T"),
+    ):
+        with pytest.raises(ValueError, match=complaint):
+            rtsep.separate(iter(blocks), 32000, model)
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,13 @@
-"""Running tasks one after the other: a song that fails is reported, and the next one follows."""
+"""What is printed of each song of a batch, and at its end."""
 
 from __future__ import annotations
 
 import json as json_format
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from functools import partial
 from typing import Any
 
-from rtsep.batch.outcome import EndOfRun, Outcome, Progress, Written
+from rtsep.batch.outcome import EndOfRun, Outcomes
 from rtsep.batch.tasks import Task
 from rtsep.cli.batch.progress import BatchProgress
 from rtsep.errors import RtsepError
@@ -18,28 +17,7 @@ LISTED_AT_ONCE = 10
 """Songs whose errors a reader still sees at the end; of more they are listed again."""
 
 
-def run_tasks(tasks: Sequence[Task], work: Callable[[Task, Progress], Written], *, json: bool) -> int:
-    """Do the work of each task, one after the other, and `report` it. Returns the exit code.
-
-    Args:
-        work: its RtsepErrors are reported, and the next task follows; EndOfRun ends the run with the RtsepError that it
-            holds.
-    """
-    progress = BatchProgress(len(tasks), json)
-
-    def outcomes() -> Generator[tuple[Task, Outcome], None, None]:
-        for task in tasks:
-            try:
-                yield task, work(task, partial(progress.show, task))
-            except RtsepError as error:
-                yield task, error
-
-    return report(outcomes(), len(tasks), progress, json=json)
-
-
-def report(
-    outcomes: Generator[tuple[Task, Outcome], None, None], tasks: int, progress: BatchProgress, *, json: bool
-) -> int:
+def report(outcomes: Outcomes, tasks: int, progress: BatchProgress, *, json: bool) -> int:
     """Print the paths of each task's files, or with `json` one object per task. Returns the exit code.
 
     Raises the RtsepError that an EndOfRun holds.

@@ -21,6 +21,8 @@ from rtsep.cli.arguments import (
     Mix,
     ModelOrBest,
     OutputFolder,
+    Seconds,
+    Start,
     Stems,
     Tta,
 )
@@ -43,6 +45,10 @@ def separate(
     merge_artifacts: Flag = False,
     mask_extension: MaskExtension = None,
     allow_damaged: Flag = False,
+    start: Start = 0.0,
+    seconds: Annotated[
+        Seconds, Parameter(help="Length of the part, in seconds. Default: to the end of the song.")
+    ] = None,
     template: str = naming.DEFAULT_TEMPLATE,
     format: Format = "wav",
     bits: int | None = None,
@@ -88,6 +94,8 @@ def separate(
     allow_damaged
         Separate what there is of a file that ends too early, and silence impossible samples, instead of refusing it;
         notes say what is missing. Damage inside a file is silent and noted in any case.
+    start
+        Separate each song from this second on. With --seconds, a part of it.
     template
         Path of each file inside OUT, made of {name}, {stem}, {ext} and the tags {artist}, {albumartist}, {album},
         {title}, {track}, {disc}, {year}, {genre}, {composer}.
@@ -117,14 +125,11 @@ def separate(
     json
         Print one JSON object per event instead of paths: done, skipped or failed for each song, and progress.
     """
-    from rtsep.batch.inputs import find_inputs
-    from rtsep.batch.parallel import count_jobs, run_in_processes
-    from rtsep.batch.song_work import Settings, SongWork
-    from rtsep.batch.tasks import plan_tasks
+    from rtsep.batch.batch import Batch
+    from rtsep.batch.song_work import Settings
     from rtsep.cli.batch.progress import BatchProgress
-    from rtsep.cli.batch.run import report, run_tasks
+    from rtsep.cli.batch.run import report
     from rtsep.cli.batch.stdin import STDIN, save_stdin
-    from rtsep.files import remove_abandoned
     from rtsep.separation.default_model import default_model
 
     settings = Settings(
@@ -135,6 +140,8 @@ def separate(
         merge_artifacts=merge_artifacts,
         mask_extension=mask_extension,
         allow_damaged=allow_damaged,
+        start=start,
+        seconds=seconds,
         stems=stems,
         two_stems=two_stems,
         mix=mix,
@@ -144,29 +151,19 @@ def separate(
         clip=clip,
     )
     names = naming.Template(template)
-    work = SongWork(settings, compute, skip_existing=skip_existing)
-    names.check(len(work.stems))
     with ExitStack() as stack:
         if STDIN in files and not STDIN.exists():
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="rtsep-")))
             stdin = save_stdin(folder)
             files = tuple(stdin if file == STDIN else file for file in files)
-        inputs = find_inputs(files, out)
-        for note in inputs.notes:
+        batch = Batch(files, out, settings, compute=compute, template=names, skip_existing=skip_existing, jobs=jobs)
+        for note in batch.notes:
             say(note)
-        if not inputs.songs:
+        if not batch.tasks:
             raise RtsepError("no audio files to separate")
-        tasks = plan_tasks(inputs.songs, out, work.stems, format, names)
+        progress = BatchProgress(len(batch.tasks), json)
         if dry_run:
-            return run_tasks(tasks, work.plan, json=json)
-        for folder in {path.parent for task in tasks for path in task.outputs.values()}:
-            remove_abandoned(folder)
-        number = count_jobs(jobs, compute, len(tasks))
-        if number == 1:
+            return report(batch.plan(), len(batch.tasks), progress, json=json)
+        if batch.jobs == 1:
             keep_freed_memory()
-            return run_tasks(tasks, work, json=json)
-        progress = BatchProgress(len(tasks), json)
-        outcomes = run_in_processes(
-            tasks, settings, compute, number, skip_existing=skip_existing, progress=progress.show
-        )
-        return report(outcomes, len(tasks), progress, json=json)
+        return report(batch.run(progress.show), len(batch.tasks), progress, json=json)

@@ -59,7 +59,7 @@ def test_without_a_device_the_requested_part_is_written(
     np.testing.assert_allclose(sum(stems), song[rate : rate + rate // 2], atol=1e-5)
     done = rtsep("play", "song.wav", "--start", 3, "--model", model, **settings)
     assert done.returncode == 1
-    assert "--start 3: song.wav is only 3.00 s long" in done.stderr
+    assert "song.wav ends at 3.00 s: --start 3 is beyond its end" in done.stderr
     done = rtsep("play", "missing.wav", "--model", "no-such-model", **settings)
     assert done.returncode == 1
     assert done.stderr.splitlines()[1:] == ["rtsep: missing.wav does not exist"]

@@ -1,0 +1,75 @@
+"""A batch of songs, from what somebody names to what came of each: what a command, a program or a page runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from rtsep.batch.inputs import find_inputs
+from rtsep.batch.naming import DEFAULT, Template
+from rtsep.batch.outcome import Outcomes, TaskProgress, one_by_one
+from rtsep.batch.parallel import count_jobs, run_in_processes
+from rtsep.batch.song_work import Settings, SongWork
+from rtsep.batch.tasks import Task, plan_tasks
+from rtsep.files import remove_abandoned
+
+
+def _no_progress(task: Task, done: int, total: int | None) -> None:
+    pass
+
+
+class Batch:
+    """Songs and the files that each of them becomes below `out`.
+
+    Args:
+        files: audio files, folders with all folders in them, patterns, playlists (.m3u) and job files (.json).
+        compute: processor for the network: auto, cpu, cuda or cuda:N.
+        template: of the paths of the outputs.
+        skip_existing: leave songs alone that are done: see `rtsep.batch.manifest`.
+        jobs: songs at a time, each in a process with one thread; 1: in this process. None: as many as there are cores,
+            one on a GPU.
+
+    Attributes:
+        tasks: in the order of the files; also what cannot be read, which fails when its turn comes.
+        notes: a line for everything that is left out.
+        jobs: how many songs are separated at a time.
+
+    Raises RtsepError if there is no such model, or a package for the format is missing; UsageError for settings that
+    do not fit each other or the model.
+    """
+
+    def __init__(
+        self,
+        files: Iterable[Path],
+        out: Path,
+        settings: Settings,
+        *,
+        compute: str = "auto",
+        template: Template = DEFAULT,
+        skip_existing: bool = False,
+        jobs: int | None = 1,
+    ) -> None:
+        self._settings, self._compute, self._skip_existing = settings, compute, skip_existing
+        self._work = SongWork(settings, compute, skip_existing=skip_existing)
+        template.check(len(self._work.stems))
+        inputs = find_inputs(files, out)
+        self.notes = inputs.notes
+        self.tasks = plan_tasks(inputs.songs, out, self._work.stems, settings.format, template)
+        self.jobs = count_jobs(jobs, compute, len(self.tasks))
+
+    def plan(self) -> Outcomes:
+        """Find out what there is to do, and write nothing."""
+        return one_by_one(self.tasks, self._work.plan, _no_progress)
+
+    def run(self, progress: TaskProgress = _no_progress) -> Outcomes:
+        """Separate the songs, as their outcomes are asked for. EndOfRun if no song can be separated.
+
+        What `progress` raises ends the run and comes out of it.
+        """
+        for folder in {path.parent for task in self.tasks for path in task.outputs.values()}:
+            remove_abandoned(folder)
+        if self.jobs == 1:
+            return one_by_one(self.tasks, self._work, progress)
+        return run_in_processes(
+            self.tasks, self._settings, self._compute, self.jobs, skip_existing=self._skip_existing, progress=progress
+        )
