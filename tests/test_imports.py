@@ -37,7 +37,7 @@ MAY_USE = {
     "convert": {"nn", "shared", "recipe", "train_settings", "bundle"},
     "separation": {"separation.backends", "audio.files", "dsp", "nn", "system", "timebase", "bundle", "live_settings"},
     "separation.backends": {"shared", "nn", "bundle"},
-    "batch": {"separation", "separation.backends", "audio.files", "system", "bundle"},
+    "batch": {"separation", "separation.backends", "audio.files", "system", "timebase", "bundle"},
     "engine": {"separation", "separation.backends", "shared", "system", "timebase", "bundle", "live_settings"},
     "player": {
         *("engine", "separation", "separation.backends", "audio", "audio.files", "shared", "system", "timebase"),

@@ -58,8 +58,11 @@ class Batch:
         self.jobs = count_jobs(jobs, compute, len(self.tasks))
 
     def plan(self) -> Outcomes:
-        """Find out what there is to do, and write nothing."""
-        return one_by_one(self.tasks, self._work.plan, _no_progress)
+        """Find out what there is to do, and how long each song will take with as many threads as one gets."""
+        work = self._work
+        if self.jobs > 1:
+            work = SongWork(self._settings, self._compute, skip_existing=self._skip_existing, threads=1)
+        return one_by_one(self.tasks, work.plan, _no_progress)
 
     def run(self, progress: TaskProgress = _no_progress) -> Outcomes:
         """Separate the songs, as their outcomes are asked for. EndOfRun if no song can be separated.

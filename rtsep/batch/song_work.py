@@ -6,12 +6,17 @@ import shutil
 import time
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+
+import numpy as np
 
 import rtsep
 from rtsep.audio.files.encode import Encoding
 from rtsep.audio.files.reader import Part, open_audio
 from rtsep.audio.files.tags import Tags, read_tags
+from rtsep.audio.files.wav import AtomicWav
 from rtsep.batch.manifest import Input, Manifest
 from rtsep.batch.outcome import EndOfRun, Once, Progress, Written
 from rtsep.batch.tasks import Task
@@ -24,8 +29,11 @@ from rtsep.separation.options import check_chunk, check_mask_extension, check_tt
 from rtsep.separation.separator import Separator
 from rtsep.separation.song_files import write_song
 from rtsep.separation.song_outputs import Clip, Form, choose_mixes
+from rtsep.timebase import SAMPLE_RATE
 
 SKIPPED = Written(event="skipped")
+MEASURED_S = (1, 10)
+"""Seconds of noise whose separation shows the speed. The last one counts, when everything is warm."""
 
 
 def no_progress(done: int, total: int | None) -> None:
@@ -96,14 +104,21 @@ class SongWork:
         self._mixes = choose_mixes(stems, settings.stems, settings.two_stems, dict(settings.mix))
         self.stems = tuple(mix.name for mix in self._mixes)
         self._separator = Once(self._load)
+        self._speed = Once(self._measure)
 
     def plan(self, task: Task, progress: Progress) -> Written:
-        """Find out what there is to do, and write nothing. Raises RtsepError for a song that cannot be read."""
+        """Find out what there is to do, and how long it will take; write nothing.
+
+        The first song that is to be separated loads the model and measures its speed on this machine. Raises
+        RtsepError for a song that cannot be read, EndOfRun if no song can be separated.
+        """
         seconds = self._checked(task)
         if self._skip_existing and self._manifest(task, Input.of(task.song)).is_fulfilled():
             return SKIPPED
         paths = list(task.outputs.values())
-        return Written(paths, {"outputs": [str(path) for path in paths], "seconds": seconds}, event="planned")
+        estimate_s = None if seconds is None else round(seconds / self._speed(), 1)
+        entry = {"outputs": [str(path) for path in paths], "seconds": seconds, "estimate_s": estimate_s}
+        return Written(paths, entry, event="planned")
 
     def __call__(self, task: Task, progress: Progress) -> Written:
         """Do the work. Raises RtsepError for a song that fails, EndOfRun if the model cannot be loaded."""
@@ -142,6 +157,22 @@ class SongWork:
             mask_extension=settings.mask_extension,
             threads=self._threads,
         )
+
+    def _measure(self) -> float:
+        """Seconds of sound that are read, separated and written in a second."""
+        with TemporaryDirectory(prefix="rtsep-") as place:
+            outputs = {stem: Path(place) / f"{stem}.{self._settings.format}" for stem in self.stems}
+            elapsed_s = 1.0
+            for seconds in MEASURED_S:
+                song = Path(place) / "noise.wav"
+                samples = np.random.default_rng(0).uniform(-0.5, 0.5, (2, seconds * SAMPLE_RATE)).astype(np.float32)
+                with AtomicWav(song, SAMPLE_RATE, 2) as wav:
+                    wav.write(samples)
+                    wav.commit()
+                began_s = time.perf_counter()
+                write_song(song, outputs, self._mixes, self._separator(), form=self._form)
+                elapsed_s = time.perf_counter() - began_s
+        return MEASURED_S[-1] / elapsed_s
 
     def _manifest(self, task: Task, source: Input) -> Manifest:
         made_from: dict[str, Any] = {

@@ -162,22 +162,55 @@ def test_a_dry_run_lists_the_outputs_and_writes_nothing(
     one, two = write_songs(tmp_path / "in", "one.wav", "two.wav")
     out = tmp_path / "out"
     words = ["separate", "-o", str(out), "--model", str(constant_bundle()), "--skip-existing"]
-    monkeypatch.setattr(song_work, "write_song", None)
+    monkeypatch.setattr(song_work, "MEASURED_S", (1, 1))
     expected = [str(out / song.stem / f"{stem}.wav") for song in (one, two) for stem in ("vocals", "instrumental")]
     assert main([*words, "--dry-run", str(tmp_path / "in")]) == 0
-    assert capsys.readouterr().out.splitlines() == expected
+    said = capsys.readouterr()
+    assert said.out.splitlines() == expected
+    *lines, total = said.err.splitlines()
+    assert lines == [f"rtsep: {song}: 0:00 of sound, about 0 s" for song in (one, two)]
+    assert total == "rtsep: 2 songs to do: 0:00 of sound, about 0 s"
     assert not out.exists()
-    monkeypatch.undo()
     assert main([*words, str(one)]) == 0
     before = contents(out)
     capsys.readouterr()
     (tmp_path / "in" / "bad.wav").write_text("no sound")
     assert main([*words, "--dry-run", str(tmp_path / "in"), "--json"]) == 3
-    bad, done, to_do = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    bad, done, to_do, total = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert "cannot be read" in bad["error"]
     assert done == {"event": "skipped", "file": str(one)}
+    takes_s = to_do.pop("estimate_s")
     assert to_do == {"event": "planned", "file": str(two), "outputs": expected[2:], "seconds": 0.068}
+    assert total == {
+        **{"event": "estimate", "songs": 1, "songs_of_unknown_length": 0, "seconds": 0.068},
+        "estimate_s": takes_s,
+    }
     assert contents(out) == before
+
+
+def test_an_estimate_comes_from_the_speed_of_the_model_and_the_jobs(
+    tmp_path: Path, constant_bundle: Maker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The clock is that of the sound written: ten seconds of it a second, and each song is a minute."""
+    songs = write_songs(tmp_path / "in", "1.wav", "2.wav", "3.wav")
+    for song in songs:
+        soundfile.write(song, np.zeros(60 * 1000, np.float32), 1000)
+    now_s = 0.0
+    write = song_work.write_song
+
+    def write_slowly(song: Path, *arguments: object, **options: object) -> object:
+        nonlocal now_s
+        result = write(song, *arguments, **options)  # type: ignore[arg-type]
+        now_s += result.frames / result.sample_rate / 10
+        return result
+
+    monkeypatch.setattr(song_work, "write_song", write_slowly)
+    monkeypatch.setattr(song_work.time, "perf_counter", lambda: now_s)
+    words = ["separate", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--model", str(constant_bundle())]
+    assert main([*words, "--dry-run", "--jobs", "2"]) == 0
+    *each, total = capsys.readouterr().err.splitlines()
+    assert each == [f"rtsep: {song}: 1:00 of sound, about 6 s" for song in songs]
+    assert total == "rtsep: 3 songs to do: 3:00 of sound, about 9 s, 2 songs at a time"
 
 
 def test_what_failed_is_listed_at_the_end_of_a_long_run(

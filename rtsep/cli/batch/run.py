@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
-from rtsep.batch.outcome import EndOfRun, Outcomes
+from rtsep.batch.outcome import EndOfRun, Outcomes, Written
 from rtsep.batch.tasks import Task
 from rtsep.cli.batch.progress import BatchProgress
 from rtsep.errors import RtsepError
@@ -27,7 +27,7 @@ def report(outcomes: Outcomes, tasks: int, progress: BatchProgress, *, json: boo
     with closing(outcomes):
         try:
             for task, outcome in outcomes:
-                progress.finish(task)
+                progress.finish(task, skipped=isinstance(outcome, Written) and outcome.event == "skipped")
                 if isinstance(outcome, RtsepError):
                     failures.append(str(outcome))
                     say(outcome)

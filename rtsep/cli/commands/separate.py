@@ -119,7 +119,8 @@ def separate(
         Skip songs that are done: an earlier run with the same model, options and version of rtsep wrote all of their
         files, and the song is the same. So the same command, given again, resumes where it was stopped.
     dry_run
-        Print the paths that would be written, and write nothing.
+        Print the paths that would be written and how long that would take, by the speed measured now on this machine,
+        and write nothing.
     jobs
         Songs at a time, each in a process with one thread; auto: as many as there are cores, one on a GPU.
     json
@@ -127,6 +128,7 @@ def separate(
     """
     from rtsep.batch.batch import Batch
     from rtsep.batch.song_work import Settings
+    from rtsep.cli.batch.estimates import with_estimates
     from rtsep.cli.batch.progress import BatchProgress
     from rtsep.cli.batch.run import report
     from rtsep.cli.batch.stdin import STDIN, save_stdin
@@ -163,7 +165,7 @@ def separate(
             raise RtsepError("no audio files to separate")
         progress = BatchProgress(len(batch.tasks), json)
         if dry_run:
-            return report(batch.plan(), len(batch.tasks), progress, json=json)
+            return report(with_estimates(batch.plan(), batch.jobs, json), len(batch.tasks), progress, json=json)
         if batch.jobs == 1:
             keep_freed_memory()
         return report(batch.run(progress.show), len(batch.tasks), progress, json=json)
