@@ -138,24 +138,40 @@ class Bundle:
         return owner
 
     @property
+    def averaged_with(self) -> Bundle | None:
+        """The model whose masks are averaged with its own. Raises RtsepError if there is none of that name."""
+        return find_bundle(self.recipe.average.model) if self.recipe.average else None
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether all weights that it plays are on this machine. Raises RtsepError as `load_weights`."""
+        return self.weights_path.exists() and (self.averaged_with is None or self.averaged_with.has_weights)
+
+    @property
     def sha256(self) -> str:
         """Of its recipes, which state the sha256 of the weights: what it is whatever it is called and wherever it lies.
 
         Raises RtsepError if a recipe cannot be read.
         """
-        recipes = [read_text(bundle.path / RECIPE_FILE) for bundle in (self, self._owner)]
+        bundles = (self, self._owner, self.averaged_with)
+        recipes = [read_text(bundle.path / RECIPE_FILE) for bundle in bundles if bundle is not None]
         return hashlib.sha256("\0".join(recipes).encode()).hexdigest()
 
     @property
     def licence(self) -> str:
-        """Licence of the weights; empty for a bundle without weights."""
+        """Licence of the weights, of both models where two are averaged; empty for a bundle without weights."""
         weights = self._owner.recipe.weights
-        return weights.licence if weights else ""
+        own = weights.licence if weights else ""
+        other = self.averaged_with.licence if self.averaged_with else ""
+        named = f"{other} ({self.averaged_with.name})" if self.averaged_with else other
+        return own if other in ("", own) else f"{own}, and {named}" if own else named
 
     def load_network(
         self, *, live: bool = False, latency: str = "standard", mask_extension: str | None = None
     ) -> StreamingNetwork:
         """The network with its weights, ready to step; `live` and `latency` as of `build_network`.
+
+        Its own alone, where the recipe averages it with another: `rtsep.separation.backends.choose` loads both.
 
         `mask_extension` is set instead of the recipe's, see `rtsep.nn.spleeter.Spleeter`. Raises RtsepError if the
         weights are missing, were changed, or belong to another network; also for a network of whole segments;
@@ -319,7 +335,7 @@ def list_models() -> list[ModelInfo]:
     for bundle in list_bundles():
         with suppress(RtsepError):
             stems = tuple(bundle.recipe.stems)
-            models.append(ModelInfo(bundle.name, stems, bundle.licence, bundle.path, bundle.weights_path.exists()))
+            models.append(ModelInfo(bundle.name, stems, bundle.licence, bundle.path, bundle.has_weights))
     return models
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from math import ceil
 
 from rtsep.errors import ArgumentError, RtsepError
 from rtsep.recipe import Recipe, Window
@@ -60,6 +61,12 @@ def choose_live_setting(recipe: Recipe, latency: str) -> LiveSetting:
             f"choose one of {', '.join(f'{setting.latency_ms:.0f}' for setting in settings)}"
         )
     return fitting[-1]
+
+
+def best_latency(recipe: Recipe) -> str:
+    """The `--latency` of the model's best live setting, for what is played from files: no delay is heard there."""
+    settings = live_settings(recipe)
+    return str(ceil(settings[-1].latency_ms)) if len(recipe.live_windows) > 1 else "standard"
 
 
 def check_live_latency(latency: str) -> str:

@@ -66,6 +66,22 @@ class Segments(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError(f"overlap must be at least 0 and below 1, got {self.overlap}")
 
 
+class Average(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Another model whose masks are averaged with this one's: see `rtsep.separation.backends.averaged`.
+
+    Attributes:
+        model: its name.
+        share: of the other model's masks, above 0 and below 1.
+    """
+
+    model: str
+    share: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share < 1:
+            raise ValueError(f"average: share must be above 0 and below 1, got {self.share}")
+
+
 class Weights(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Checksum and licence of `weights.safetensors` beside the recipe."""
 
@@ -82,6 +98,7 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         live: replaces `window` for playback; several are a choice of latencies, see `rtsep.live_settings`.
         segments: for a `SegmentNetwork`, which has no frames.
         weights_of: name of the model whose weights this one plays, in place of its own.
+        average: with the masks of which other model its own are averaged, in play and in files.
     """
 
     name: str
@@ -96,6 +113,7 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     train: Train = Train()
     weights: Weights | None = None
     weights_of: str | None = None
+    average: Average | None = None
 
     @property
     def live_windows(self) -> tuple[Window, ...]:
@@ -118,6 +136,8 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError("[weights] and weights_of exclude each other")
         if self.segments and self.window:
             raise ValueError("[window] and [segments] exclude each other")
+        if self.segments and self.average:
+            raise ValueError("[average] needs masks, and a network with [segments] makes none")
 
 
 # TOML's escapes make a line break of the path "data\new": in paths a backslash separates folders instead.

@@ -40,7 +40,17 @@ MAY_USE = {
     "batch": {"separation", "separation.backends", "audio.files", "system", "timebase", "bundle"},
     "engine": {"separation", "separation.backends", "shared", "system", "timebase", "bundle", "live_settings"},
     "player": {
-        *("engine", "separation", "separation.backends", "audio", "audio.files", "shared", "system", "timebase"),
+        *(
+            "engine",
+            "separation",
+            "separation.backends",
+            "audio",
+            "audio.files",
+            "shared",
+            "system",
+            "timebase",
+            "live_settings",
+        ),
     },
     "train": {"nn", "dsp", "audio.files", "timebase", "recipe", "train_settings", "bundle"},
     "control": {"audio", "player", "timebase"},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rtsep.errors import ArgumentError, RtsepError
-from rtsep.live_settings import choose_live_setting, live_settings
+from rtsep.live_settings import best_latency, choose_live_setting, live_settings
 from rtsep.recipe import Recipe, Stft, Window
 
 FRAMES = Recipe(name="frames", network="x:Y", stems=("vocals", "other"))
@@ -51,6 +51,11 @@ def test_a_word_is_the_shortest_delay_and_a_number_the_longest_within_it(
     assert setting.window is not None
     assert (setting.mode, setting.window.delay_frames) == (mode, delay_frames)
     assert (choose_live_setting(FRAMES, latency).mode, choose_live_setting(FRAMES, latency).window) == (mode, None)
+
+
+def test_files_are_played_with_the_longest_delay_which_is_the_best() -> None:
+    assert [best_latency(recipe) for recipe in (FRAMES, ONE)] == ["standard", "standard"]
+    assert choose_live_setting(WINDOWS, best_latency(WINDOWS)) == live_settings(WINDOWS)[-1]
 
 
 def test_a_short_frame_has_one_synthesis_for_all_words() -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Literal
 
 import numpy as np
 
+from rtsep.bundle import Bundle
 from rtsep.errors import RtsepError
-from rtsep.live_settings import choose_live_setting
+from rtsep.live_settings import choose_live_setting, live_settings
 from rtsep.player.live_latency import MAX_MARGIN_S
-from rtsep.recipe import Recipe
+from rtsep.recipe import Recipe, Window
 from rtsep.separation.backends.choose import computing_devices, stepper_to_measure
 from rtsep.separation.backends.stepper import FrameStepper
 from rtsep.separation.default_model import MAX_LOAD
@@ -73,29 +75,39 @@ class ModelSpeed:
 
 
 def measure_model(model: str | None = None) -> ModelSpeed:
-    """Measure a model, by name or folder, with its live settings on every device. Missing weights are replaced by
-    random ones: they take the same time.
+    """Measure a model, by name or folder, on every device: with its live setting of the shortest delay with which this
+    machine plays it live, or else with its last. Missing weights are replaced by random ones: they take the same time.
 
     Raises RtsepError for a model that does not exist or cannot be built.
     """
     bundle = find_playable(model)
+    if bundle.recipe.segments is not None:
+        return ModelSpeed(bundle.name, advice=Advice("ahead", "it processes whole segments, not frames"))
+    settings = [setting for setting in live_settings(bundle.recipe) if setting.mode == "standard"]
+    found = ModelSpeed(bundle.name)
+    for setting in settings:  # longer ones take less time
+        found = _measure_setting(bundle, str(ceil(setting.latency_ms)))
+        if found.advice is not None and found.advice.way == "live":
+            break
+    return found
+
+
+def _measure_setting(bundle: Bundle, latency: str) -> ModelSpeed:
+    """Measure one live setting, chosen by its milliseconds."""
     recipe, found = bundle.recipe, ModelSpeed(bundle.name)
-    if recipe.segments is not None:
-        found.advice = Advice("ahead", "it processes whole segments, not frames")
-        return found
-    stepper = stepper_to_measure(bundle, "cpu", 1)
+    stepper = stepper_to_measure(bundle, "cpu", 1, latency)
     try:
         check_context(stepper.context_frames)
         check_lookahead(stepper.lookahead_frames)
     except RtsepError as error:
         found.advice = Advice("ahead", str(error))
         return found
-    window = choose_live_setting(recipe, "standard").window
+    window = choose_live_setting(recipe, latency).window
     stride = window.stride if window else 1
     for compute in computing_devices():
         for chunk in (1, 32) if stride == 1 else (1,):
             if (compute, chunk) != (stepper.compute, stepper.max_chunk):
-                stepper = stepper_to_measure(bundle, compute, chunk)
+                stepper = stepper_to_measure(bundle, compute, chunk, latency)
             p50, p99, mean = measure_hop(Processor(stepper, n_fft=recipe.stft.n_fft), chunk, stride)
             factor = (p50 if stride == 1 else mean) / HOP_MS
             found.speed.append(Speed(compute, stepper.way, chunk, round(p50, 2), round(p99, 2), round(factor, 3)))
@@ -106,12 +118,12 @@ def measure_model(model: str | None = None) -> ModelSpeed:
             f"{bundle.name} is too slow for --chunk 1: the slowest 1 % of hops take {fastest.hop_p99_ms:.1f} of "
             f"{HOP_MS:.1f} ms; close other programs, or use --chunk 8 or more"
         )
-    found.advice = _advise(recipe, stepper, fastest)
+    found.advice = _advise(recipe, stepper, fastest, window)
     return found
 
 
-def _advise(recipe: Recipe, stepper: FrameStepper, speed: Speed) -> Advice:
-    """Advice from the speed on the fastest device."""
+def _advise(recipe: Recipe, stepper: FrameStepper, speed: Speed, window: Window | None) -> Advice:
+    """Advice from the speed on the fastest device, with the live setting `window`."""
     way, limit_ms = suitable_mode(speed.realtime_factor, speed.hop_p99_ms), 1000 * MAX_MARGIN_S
     why = {
         "live": "it keeps up, and every step is short enough for rtsep live",
@@ -120,7 +132,6 @@ def _advise(recipe: Recipe, stepper: FrameStepper, speed: Speed) -> Advice:
     }[way]
     if way == "ahead":
         return Advice(way, why)
-    window = choose_live_setting(recipe, "standard").window
     latency = recipe.stft.n_fft + stepper.lookahead_frames * HOP
     return Advice(
         way,

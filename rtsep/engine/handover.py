@@ -10,8 +10,7 @@ import time
 
 import numpy as np
 
-from rtsep.separation.processor import Processor
-from rtsep.timebase import HOP, SUPPORT_HOPS
+from rtsep.separation.backends.stepper import MAX_CHUNK, FrameStepper
 
 SPARE_LEAD_S = 0.1
 """What is left of the lead, at least, when a network has heard its past or the sound for a longest chunk is waited
@@ -22,33 +21,27 @@ LONGEST_LEAD_S = 3.0
 
 
 class Handover:
-    """The rules for one processor with an instant network; without one, nothing ever takes over.
+    """The rules for one model.
+
+    Args:
+        model: warmed up. It is stepped, and reset, to measure it.
 
     Attributes:
-        burst_s: time from the decision to the first sound of the model, measured by `calibrate`.
+        burst_s: time from the decision to the first sound of the model.
         past_frames: the most that the model hears of the past, its lookahead included.
     """
 
-    def __init__(self, processor: Processor) -> None:
-        self._processor = processor
-        self._stride = self._lookahead = self.past_frames = 0
-        if (model := processor.successor) is not None:
-            self._stride, self._lookahead = model.stride, model.lookahead_frames
-            self.past_frames = -(-model.context_frames // model.stride) * model.stride + self._lookahead
-        self.burst_s = self._lead_s = 0.0
+    def __init__(self, model: FrameStepper) -> None:
+        self._stride, self._lookahead = model.stride, model.lookahead_frames
+        self.past_frames = -(-model.context_frames // model.stride) * model.stride + self._lookahead
+        self.burst_s = min(self._time_burst(model) for _ in range(2))
+        self._lead_s = 0.0
+        self.succeeded()
 
     @property
     def can_keep_up(self) -> bool:
         """Whether one burst fits into the lead that there may be."""
         return self.burst_s <= LONGEST_BURST_S
-
-    def calibrate(self, mixture: np.ndarray, out: np.ndarray) -> None:
-        """Measure `burst_s` with a silent hop of `mixture`."""
-        if not self._stride:
-            return
-        silence = np.zeros((self._processor.channels, (self.past_frames + SUPPORT_HOPS) * HOP), np.float32)
-        self.burst_s = min(self._time_burst(silence, mixture, out) for _ in range(2))
-        self.succeeded()
 
     def is_due(self, next_hop: int, lead_s: float) -> bool:
         """Whether the model may continue with hop `next_hop`, where uninterrupted play begins one of its strides too.
@@ -74,10 +67,14 @@ class Handover:
         """The model has fallen behind: it needs twice the lead next time."""
         self._lead_s = min(2 * self._lead_s, LONGEST_LEAD_S)
 
-    def _time_burst(self, silence: np.ndarray, mixture: np.ndarray, out: np.ndarray) -> float:
+    def _time_burst(self, model: FrameStepper) -> float:
+        silence = np.zeros((model.channels, model.bins, MAX_CHUNK), np.float32)
         began = time.perf_counter()
-        self._processor.start_over()
-        for _ in self._processor.handing_over(silence):
-            pass
-        self._processor.process(mixture[:, :HOP], out[:, :, :HOP])
-        return time.perf_counter() - began
+        model.reset()
+        for first in range(0, self.past_frames, MAX_CHUNK):
+            frames = min(MAX_CHUNK, self.past_frames - first)
+            model.hear(np.ascontiguousarray(silence[:, :, :frames]))
+        model.step(np.ascontiguousarray(silence[:, :, :1]))
+        burst_s = time.perf_counter() - began
+        model.reset()
+        return burst_s

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from rtsep.errors import RtsepError
+from rtsep.errors import RtsepError, has_torch
 from rtsep.live_settings import choose_live_setting
 from rtsep.separation.backends.stepper import check_compute
 from rtsep.separation.instant import instant_bundle
@@ -106,8 +106,9 @@ class Engine:
         self.support = synthesis_support(setting.mode, bundle.recipe.stft.n_fft)
         self.reserve_s = RESERVE_S[setting.mode]
         self._model = str(Path(bundle.path).resolve())
-        # Live, a model's own delay is part of the latency, and it has that long for its first sound.
-        instant = instant_bundle(bundle) if chunk is None else None
+        # Live, a model's own delay is part of the latency, and it has that long for its first sound. A model that can't
+        # be loaded is loaded at once, for its error.
+        instant = instant_bundle(bundle) if chunk is None and has_torch() and bundle.has_weights else None
         self._instant = None if instant is None else str(instant.path.resolve())
         self._awaits_better = better is not None
         self._networks = {
@@ -118,10 +119,10 @@ class Engine:
         self.shared = SharedState.create(self._layout)
         assert self.shared.block is not None
         self._descriptor = self.shared.block.fd
-        self.context_frames = 0
         self.lookahead_frames = 0
         self.compute = compute
         self.device_error: str | None = None
+        self._model_error: str | None = None
         self.restarts = 0
         self._failure: str | None = None
         self._ready = threading.Event()
@@ -164,8 +165,12 @@ class Engine:
     def notices(self) -> tuple[str, ...]:
         """What the user should know about the worker now, one line each."""
         problem = self.shared.worker.problem
-        device = (f"{self.device_error}; continuing on the CPU",) if self.device_error is not None else ()
-        return (*device, NOTICES[WorkerProblem(problem)]) if problem else device
+        found = [] if self.device_error is None else [f"{self.device_error}; continuing on the CPU"]
+        if self._model_error is not None:
+            found.append(f"{self._model_error}; playing {self._networks[Network.INSTANT]} instead")
+        if problem:
+            found.append(NOTICES[WorkerProblem(problem)])
+        return tuple(found)
 
     @property
     def ready(self) -> bool:
@@ -270,9 +275,10 @@ class Engine:
             elif "ready" in answers:
                 about = answers["ready"]
                 self.compute = about["compute"]
-                self.context_frames = about["context_frames"]
                 self.lookahead_frames = about["lookahead_frames"]
                 self._ready.set()
+            if "model_error" in answers:
+                self._model_error = answers["model_error"]
         return answers
 
     def _give_up(self, reason: str) -> None:

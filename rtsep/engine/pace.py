@@ -1,21 +1,25 @@
-"""The pace of the worker: whether this machine keeps up, and with steps of how many frames."""
+"""The pace of the worker: how long its steps take, whether this machine keeps up, and with steps of how many frames."""
 
 from __future__ import annotations
 
 import contextlib
 import time
+from math import ceil
 
 import numpy as np
 
 from rtsep.separation.backends.stepper import MAX_CHUNK
+from rtsep.separation.options import FIRST_FRAMES
 from rtsep.separation.processor import BrokenNetwork, Processor
 from rtsep.shared.status import WorkerProblem, WorkerStatus
-from rtsep.timebase import HOP, SAMPLE_RATE
+from rtsep.timebase import HOP, SAMPLE_RATE, SUPPORT_HOPS
 
 SMALL_CHUNK = 4
 LOAD_LIMIT = 0.9
 """A step that takes more than this share of its sound's duration doesn't keep up."""
 PROBE_PAUSE_S = 0.5
+HUNG_S = 0.5
+"""A step that takes more than this for each of its frames may be taken for one that hangs: twenty times too slow."""
 
 
 class Pace:
@@ -27,17 +31,37 @@ class Pace:
     Attributes:
         frames: the fewest that a step takes.
         doubtful: set it when the worker is late; `probe` then decides.
-        restart_s: upper limit for the first step after a jump, from the last probe.
+        hop_s: compute time of a hop in the last step.
+        restart_s: time of the first step after a jump.
     """
 
     def __init__(self, processor: Processor, status: WorkerStatus, chunk: int | None) -> None:
         self.frames = chunk or SMALL_CHUNK
         self.doubtful = False
-        self.restart_s = 0.0
+        self.hop_s, self.restart_s = 0.0, 0.1
         self._processor = processor
         self._status = status
         self._raises = chunk is None
         self._failed = False
+
+    @property
+    def restart_lead(self) -> int:
+        """Samples that the play head will have moved on by the time a restart gives its first sound, and a hop more."""
+        return ceil(1.5 * max(self.restart_s, 0.01) * SAMPLE_RATE) + HOP
+
+    def calibrate(self, mixture: np.ndarray, out: np.ndarray) -> None:
+        """Measure a restart on silent `mixture` (C, at least 16 hops): how far ahead of the play head the first one
+        aims follows from it."""
+        for _ in range(2):  # the first time compiles, allocates and loads
+            began = time.perf_counter()
+            self._processor.warm(mixture[:, : SUPPORT_HOPS * HOP])
+            self._processor.process(mixture[:, : FIRST_FRAMES * HOP], out[:, :, : FIRST_FRAMES * HOP])
+            self.restart_s = time.perf_counter() - began
+            self.hop_s = self.restart_s / FIRST_FRAMES
+
+    def expect_step(self, frames: int) -> None:
+        """A step of so many frames begins: set the time after which the worker hangs."""
+        self._status.heartbeat = time.monotonic_ns() + round(HUNG_S * 1e9) * frames
 
     def probe(self, mixture: np.ndarray, out: np.ndarray) -> float:
         """Time steps over `mixture` (C, 4 hops or a chunk); returns the seconds to wait until the next probe.
@@ -53,8 +77,10 @@ class Pace:
         else:
             step_s = self._step_s(mixture, out, self.frames)
             many_s = step_s * MAX_CHUNK / self.frames
-        self.restart_s = many_s
         if _fits(self.frames, step_s):
+            # What a restart took while the machine was too slow would aim far too far ahead.
+            was_too_slow = self._status.problem == WorkerProblem.TOO_SLOW
+            self.restart_s = max(many_s, 0.01 if was_too_slow else self.restart_s)
             self.doubtful = self._failed = False
             if self._status.problem != WorkerProblem.NAN_OUTPUT:  # that ends with a step whose output is finite
                 raised = self._raises and self.frames == MAX_CHUNK
@@ -65,8 +91,15 @@ class Pace:
         self._failed = True
         return PROBE_PAUSE_S
 
-    def step_done(self, frames: int, seconds: float) -> None:
-        """Note a step of `frames`. If a longest one takes no longer than a small one may, small ones suffice again."""
+    def step_done(self, frames: int, seconds: float, *, is_first: bool) -> None:
+        """Note a step of `frames`. If a longest one takes no longer than a small one may, small ones suffice again.
+
+        `is_first`: after a jump.
+        """
+        self.hop_s = seconds / frames
+        if is_first:
+            self.restart_s = seconds
+        self._status.add_time(self.hop_s * 1e6)
         if self._status.problem == WorkerProblem.NAN_OUTPUT:
             self._status.problem = WorkerProblem.NONE
         if self._raises and frames == MAX_CHUNK and _fits(SMALL_CHUNK, seconds) and self.frames != SMALL_CHUNK:

@@ -12,6 +12,7 @@ from rtsep.audio.devices.discovery import find_device
 from rtsep.engine.latency import Latency, algorithmic_latency
 from rtsep.engine.live_engine import Engine
 from rtsep.errors import UsageError
+from rtsep.live_settings import best_latency
 from rtsep.player.ahead.engine import AheadEngine, Waiting
 from rtsep.player.device_keeper import OutputKeeper
 from rtsep.player.mixer import Mixer
@@ -63,10 +64,17 @@ class FilePlayer(Mixer, Navigator):
         self._closing = ExitStack()
         songs, self.left_out = open_songs(paths)
         try:
-            if ahead or find_playable(model).recipe.segments is not None:
+            recipe = find_playable(model).recipe
+            if ahead or recipe.segments is not None:
                 engine = AheadEngine([song.path for song in songs], model, compute, mask_extension)
             else:
-                engine = Engine(model, chunk=chunk, compute=compute, mask_extension=mask_extension)
+                engine = Engine(
+                    model,
+                    chunk=chunk,
+                    compute=compute,
+                    latency=best_latency(recipe),
+                    mask_extension=mask_extension,
+                )
             self._closing.callback(engine.close)
             source = FileSource(songs, engine.shared)
             self._closing.callback(source.close)

@@ -81,7 +81,7 @@ def _at_hand(name: str) -> Bundle | None:
     """The model of that name if its weights are here."""
     try:
         bundle = find_bundle(name)
-        return bundle if bundle.weights_path.exists() else None
+        return bundle if bundle.has_weights else None
     except RtsepError:  # none, or with an unreadable recipe
         return None
 

@@ -72,6 +72,8 @@ def load(
     recipe = bundle.recipe
     if (tta or merge_artifacts) and recipe.window is None:
         raise UsageError(f"tta and merge_artifacts need a network of fixed windows, and {bundle.name} has none")
+    if (tta or merge_artifacts) and recipe.average is not None:
+        raise UsageError(f"tta and merge_artifacts need one network, and {bundle.name} averages two")
     if wiener and recipe.segments is not None:
         raise UsageError(f"wiener: a Wiener filter needs masks, and {bundle.name} makes waveforms")
     shares_work = recipe.segments is not None or recipe.window is not None

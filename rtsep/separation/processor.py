@@ -33,16 +33,14 @@ class Processor:
     """Separates a stream of hops. S stems, C channels, K hops a call. Allocates nothing of its own per call.
 
     Args:
-        stepper: the network.
+        stepper: the network; the instant one, where another takes over from it, see `offer`.
         latency: standard, medium or low: the fewer frames the synthesis waits for, the lower the quality, slightly.
         wiener: filters the stems in place of the masks alone; a reset leaves its memory as it is.
         n_fft: samples of a frame, at most the default, for which the priming of windows is made.
-        instant: another network with the same stems in the same order, that is quick where `stepper` needs long: see
-            `start_over` and `handing_over`.
 
     Attributes:
         delay_hops, context_frames: of the network in use.
-        successor: what takes over from the instant network; None while it is in use itself, or without an instant one.
+        successor: what can take over from the network in use; None while it is in use itself, or there is none.
     """
 
     def __init__(
@@ -51,7 +49,6 @@ class Processor:
         latency: str = "standard",
         wiener: MultichannelWiener | None = None,
         n_fft: int = N_FFT,
-        instant: FrameStepper | None = None,
     ) -> None:
         support = synthesis_support(latency, n_fft)
         spectrum_bins = n_fft // 2 + 1
@@ -63,17 +60,12 @@ class Processor:
         self.wiener = wiener
         self._settings = latency, n_fft
         self._support_delay = support // HOP - 1
-        self._main, self._instant = stepper, instant
-        lookahead, bins = stepper.lookahead_frames, stepper.bins
-        if instant is not None:
-            lookahead, bins = max(lookahead, instant.lookahead_frames), max(bins, instant.bins)
-        self._use(instant or stepper)
+        self._first = stepper
+        self._model: FrameStepper | None = None
+        self._use(stepper)
         self._analysis = StreamingSTFT(self.channels, n_fft, HOP)
         self._synthesis = StreamingISTFT(len(self.stems) * self.channels, n_fft, HOP, support)
-        # A ring, in which spectra wait for masks that come `lookahead` frames later; the next chunk begins at `_next`.
-        self._spectra = np.zeros((lookahead + self.max_chunk, self.channels, spectrum_bins), np.complex64)
-        self._next = 0
-        self._magnitudes = np.zeros(self.channels * bins * self.max_chunk, np.float32)
+        self._make_room(stepper.lookahead_frames, stepper.bins)
         self._masked = self._synthesis.spectrum.reshape(len(self.stems), self.channels, spectrum_bins)
 
     def _use(self, stepper: FrameStepper) -> None:
@@ -81,7 +73,28 @@ class Processor:
         self._lookahead, self._bins = stepper.lookahead_frames, stepper.bins
         self.context_frames = stepper.context_frames
         self.delay_hops = self._support_delay + stepper.lookahead_frames
-        self.successor = self._main if stepper is not self._main else None
+        self.successor = self._model if stepper is not self._model else None
+
+    def _make_room(self, lookahead: int, bins: int) -> None:
+        # A ring, in which spectra wait for masks that come `lookahead` frames later; the next chunk begins at `_next`.
+        shape = (lookahead + self.max_chunk, self.channels, self.n_fft // 2 + 1)
+        self._spectra = np.zeros(shape, np.complex64)
+        self._next = 0
+        self._magnitudes = np.zeros(self.channels * bins * self.max_chunk, np.float32)
+
+    def offer(self, model: FrameStepper) -> None:
+        """From now on `model` can take over from the network in use, see `handing_over`; `start_over` goes back to it.
+
+        Args:
+            model: it needs long for its first sound where the network in use is quick. It has the same stems in the
+                same order, the same channels, and no shorter chunks.
+
+        Raises ValueError if the network in use has lookahead.
+        """
+        if self._lookahead:
+            raise ValueError(f"an instant network must have no lookahead, got {self._lookahead} frames")
+        self._model = self.successor = model
+        self._make_room(model.lookahead_frames, max(model.bins, self._first.bins))
 
     def new_stream(self) -> Processor:
         """A processor with the same weights and settings and a state of its own, without the instant network."""
@@ -107,8 +120,8 @@ class Processor:
         self._stepper.expect_peak(peak)
 
     def start_over(self) -> None:
-        """Use the instant network, if there is one; `warm` must follow."""
-        self._use(self._instant or self._main)
+        """Use the network that came first; `warm` must follow."""
+        self._use(self._first)
 
     def handing_over(self, mixture: Float32, prime_hops: int = SUPPORT_HOPS) -> Iterator[None]:
         """Let the successor go on with the stream, one step at a time; then `process` continues without a seam.
@@ -124,7 +137,7 @@ class Processor:
 
     def interrupt_when(self, condition: Callable[[], bool]) -> None:
         """Raise `Interrupted` soon from a long step in which `condition` becomes true; then only `warm` may follow."""
-        self._main.interrupt_when(condition)
+        self._stepper.interrupt_when(condition)
 
     def process(self, mixture: Float32, out: Float32, again: int = 0, heard: int | None = None) -> None:
         """Separate K hops: input hop h gives output hop h - `delay_hops`.

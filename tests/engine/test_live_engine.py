@@ -19,9 +19,11 @@ import pytest
 import torch
 
 import rtsep
+from rtsep.bundle import build_network, write_bundle
 from rtsep.engine.live_engine import Engine
 from rtsep.errors import RtsepError, UsageError
 from rtsep.nn.windowed import Windowed
+from rtsep.recipe import load_recipe
 from rtsep.shared.state import SharedLayout, SharedState
 from rtsep.system.spawn import ChildProcess
 from tests.engine.worker_loop_bench import separated
@@ -40,6 +42,11 @@ def bundle(folder: Path, network: str, **net: object) -> Path:
         f'name = "{folder.name}"\nnetwork = "{network}"\nstems = {json.dumps(STEMS)}\n[net]\n{fields}\n'
     )
     return folder
+
+
+def give_weights(folder: Path) -> None:
+    recipe = load_recipe(folder / "recipe.toml")
+    write_bundle(folder, recipe, (folder / "recipe.toml").read_text(), build_network(recipe).state_dict(), "MIT")
 
 
 def play_noise(shared: SharedState, seconds: float = 5.0) -> np.ndarray:
@@ -71,6 +78,7 @@ def test_a_network_of_windows_begins_with_the_instant_network(tmp_path: Path, de
     folder = bundle(tmp_path / "windows", "tests.networks:LevelShares")
     with (folder / "recipe.toml").open("a") as recipe:
         recipe.write("[window]\nframes = 128\nstride = 32\nlookahead = 32\n")
+    give_weights(folder)
     with Engine(folder) as engine:
         engine.wait_ready()
         song = play_noise(engine.shared, seconds=8.0)
@@ -83,6 +91,25 @@ def test_a_network_of_windows_begins_with_the_instant_network(tmp_path: Path, de
     difference = np.abs(out[:2] - vocals).reshape(2, -1, 1024).max(axis=(0, 2))
     assert difference[:10].min() > 0.01  # 1 / (1 + level) is none of the default model's masks
     assert difference[-20:].max() < 1e-5
+
+
+def test_a_model_that_cannot_be_loaded_is_reported_while_the_instant_network_goes_on(
+    tmp_path: Path, default_bundle: Path
+) -> None:
+    folder = bundle(tmp_path / "windows", "tests.networks:LevelShares")
+    with (folder / "recipe.toml").open("a") as recipe:
+        recipe.write("[window]\nframes = 128\nstride = 32\nlookahead = 32\n")
+    give_weights(folder)
+    content = bytearray((folder / "weights.safetensors").read_bytes())
+    (folder / "weights.safetensors").write_bytes(content + b"x")
+    with Engine(folder) as engine:
+        engine.wait_ready()
+        play_noise(engine.shared, seconds=8.0)
+        wait_until(lambda: engine.notices != (), limit_s=60)
+        assert "weights.safetensors is damaged or was changed" in engine.notices[0]
+        assert engine.notices[0].endswith("; playing frame-transformer-2stems instead")
+        wait_until(lambda: engine.shared.stem.end >= 150 * 1024)  # as far ahead as without a model
+        assert engine.poll() == 0
 
 
 def test_the_worker_takes_the_latency_mode(constant_bundle: Callable[..., Path]) -> None:
@@ -235,14 +262,14 @@ def test_a_worker_that_cannot_get_a_temporary_file_is_reported_at_once(
 
 class _BrokenSupervision(Engine):
     def _listen(self, process: ChildProcess) -> dict[str, Any]:
-        raise KeyError("context_frames")
+        raise KeyError("lookahead_frames")
 
 
 def test_an_unexpected_error_in_supervision_is_reported_and_ends_the_worker(
     constant_bundle: Callable[..., Path],
 ) -> None:
     with _BrokenSupervision(constant_bundle()) as engine:
-        with pytest.raises(RtsepError, match="the separation engine failed: KeyError: 'context_frames'"):
+        with pytest.raises(RtsepError, match="the separation engine failed: KeyError: 'lookahead_frames'"):
             engine.wait_ready(limit_s=5)
         wait_until(lambda: engine.worker_pid is None)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from rtsep.engine.handover import LONGEST_BURST_S
+from rtsep.engine.handover import LONGEST_BURST_S, Handover
 from rtsep.engine.worker_loop import WorkerLoop
 from rtsep.nn.constant import ConstantMask
 from rtsep.nn.windowed import Windowed
@@ -38,9 +38,10 @@ class InstantBench(Bench):
             TorchStepper(network, choose_compute("cpu"))
             for network in (self.network, ConstantMask(STEMS, [INSTANT_SHARE, 1 - INSTANT_SHARE]))
         )
-        self.worker_loop = WorkerLoop(self.shared, Processor(model, self.latency, instant=instant), self.chunk)
+        self.worker_loop = WorkerLoop(self.shared, Processor(instant, self.latency), self.chunk, awaits_model=True)
         self.worker_loop.calibrate()
-        self.handover = self.worker_loop._handover
+        self.handover = Handover(model)
+        self.worker_loop.offer(model, self.handover)
         self.handover.burst_s = 0.05  # whatever this machine is busy with
         self.handover.succeeded()
 
@@ -111,7 +112,7 @@ def test_after_every_one_of_many_jumps_the_stems_have_no_hole() -> None:
 def test_a_model_that_falls_behind_is_replaced_without_a_gap_and_takes_over_again() -> None:
     bench = InstantBench(noise(12 * SECOND))
     bench.start(TARGET_HOP * HOP)
-    while not bench.worker_loop._has_handed_over:
+    while not bench.worker_loop._plan.has_handed_over:
         bench.worker_loop.turn()
     while bench.shared.stem.end < (TARGET_HOP + 70) * HOP:
         bench.worker_loop.turn()
@@ -129,7 +130,7 @@ def test_a_model_that_falls_behind_is_replaced_without_a_gap_and_takes_over_agai
     assert set(kinds) == {Kind.WET}
     bench.work()
     assert bench.shared.worker.problem == WorkerProblem.NONE
-    assert bench.worker_loop._has_handed_over
+    assert bench.worker_loop._plan.has_handed_over
     assert bench.shared.worker.late_hops == bench.shared.worker.skipped_hops == 0
     begin, end = TARGET_HOP * HOP, bench.shared.stem.end
     np.testing.assert_allclose(bench.stems(begin, end).sum(axis=0), bench.song[:, begin:end], atol=1e-5)
@@ -177,7 +178,7 @@ def test_a_long_step_is_broken_off_by_a_jump() -> None:
 
     bench = InstantBench(noise(12 * SECOND))
     bench.start(TARGET_HOP * HOP)
-    while not bench.worker_loop._has_handed_over:
+    while not bench.worker_loop._plan.has_handed_over:
         bench.worker_loop.turn()
     network = bench.network.network  # type: ignore[union-attr]
     seen: list[int] = []

@@ -108,11 +108,11 @@ def test_with_time_to_spare_the_full_context_is_given(
     warming, process = processor.warming, processor.process
 
     def spy_on_warming(mixture: np.ndarray, prime: int):
-        warmed.append((mixture.shape[1] // HOP, prime, bench.worker_loop._next_in // HOP))
+        warmed.append((mixture.shape[1] // HOP, prime, bench.worker_loop._plan.next_hop))
         return warming(mixture, prime)
 
     def spy_on_process(mixture: np.ndarray, out: np.ndarray, again: int) -> None:
-        taken.append((bench.worker_loop._next_in // HOP, mixture.shape[1] // HOP, again))
+        taken.append((bench.worker_loop._plan.next_hop, mixture.shape[1] // HOP, again))
         process(mixture, out, again)
 
     processor.warming, processor.process = spy_on_warming, spy_on_process  # type: ignore[method-assign]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rtsep.engine.worker_loop import WORTH_CHANGING, WorkerLoop
+from rtsep.engine.stem_writer import WORTH_CHANGING
+from rtsep.engine.worker_loop import WorkerLoop
 from rtsep.nn.constant import ConstantMask
 from rtsep.separation.processor import Processor
 from rtsep.shared.status import Kind, Network

@@ -108,7 +108,7 @@ def steps(bench: Bench, count: int) -> tuple[list[int], list[int]]:
         pause_s = bench.worker_loop.turn()
         if bench.shared.worker.recent_times().size > before:
             sizes.append(bench.shared.worker.chunk)
-            begins.append(bench.worker_loop._next_in // HOP - sizes[-1])
+            begins.append(bench.worker_loop._plan.next_hop - sizes[-1])
         elif pause_s > 0 and bench.shared.worker.state == WorkerState.AHEAD:
             break
     return begins, sizes

@@ -128,6 +128,10 @@ def _systems(bundle: Bundle, chunks: list[int], latencies: list[str], context: i
                 f"--context {context}: {bundle.name} was trained with 1 to {network.context_frames} frames"
             )
         network.context_frames = context
+    if network is not None and bundle.recipe.average is not None:
+        raise UsageError(
+            f"{bundle.name} averages two networks: that needs chunks of at most {MAX_CHUNK} frames and no --context"
+        )
     if network is not None and not set(latencies) <= set(WORDS):
         named = ",".join(latencies)
         raise UsageError(f"--latency {named}: milliseconds need chunks of at most {MAX_CHUNK} frames and no --context")

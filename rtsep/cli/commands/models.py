@@ -131,7 +131,12 @@ def _problems(bundle: "Bundle") -> list[str]:
 
         if bundle.recipe.segments is not None:
             return check_segments(bundle.load_segment_network())
-        return list(check_network(bundle.load_network(live=True)))
+        problems = list(check_network(bundle.load_network(live=True)))
+        return (
+            problems
+            if bundle.averaged_with is None
+            else problems + check_stepper(load_stepper(bundle, "cpu", live=True))
+        )
     except (MissingWeights, MissingPackage):
         raise
     except Exception as error:  # a network may be anyone's code and raise anything
@@ -145,15 +150,16 @@ def _row(bundle: "Bundle", recorded: "dict[str, Size]", known: Collection[str]) 
     has_weights, is_published = False, bundle.name in known
     try:
         is_published = bundle.weights_name in known
-        has_weights = bundle.weights_path.exists()
+        has_weights = bundle.has_weights
         recipe = bundle.recipe
         size = find_size(recipe, recorded)
+        sizes = [size, *([find_size(bundle.averaged_with.recipe, recorded)] if bundle.averaged_with else [])]
         return _Row(
             name=bundle.name,
             description=recipe.description,
             stems=list(recipe.stems),
-            parameters=size.parameters,
-            gmac_per_s=size.gmac_per_s,
+            parameters=sum(each.parameters for each in sizes),
+            gmac_per_s=None if size.gmac_per_s is None else sum(each.gmac_per_s or 0.0 for each in sizes),
             latency_ms=size.latency_ms,
             latencies_ms=[] if size.latency_ms is None else [round(s.latency_ms, 1) for s in live_settings(recipe)],
             licence=bundle.licence,

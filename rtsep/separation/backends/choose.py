@@ -30,7 +30,7 @@ def load_stepper(
     threads: int = 1,
     compiled: bool = True,
 ) -> FrameStepper:
-    """A stepper for a bundle.
+    """A stepper for a bundle; of both networks where its recipe averages two.
 
     Args:
         compute: auto, cpu, cuda or cuda:N.
@@ -45,6 +45,21 @@ def load_stepper(
     Raises RtsepError if the weights are missing, were changed or do not fit, or the device does not exist;
     MissingPackage if PyTorch is needed and not installed; UsageError for a mask extension if the network has none.
     """
+    stepper = _load_own(bundle, compute, max_chunk, live, latency, own_shares, mask_extension, threads, compiled)
+    return _averaged(bundle, stepper, compute, compiled)
+
+
+def _load_own(
+    bundle: Bundle,
+    compute: str,
+    max_chunk: int,
+    live: bool,
+    latency: str,
+    own_shares: bool,
+    mask_extension: str | None,
+    threads: int,
+    compiled: bool,
+) -> FrameStepper:
     check_compute(compute)
     recipe = bundle.recipe
     if compiled and not on_cuda(compute):
@@ -72,6 +87,25 @@ def load_stepper(
     return TorchStepper(network, choose_compute(compute), max_chunk, threads)
 
 
+def _averaged(bundle: Bundle, stepper: FrameStepper, compute: str, compiled: bool = True) -> FrameStepper:
+    """`stepper` of the bundle's own network, together with the one that its recipe averages it with."""
+    average, other = bundle.recipe.average, bundle.averaged_with
+    if average is None or other is None:
+        return stepper
+    if other.recipe.average is not None:
+        raise RtsepError(
+            f"{bundle.path}: [average] model = {average.model!r}, which is an average itself: name another"
+        )
+    from rtsep.separation.backends.averaged import AveragedStepper
+
+    try:
+        return AveragedStepper(
+            stepper, load_stepper(other, compute, stepper.max_chunk, compiled=compiled), average.share
+        )
+    except ValueError as error:
+        raise RtsepError(f"{bundle.path}: [average] model = {average.model!r}: {error}") from error
+
+
 def stepper_to_measure(bundle: Bundle, compute: str, max_chunk: int, latency: str = "standard") -> FrameStepper:
     """`load_stepper` with the model's live settings, for measuring time: random weights do if its own are missing.
 
@@ -83,7 +117,7 @@ def stepper_to_measure(bundle: Bundle, compute: str, max_chunk: int, latency: st
         from rtsep.separation.backends.pytorch import TorchStepper, choose_compute
 
         network = build_network(bundle.recipe, live=True, latency=latency)
-        return TorchStepper(network, choose_compute(compute), max_chunk)
+        return _averaged(bundle, TorchStepper(network, choose_compute(compute), max_chunk), compute)
 
 
 def computing_devices() -> list[str]:

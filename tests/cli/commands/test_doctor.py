@@ -180,6 +180,21 @@ def test_advice_for_a_model_with_windows(
         assert advice["latency_ms"] == pytest.approx(1000 * (4096 + 6 * 1024) / 44100, abs=0.1)
 
 
+def test_where_the_shortest_delay_is_too_much_work_the_next_one_is_measured(
+    windows: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    several = "".join(f"[[live]]\nframes = 8\nstride = {stride}\n" for stride in (4, 1, 2))
+    (windows / "recipe.toml").write_text(WINDOWED.partition("[live]")[0] + several)
+    monkeypatch.setattr(
+        "rtsep.cli.model_speed.measure_hop", lambda processor, chunk, stride: (22.0 / stride, 40.0, 22.0 / stride)
+    )
+    assert main(["doctor", "--model", "windows", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["problems"] == []
+    assert (found["advice"]["way"], found["advice"]["stride"]) == ("live", 2)
+    assert found["speed"][0]["realtime_factor"] == pytest.approx(11 / 23.22, abs=1e-3)
+
+
 @pytest.mark.usefixtures("windows")
 def test_windows_are_measured_in_whole_strides(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--model", "windows", "--json"]) == 0
