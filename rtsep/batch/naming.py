@@ -9,10 +9,13 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rtsep.audio.files.encode import Encoding
 from rtsep.audio.files.tags import Tags
 from rtsep.errors import UsageError
 
 DEFAULT_TEMPLATE = "{name}/{stem}.{ext}"
+ONE_FILE_TEMPLATE = "{name}.{ext}"
+"""Of a format whose files hold all stems of a song."""
 _TAG_FIELDS = ("artist", "albumartist", "album", "title", "track", "disc", "year", "genre", "composer")
 _FIELDS = ("name", *_TAG_FIELDS, "stem", "ext")
 _FORBIDDEN = '<>:"/\\|?*'
@@ -74,6 +77,11 @@ class Template:
 
 
 DEFAULT = Template()
+
+
+def template_for(text: str | None, format: str) -> Template:
+    """The template that somebody wrote, or the default one of a format."""
+    return Template(text or (ONE_FILE_TEMPLATE if Encoding(format).holds_all else DEFAULT_TEMPLATE))
 
 
 def fields_of(song: Path, tags: Tags, ext: str) -> dict[str, str]:

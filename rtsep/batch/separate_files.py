@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from rtsep.batch.batch import Batch
-from rtsep.batch.naming import DEFAULT_TEMPLATE, Template
+from rtsep.batch.naming import template_for
 from rtsep.batch.outcome import EndOfRun
 from rtsep.batch.song_work import Settings
 from rtsep.batch.tasks import Task
@@ -54,7 +54,7 @@ def separate_files(
     allow_damaged: bool = False,
     start: float = 0.0,
     seconds: float | None = None,
-    template: str = DEFAULT_TEMPLATE,
+    template: str | None = None,
     format: str = "wav",
     bits: int | None = None,
     bitrate: int | None = None,
@@ -113,7 +113,7 @@ def separate_files(
         Path(out),
         settings,
         compute=device,
-        template=Template(template),
+        template=template_for(template, format),
         skip_existing=skip_existing,
         jobs=jobs,
     )

@@ -21,14 +21,14 @@ from rtsep.batch.manifest import Input, Manifest
 from rtsep.batch.outcome import EndOfRun, Once, Progress, Written
 from rtsep.batch.tasks import Task
 from rtsep.bundle import Bundle
-from rtsep.errors import RtsepError
+from rtsep.errors import RtsepError, UsageError
 from rtsep.files import create_temporary, replacing
 from rtsep.separation.backends.stepper import MAX_CHUNK
 from rtsep.separation.load import load
 from rtsep.separation.options import check_chunk, check_mask_extension, check_tta, find_playable
 from rtsep.separation.separator import Separator
 from rtsep.separation.song_files import write_song
-from rtsep.separation.song_outputs import Clip, Form, choose_mixes
+from rtsep.separation.song_outputs import Clip, Form, choose_mixes, choose_stem_mixes
 from rtsep.timebase import SAMPLE_RATE
 
 SKIPPED = Written(event="skipped")
@@ -101,8 +101,14 @@ class SongWork:
         self._form.encoding.check_installed()
         self._bundle: Bundle = find_playable(settings.model)
         stems = self._bundle.recipe.stems
-        self._mixes = choose_mixes(stems, settings.stems, settings.two_stems, dict(settings.mix))
-        self.stems = tuple(mix.name for mix in self._mixes)
+        if self._form.encoding.holds_all:
+            if settings.stems or settings.two_stems or settings.mix:
+                raise UsageError(f"--format {settings.format} holds four stems and their mixture: no others")
+            self._mixes = choose_stem_mixes(stems)
+            self.stems: tuple[str, ...] = ("stems",)
+        else:
+            self._mixes = choose_mixes(stems, settings.stems, settings.two_stems, dict(settings.mix))
+            self.stems = tuple(mix.name for mix in self._mixes)
         self._separator = Once(self._load)
         self._speed = Once(self._measure)
 
@@ -221,6 +227,8 @@ class SongWork:
         except RtsepError as error:
             return {}, [f"{error}; its stems have none"]
         title = tags.first("title") or task.song.stem
+        if self._form.encoding.holds_all:
+            return {self.stems[0]: tags}, []
         return {stem: tags.titled(f"{title} ({stem})") for stem in self.stems} if tags else {}, []
 
     def _copy(self, task: Task, source: Input) -> Written:

@@ -151,7 +151,7 @@ Stems = Annotated[
     Parameter(converter=_parse_stems, n_tokens=1, metavar="STEM,STEM", negative="", show_default=False),
 ]
 Jobs = Annotated[int | None, Parameter(converter=_parse_jobs, n_tokens=1, metavar="N", negative="", show_default=False)]
-Format = Literal["wav", "flac", "mp3", "ogg", "opus", "m4a"]
+Format = Literal["wav", "flac", "mp3", "ogg", "opus", "m4a", "stem.mp4"]
 Routes = Annotated[
     tuple[tuple[str, Outlet], ...],
     _repeatable(

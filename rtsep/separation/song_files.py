@@ -61,10 +61,10 @@ def write_song(
 
     Of a `part`, it is as if the file were that part alone.
 
-    `outputs` says where each of `mixes` goes, `tags` what is written into it. `progress` is called with the samples
-    done and in all (None while unknown). A separator that learns reads the file twice; it is left ready for the next
-    one. All files appear or none. Damage inside the file is silent in all stems, and a note. What `before_commit`
-    raises when all is written leaves nothing of it, either.
+    `outputs` says where each of `mixes` goes (in a format that holds them all: where they go together), `tags` what is
+    written into it. `progress` is called with the samples done and in all (None while unknown). A separator that learns
+    reads the file twice; it is left ready for the next one. All files appear or none. Damage inside the file is silent
+    in all stems, and a note. What `before_commit` raises when all is written leaves nothing of it, either.
 
     Raises RtsepError if the file is unreadable or empty, if an output would replace the file itself, or if the disk is
     full. So it does for a file that ends too early or has impossible samples; with `allow_damaged` what there is is
@@ -81,7 +81,8 @@ def write_song(
         with open_audio(path, allow_damaged=allow_damaged, part=part) as reader, ExitStack() as stack:
             _refuse_cut(reader, allow_damaged)
             channels = 1 if reader.channels == 1 else separator.channels
-            files = OutputFiles(outputs, reader.sample_rate, channels, form or Form(), tags or {})
+            names = [mix.name for mix in mixes]
+            files = OutputFiles(outputs, names, reader.sample_rate, channels, form or Form(), tags or {})
             stack.callback(files.abort)  # before they are there: an interrupt between the two would leave them
             files.open()
             frames = 0

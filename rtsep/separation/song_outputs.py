@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtsep.audio.files.encode import Encoding, encode
+from rtsep.audio.files.stem_mp4 import encode_stems
 from rtsep.audio.files.tags import Tags, id3_chunk, write_tags
 from rtsep.audio.files.wav import AtomicWav
 from rtsep.errors import RtsepError, UsageError
@@ -73,6 +74,21 @@ def choose_mixes(
     return tuple(mixes)
 
 
+def choose_stem_mixes(stems: Sequence[str]) -> tuple[Mix, ...]:
+    """The five streams of a stem file: the mixture; drums, bass, all the rest, and vocals; what a model lacks is empty.
+
+    The rest has its own name if it is one stem.
+    """
+    own = ("drums", "bass", "vocals")
+    rest = [stem for stem in stems if stem not in own]
+
+    def sum_of(name: str, parts: Sequence[str]) -> Mix:
+        return Mix(name if parts else "empty", tuple(float(stem in parts) for stem in stems))
+
+    drums, bass, vocals = (sum_of(name, [stem for stem in stems if stem == name]) for name in own)
+    return (sum_of("mixture", stems), drums, bass, sum_of(rest[0] if len(rest) == 1 else "other", rest), vocals)
+
+
 @dataclass(frozen=True)
 class Form:
     """Format of the files; `clip` says what becomes of a song whose stems exceed full scale.
@@ -104,17 +120,26 @@ class OutputFiles:
     """Files of one song, hidden until `commit` gives all of them their names. `abort` leaves nothing behind.
 
     Args:
-        paths: name of a mix -> file, in the order of the samples written.
-        tags: of the song, by name of a mix.
+        paths: name -> file: one for each of the mixes, in their order; or one that holds them all, if the format does.
+        mixes: names of the mixes whose samples are written.
+        tags: of the song, by name of a file.
     """
 
     def __init__(
-        self, paths: Mapping[str, Path], sample_rate: int, channels: int, form: Form, tags: Mapping[str, Tags]
+        self,
+        paths: Mapping[str, Path],
+        mixes: Sequence[str],
+        sample_rate: int,
+        channels: int,
+        form: Form,
+        tags: Mapping[str, Tags],
     ) -> None:
         self.paths = dict(paths)
+        self._mixes = mixes
         self.notes: list[str] = []
         self._rate, self._channels, self._form, self._tags = sample_rate, channels, form, tags
-        self._wavs = [AtomicWav(path, sample_rate, channels) for path in paths.values()]
+        places = list(paths.values()) * (len(mixes) if form.encoding.holds_all else 1)
+        self._wavs = [AtomicWav(path, sample_rate, channels) for path in places]
         # What becomes of them if they are not final as they come:
         self._converted_wavs: list[AtomicWav] = []
         self._encoded: list[tuple[Path, Path]] = []  # hidden file, its name
@@ -140,6 +165,9 @@ class OutputFiles:
                 wav.seal()
             return
         gain = self._gain()
+        if self._form.encoding.holds_all:
+            self._join(gain)
+            return
         for name, wav in zip(self.paths, self._wavs, strict=True):
             self._convert(wav, gain, self._tags.get(name) or Tags())
             wav.abort()  # its space may be needed for the next one
@@ -186,10 +214,22 @@ class OutputFiles:
         self.notes.append(f"{where}, all files rescaled by {20 * np.log10(gain):.1f} dB")
         return np.float32(gain)
 
+    def _final(self, wav: AtomicWav, gain: np.float32) -> Iterator[Float32]:
+        """The samples in a hidden WAV as they are to be heard."""
+        clamps = self._form.clips == "clamp"
+        return (np.clip(gain * block, -1.0, 1.0) if clamps else gain * block for block in wav.written())
+
+    def _join(self, gain: np.float32) -> None:
+        """Write the finished hidden file that holds all mixes."""
+        ((name, path),) = self.paths.items()
+        blocks = zip(*(self._final(wav, gain) for wav in self._wavs), strict=True)
+        names = [mix.capitalize() for mix in self._mixes[1:]]
+        with self._encoding(path, self._tags.get(name) or Tags()) as file:
+            encode_stems(blocks, file, self._form.encoding, self._rate, names)
+
     def _convert(self, wav: AtomicWav, gain: np.float32, tags: Tags) -> None:
         """Write the finished hidden file from the samples in a hidden WAV."""
-        encoding, clamps = self._form.encoding, self._form.clips == "clamp"
-        blocks = (np.clip(gain * block, -1.0, 1.0) if clamps else gain * block for block in wav.written())
+        encoding, blocks = self._form.encoding, self._final(wav, gain)
         if encoding.wav_bits:
             final = AtomicWav(wav.path, self._rate, self._channels, encoding.wav_bits)
             self._converted_wavs.append(final)
@@ -199,11 +239,17 @@ class OutputFiles:
             final.rest = id3_chunk(tags) if tags else b""
             final.seal()
             return
-        hidden = temporary_path(wav.path)
-        self._encoded.append((hidden, wav.path))
-        with write_errors(wav.path), create_temporary(hidden) as file:
+        with self._encoding(wav.path, tags) as file:
             encode(blocks, file, encoding, self._rate, self._channels)
+
+    @contextmanager
+    def _encoding(self, path: Path, tags: Tags) -> Iterator[BinaryIO]:
+        """A hidden file to be encoded into; then it gets the tags, and is brought to the disk."""
+        hidden = temporary_path(path)
+        self._encoded.append((hidden, path))
+        with write_errors(path), create_temporary(hidden) as file:
+            yield file
             if tags:
-                write_tags(file, encoding.format, tags)
+                write_tags(file, self._form.encoding.format, tags)
             file.flush()
             os.fsync(file.fileno())

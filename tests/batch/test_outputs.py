@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import mutagen
+import mutagen.mp4._atom as mutagen_atoms
 import numpy as np
 import pytest
 import soundfile
@@ -253,3 +255,65 @@ def test_a_full_disk_is_one_line_in_every_format(
     assert "no space left to write" in said
     assert said.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("gains", "names", "rate"),
+    [
+        ({"vocals": 0.25, "drums": 0.125, "bass": 0.125, "piano": 0.5}, ["Drums", "Bass", "Piano", "Vocals"], 44100),
+        ({"guitar": 0.25, "other": 0.5, "vocals": 0.25}, ["Empty", "Empty", "Other", "Vocals"], 44100),
+        ({"vocals": 0.25, "instrumental": 0.75}, ["Empty", "Empty", "Instrumental", "Vocals"], 22050),
+    ],
+)
+def test_a_stem_file_for_dj_programs(
+    gains: dict[str, float], names: list[str], rate: int, tmp_path: Path, constant_bundle: Maker
+) -> None:
+    """Five AAC streams with the mixture first, the names in moov/udta/stem, and the song's tags, read by others."""
+    av = pytest.importorskip("av")
+    song = tmp_path / "in" / "song.flac"
+    song.parent.mkdir()
+    time_s = np.arange(rate) / rate
+    samples = np.stack([0.9 * np.sin(2 * np.pi * hertz * time_s) for hertz in (220, 330)], axis=1)
+    soundfile.write(song, samples[:, : 2 if rate == 44100 else 1], rate)
+    tags = mutagen.File(song)
+    tags.update(title="A song", replaygain_track_gain="-6 dB")
+    tags.save()
+    words = ["separate", str(song), "-o", str(tmp_path / "out"), "--model", str(constant_bundle(**gains))]
+    assert main([*words, "--format", "stem.mp4", "--bitrate", "192"]) == 0
+    path = tmp_path / "out" / "song.stem.mp4"
+    assert [found.name for found in path.parent.rglob("[!.]*")] == ["song.stem.mp4"]
+    expected = {stem.capitalize(): gain for stem, gain in gains.items()} | {"Empty": 0.0}
+    expected["Other"] = expected.get("Other", 0.0) + expected.get("Guitar", 0.0)
+    heard = []
+    with av.open(str(path)) as container:
+        assert [stream.codec_context.name for stream in container.streams] == ["aac"] * 5
+        assert [bool(stream.disposition & av.stream.Disposition.default) for stream in container.streams] == [
+            *[True],
+            *[False] * 4,
+        ]
+        layouts = {(stream.codec_context.layout.name, stream.codec_context.sample_rate) for stream in container.streams}
+        assert layouts == {("stereo", rate)}
+    for number, gain in enumerate([1.0, *(expected[name] for name in names)]):
+        with av.open(str(path)) as container:
+            frames = [frame.to_ndarray() for frame in container.decode(container.streams[number])]
+        heard.append(np.concatenate(frames, axis=1)[:, :rate])
+        loud = np.stack([samples[:, 0], samples[:, 1 if rate == 44100 else 0]])
+        assert heard[-1].shape == loud.shape
+        error = heard[-1] - gain * loud
+        assert np.sqrt(np.mean(error[:, 4096:-4096] ** 2)) < 0.02
+    with path.open("rb") as file:
+        atom = mutagen_atoms.Atoms(file)[b"moov.udta.stem"]
+        file.seek(atom.offset + 8)
+        content = json.loads(file.read(atom.length - 8))
+    assert content["version"] == 1
+    assert [stem["name"] for stem in content["stems"]] == names
+    assert mutagen.File(path)["\xa9nam"] == ["A song"]
+    assert not [key for key in mutagen.File(path) if "replaygain" in key.lower()]
+
+
+def test_a_stem_file_holds_no_chosen_stems(
+    tmp_path: Path, song: Path, constant_bundle: Maker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["separate", str(song), "-o", str(tmp_path / "out"), "--model", str(constant_bundle())]
+    assert main([*words, "--format", "stem.mp4", "--two-stems", "vocals"]) == 2
+    assert "--format stem.mp4 holds four stems and their mixture" in capsys.readouterr().err

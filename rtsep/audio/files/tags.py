@@ -100,7 +100,7 @@ def read_tags(path: Path) -> Tags:
 
 
 def write_tags(file: BinaryIO, format: str, tags: Tags) -> None:
-    """Write tags into a finished file that has none: flac, mp3, ogg, opus or m4a.
+    """Write tags into a finished file that has none: flac, mp3, ogg, opus, m4a or stem.mp4.
 
     Raises OSError if the disk refuses, or the tags do not fit the format.
     """
@@ -126,7 +126,7 @@ def _write_tags(file: BinaryIO, format: str, tags: Tags) -> None:
     if format == "mp3":
         _to_id3(tags).save(file)
         return
-    if format == "m4a":
+    if format in ("m4a", "stem.mp4"):
         sound: Any = MP4(file)
         _to_mp4(tags, sound)
     else:

@@ -9,7 +9,6 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from rtsep.batch import naming
 from rtsep.cli.arguments import (
     Chunk,
     Compute,
@@ -49,7 +48,7 @@ def separate(
     seconds: Annotated[
         Seconds, Parameter(help="Length of the part, in seconds. Default: to the end of the song.")
     ] = None,
-    template: str = naming.DEFAULT_TEMPLATE,
+    template: str | None = None,
     format: Format = "wav",
     bits: int | None = None,
     bitrate: int | None = None,
@@ -98,13 +97,14 @@ def separate(
         Separate each song from this second on. With --seconds, a part of it.
     template
         Path of each file inside OUT, made of {name}, {stem}, {ext} and the tags {artist}, {albumartist}, {album},
-        {title}, {track}, {disc}, {year}, {genre}, {composer}.
+        {title}, {track}, {disc}, {year}, {genre}, {composer}. Default: {name}/{stem}.{ext}; {name}.{ext} for stem.mp4.
     format
-        wav, flac, mp3, ogg (Vorbis), opus, or m4a (AAC, with the extra "aac").
+        wav, flac, mp3, ogg (Vorbis), opus, m4a (AAC, with the extra "aac"), or stem.mp4: one file for DJ programs with
+        the mixture, drums, bass, other and vocals (AAC, with the extra "aac").
     bits
         Bits a sample: 32 (float), 24 or 16 for wav, 24 or 16 for flac. Default: the first.
     bitrate
-        Of mp3, ogg, opus or m4a, in kbit/s. Default: 320, 256, 192 and 256.
+        Of mp3, ogg, opus, m4a or each stream of stem.mp4, in kbit/s. Default: 320, 256, 192, 256 and 256.
     stems
         Write these stems only, such as vocals,drums.
     two_stems
@@ -127,6 +127,7 @@ def separate(
         Print one JSON object per event instead of paths: done, skipped or failed for each song, and progress.
     """
     from rtsep.batch.batch import Batch
+    from rtsep.batch.naming import template_for
     from rtsep.batch.song_work import Settings
     from rtsep.cli.batch.estimates import with_estimates
     from rtsep.cli.batch.progress import BatchProgress
@@ -152,7 +153,7 @@ def separate(
         bitrate=bitrate,
         clip=clip,
     )
-    names = naming.Template(template)
+    names = template_for(template, format)
     with ExitStack() as stack:
         if STDIN in files and not STDIN.exists():
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="rtsep-")))
