@@ -17,6 +17,7 @@ from rtsep.audio.callback.routing import Outlet, parse_routes
 from rtsep.errors import ArgumentError, UsageError
 from rtsep.live_settings import check_live_latency
 from rtsep.player.faders import MAX_GAIN_DB, MIN_GAIN_DB
+from rtsep.player.practice.limits import check_key, check_speed
 from rtsep.separation.backends.stepper import check_compute
 from rtsep.separation.options import check_block, check_chunk, check_mask_extension, check_tta
 
@@ -133,6 +134,17 @@ MaskExtension = Annotated[
     ),
 ]
 Start = Annotated[float, Parameter(validator=_checked(check_start))]
+Speed = Annotated[
+    float,
+    Parameter(validator=_checked(check_speed), help="Speed, 0.25 to 2: 0.8 is 20 % slower. The key stays."),
+]
+Key = Annotated[
+    float,
+    Parameter(
+        validator=_checked(check_key),
+        help="Semitones up or down, -12 to 12; 0.5 is 50 cents. The speed stays. Not with --to, as --speed.",
+    ),
+]
 Seconds = Annotated[float | None, Parameter(validator=_checked(check_seconds), help="Stop after this many seconds.")]
 Gains = Annotated[
     tuple[tuple[str, float], ...],

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rtsep.control.commands import devices, mixing, navigation, queue, session
+from rtsep.control.commands import devices, mixing, navigation, practice, queue, session
 from rtsep.control.commands.base import Command
 
 COMMANDS: tuple[type[Command], ...] = (
@@ -24,6 +24,10 @@ COMMANDS: tuple[type[Command], ...] = (
     queue.GoToSong,
     queue.RemoveSong,
     queue.MoveSong,
+    practice.SetSpeed,
+    practice.ChangeSpeed,
+    practice.SetKey,
+    practice.ChangeKey,
     mixing.ToggleMute,
     mixing.SetMute,
     mixing.ToggleSolo,
@@ -44,6 +48,7 @@ COMMANDS: tuple[type[Command], ...] = (
 SMALL_SEEK_S = 5.0
 LARGE_SEEK_S = 60.0
 GAIN_STEP_DB = 1.0
+SPEED_STEP = 0.05
 SHIFTED_DIGITS = "!@#$%^&*"
 """What SHIFT+1 to SHIFT+8 type on a US keyboard; a terminal reports characters, not keys."""
 
@@ -103,6 +108,13 @@ _NAVIGATION = (
     _bind("<", "<", "start of song, previous song", navigation.Previous()),
     _bind(">", ">", "next song", navigation.Next()),
 )
+_PRACTICE = (
+    _bind("[", "[", "5 % slower, same key", practice.ChangeSpeed(-SPEED_STEP)),
+    _bind("]", "]", "5 % faster, same key", practice.ChangeSpeed(SPEED_STEP)),
+    _bind("backspace", "BACKSPACE", "normal speed", practice.SetSpeed(1.0)),
+    _bind("{", "{", "a semitone down, same speed", practice.ChangeKey(-1.0)),
+    _bind("}", "}", "a semitone up, same speed", practice.ChangeKey(1.0)),
+)
 _PAUSE_LIVE = (_bind((" ", "p"), "SPACE p", "mute or unmute the output", navigation.TogglePause()),)
 _MIXING = (
     _bind(tuple("12345678"), "1 ... 8", "mute or unmute a stem", *map(mixing.ToggleMute, range(8))),
@@ -118,5 +130,5 @@ _MIXING = (
     _bind("q", "q", "quit", session.Quit()),
 )
 
-PLAY_KEYS = KeyTable((*_NAVIGATION, *_MIXING))
+PLAY_KEYS = KeyTable((*_NAVIGATION, *_PRACTICE, *_MIXING))
 LIVE_KEYS = KeyTable((*_PAUSE_LIVE, *_MIXING))

@@ -267,6 +267,20 @@ class Corrector:
         """Make `steer` hold the present distance from now on."""
         self._loop[TARGET] = np.nan
 
+    def retune(self, rate_in: float, rate_out: float) -> None:
+        """Change the nominal rates, in mid-stream; not while a callback may call the kernels."""
+        self._table[:] = _table(min(1.0, rate_out / rate_in))
+        self._loop[NOMINAL] = rate_in / rate_out
+        _set_step(self.control)
+
+    @property
+    def next_place(self) -> tuple[float, float]:
+        """Place of the next output sample beyond the next input sample, delayed by `DELAY`, and from one to the next.
+
+        Both in input samples.
+        """
+        return float(self._state[NEXT]) / ONE, float(self._state[STEP]) / ONE
+
     @property
     def correction_ppm(self) -> float:
         """Estimated deviation of the input's clock, in ppm; positive: fast."""

@@ -1,4 +1,4 @@
-"""The latency of the separated sound, in samples at 44 100 Hz, in three parts: algorithmic, margin, device."""
+"""The latency of the separated sound, in samples at 44 100 Hz, in parts: algorithmic, margin, device, practice."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from rtsep.timebase import FADE, HOP, N_FFT
 
 @dataclass(frozen=True)
 class Latency:
-    """In samples. `algorithmic`: on any machine; `margin`: for this machine's jitter; `device`: the sound devices'."""
+    """In samples. `algorithmic`: on any machine; `margin`: for this machine's jitter; `device`: the sound devices';
+    `practice`: what changing speed or key adds, for songs only."""
 
     algorithmic: int
     margin: int
     device: int
+    practice: int = 0
 
     @property
     def total(self) -> int:
-        return self.algorithmic + self.margin + self.device
+        return self.algorithmic + self.margin + self.device + self.practice
 
 
 def algorithmic_latency(chunk: int, block: int, *, lookahead: int = 0, support: int = N_FFT, hop: int = HOP) -> int:

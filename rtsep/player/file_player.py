@@ -16,6 +16,7 @@ from rtsep.live_settings import best_latency
 from rtsep.player.ahead.engine import AheadEngine, Waiting
 from rtsep.player.device_keeper import OutputKeeper
 from rtsep.player.mixer import Mixer
+from rtsep.player.practice.tempo import Tempo
 from rtsep.player.queue.navigation import Navigator
 from rtsep.player.queue.song import Song, open_songs
 from rtsep.player.queue.source import FileSource
@@ -27,11 +28,12 @@ from rtsep.shared.state import SharedState
 from rtsep.timebase import SAMPLE_RATE
 
 FIRST_PATIENCE_S = 3.0
+ROUTED = "speed and key cannot be changed while stems go to outlets of their own (--to)"
 FIRST_LEAD_S = 0.3
 """Stems that are ready before the device is opened, so that the first block is already separated."""
 
 
-class FilePlayer(Mixer, Navigator):
+class FilePlayer(Mixer, Navigator, Tempo):
     """Separates and plays files, one after the other. A context manager; `close` ends stream, source and worker.
 
     Args:
@@ -41,6 +43,7 @@ class FilePlayer(Mixer, Navigator):
             None: no output, and the play head doesn't move.
         start_s: where to start, in the first song.
         ahead: separate songs before they are played; networks of whole segments always do.
+        routed: whether `open_stream` sends stems to several outlets; speed and key cannot be changed then.
 
     Attributes:
         left_out: a line for each file that cannot be read.
@@ -58,6 +61,7 @@ class FilePlayer(Mixer, Navigator):
         start_s: float = 0.0,
         ahead: bool = False,
         mask_extension: str | None = None,
+        routed: bool = False,
     ) -> None:
         self._open_stream = open_stream
         self._stream: PlaybackStream | None = None
@@ -89,6 +93,8 @@ class FilePlayer(Mixer, Navigator):
         start = max(0, round(start_s * SAMPLE_RATE))
         first = Place(0, start if length is None else min(start, length))
         Navigator.__init__(self, engine.shared, source, first, FIRST_PATIENCE_S)
+        Tempo.__init__(self, engine.shared, ROUTED if routed else None)
+        self._closing.callback(self._stage.close)
 
     def __enter__(self) -> FilePlayer:
         return self
@@ -127,7 +133,11 @@ class FilePlayer(Mixer, Navigator):
 
     @property
     def delay(self) -> int:
-        """Samples between the callback and the ear, on the current device."""
+        """Samples of the song between the callback and the ear, on the current device."""
+        return round(self._device_delay * self.speed)
+
+    @property
+    def _device_delay(self) -> int:
         return 0 if self._stream is None else round(self._stream.latency_s * SAMPLE_RATE)
 
     def use_output(self, name: str) -> None:
@@ -186,8 +196,10 @@ class FilePlayer(Mixer, Navigator):
             ended=self.ended,
             latency=self._latency(head.max_block),
             output_device=self._stream.device.name if isinstance(self._stream, OutputKeeper) else None,
-            messages=(*self.source.messages, *([self.engine.failure] if self.engine.failure else [])),
+            messages=(*self.source.messages, *filter(None, (self.engine.failure, self._stage.failure))),
             notices=self.engine.notices,
+            speed=self.speed,
+            key=self.key,
         )
 
     def _latency(self, block: int) -> Latency:
@@ -203,5 +215,6 @@ class FilePlayer(Mixer, Navigator):
                 chunk, max(block, 1), lookahead=self.engine.lookahead_frames, support=self.engine.support
             ),
             margin=ceil((chunk * stats.compute_p99_ms / 1000 + self.engine.reserve_s) * SAMPLE_RATE),
-            device=self.delay,
+            device=self._device_delay,
+            practice=self.speed_delay,
         )

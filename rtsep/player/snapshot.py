@@ -71,6 +71,8 @@ class PlayerSnapshot:
     cue_s: float | None = None
     output_device: str | None = None
     input_device: str | None = None
+    speed: float = 1.0
+    key: float = 0.0
 
     @property
     def played_s(self) -> float:

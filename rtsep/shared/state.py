@@ -7,17 +7,20 @@ Apple's processors use; x86 has 64), so that counting in one process never slows
     mixture ring header     the source               stem ring header       the worker
     transport fields, gains  the player (see mailbox)  callback fields         the audio callback
     worker fields            the worker               kept ring header       the player
-    ready ring header       the player               times                   the worker
+    ready ring header       the player               practice ring header    the player
+    times                   the worker
     then the data of the rings, page-aligned
 
 The kept ring returns stems to the worker: those that the player has kept from an earlier pass over the place that it
 jumps to. The worker publishes them at once. The ready ring has stems of a better network, separated ahead of time,
-which the worker publishes in place of its own as soon as they are there.
+which the worker publishes in place of its own as soon as they are there. The practice ring has the mix at another speed
+or in another key, and for each of its samples the place it comes from.
 
 What the fields mean stands in `rtsep.shared.status`.
 """
 
 import json
+from copy import copy
 from dataclasses import asdict, dataclass
 from typing import Self
 
@@ -55,6 +58,7 @@ class SharedLayout:
     stem_capacity: int = 2**18
     kept_capacity: int = 2**16
     ready_capacity: int = 2**18
+    practice_capacity: int = 2**14
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.stems) <= MAX_STEMS:
@@ -70,7 +74,8 @@ class SharedLayout:
     WORKER = CALLBACK + 8 * CALLBACK_FIELDS
     KEPT_HEADER = WORKER + LINE_BYTES
     READY_HEADER = KEPT_HEADER + LINE_BYTES
-    WORKER_TIMES = READY_HEADER + LINE_BYTES
+    PRACTICE_HEADER = READY_HEADER + LINE_BYTES
+    WORKER_TIMES = PRACTICE_HEADER + LINE_BYTES
     MIXTURE_DATA = -(-(WORKER_TIMES + 4 * TIMES) // PAGE_BYTES) * PAGE_BYTES
 
     @property
@@ -97,9 +102,20 @@ class SharedLayout:
         return -(-end // PAGE_BYTES) * PAGE_BYTES
 
     @property
+    def practice_data(self) -> int:
+        """Offset of the practice ring's data."""
+        end = self.ready_data + 4 * self.stem_rows * self.ready_capacity
+        return -(-end // PAGE_BYTES) * PAGE_BYTES
+
+    @property
+    def practice_places(self) -> int:
+        """Offset of the places of the practice ring's samples."""
+        return self.practice_data + 4 * self.channels * self.practice_capacity
+
+    @property
     def nbytes(self) -> int:
         """Size of the whole block."""
-        return self.ready_data + 4 * self.stem_rows * self.ready_capacity
+        return self.practice_places + 8 * self.practice_capacity
 
     def to_json(self) -> str:
         """Return the fields as JSON, for the worker."""
@@ -120,6 +136,9 @@ class SharedState:
         stem: Ring with row ``stem * channels + channel``, written by the worker.
         kept: Ring with the same rows, written by the player before a jump that may begin with them.
         ready: Ring with the same rows, written by the player as far as stems were separated ahead of time.
+        practice: Ring with one row a channel, written by the practice stage; its positions are its own.
+        practice_places: int64, for each sample of the practice ring ``position << PLACE_SHIFT | kind``, where that is
+            of the sample it comes from.
         transport, callback, worker: the fields by their writer.
         block: the shared block when the shared state was made by `create` or `attach`; else None.
     """
@@ -144,6 +163,9 @@ class SharedState:
         self.kept = Ring(fields(layout.KEPT_HEADER, HEADER_FIELDS), kept.reshape(layout.stem_rows, -1))
         ready = floats(layout.ready_data, layout.stem_rows * layout.ready_capacity)
         self.ready = Ring(fields(layout.READY_HEADER, HEADER_FIELDS), ready.reshape(layout.stem_rows, -1))
+        practice = floats(layout.practice_data, layout.channels * layout.practice_capacity)
+        self.practice = Ring(fields(layout.PRACTICE_HEADER, HEADER_FIELDS), practice.reshape(layout.channels, -1))
+        self.practice_places = fields(layout.practice_places, layout.practice_capacity)
         self.transport = Transport(fields(layout.TRANSPORT), floats(layout.GAINS, LINE_BYTES // 4))
         self.callback = CallbackStatus(fields(layout.CALLBACK, CALLBACK_FIELDS))
         self.worker = WorkerStatus(fields(layout.WORKER), floats(layout.WORKER_TIMES, TIMES))
@@ -154,8 +176,18 @@ class SharedState:
         self.stem.clear()
         self.kept.clear()
         self.ready.clear()
+        self.practice.clear()
         self.transport.gains[:] = 1.0
         store_i64(self.callback.fields, CALLBACK_EPOCH, NO_EPOCH)
+
+    def with_own_play_head(self) -> Self:
+        """Return a shared state with the same rings, but with a transport and a play head of this process's own."""
+        other = copy(self)
+        other.block = None
+        other.transport = Transport(np.zeros(LINE_FIELDS, np.int64), np.ones(LINE_BYTES // 4, np.float32))
+        other.callback = CallbackStatus(np.zeros(CALLBACK_FIELDS, np.int64))
+        store_i64(other.callback.fields, CALLBACK_EPOCH, NO_EPOCH)
+        return other
 
     @classmethod
     def create(cls, layout: SharedLayout) -> Self:

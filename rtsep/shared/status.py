@@ -24,6 +24,7 @@ READ_TRIES = 64
 # Written by the player; 0 to 4 are the mailbox (see seek_mailbox.py).
 PLAYING = 5
 BYPASS = 6
+PRACTICE = 7  # 1: play what the practice ring has, as soon as it can follow without a gap
 # The player's gains, float32: one for each stem, then
 MASTER = MAX_STEMS
 
@@ -45,7 +46,10 @@ MAX_BLOCK = 13
 BYPASS_SAMPLES = 14
 DISTANCE = 15  # from the first sample of the last block to the end of the mixture ring
 SHORTFALL = 16  # most samples by which stems were missing in the last passage of dry blocks; 0 after a jump
+PRACTISING = 17  # 1 while the practice ring is played, or waited for after a jump
+PRACTICE_AT = 18  # the next sample of the practice ring to play
 CALLBACK_FIELDS = 2 * LINE_FIELDS
+PLACE_SHIFT = 3  # of the position in a place of the practice ring; below it is a Kind
 
 # Written by the worker.
 STATE = 0
@@ -135,6 +139,15 @@ class Transport:
         store_i64(self.fields, BYPASS, int(value))
 
     @property
+    def practice(self) -> bool:
+        """True: what the practice ring has is played, at another speed or in another key."""
+        return bool(load_i64(self.fields, PRACTICE))
+
+    @practice.setter
+    def practice(self, value: bool) -> None:
+        store_i64(self.fields, PRACTICE, int(value))
+
+    @property
     def master(self) -> float:
         """Linear gain of the whole output."""
         return load_f32(self.gains, MASTER)
@@ -177,6 +190,8 @@ class PlayHead(NamedTuple):
     bypass_samples: int
     distance: int
     shortfall: int
+    practising: bool
+    practice_at: int
 
 
 @kernel(types.boolean(INT64_LINE, INT64_LINE))
@@ -193,7 +208,7 @@ class CallbackStatus:
 
     def __init__(self, fields: NDArray[np.int64]) -> None:
         self.fields = fields
-        self._last = PlayHead(0, NO_EPOCH, 0, Kind.SILENT, False, *[0] * 11)
+        self._last = PlayHead(0, NO_EPOCH, 0, Kind.SILENT, False, *[0] * 11, practising=False, practice_at=0)
 
     def read(self) -> PlayHead:
         """Return all fields as one block left them, so that epoch and position belong together.
@@ -203,8 +218,10 @@ class CallbackStatus:
         copy = np.empty(CALLBACK_FIELDS, np.int64)
         for _ in range(READ_TRIES):
             if _copy_line(self.fields, copy):
-                head = PlayHead._make(int(value) for value in copy[POSITION : SHORTFALL + 1])
-                self._last = head._replace(kind=Kind(head.kind), ended=bool(head.ended))
+                head = PlayHead._make(int(value) for value in copy[POSITION : PRACTICE_AT + 1])
+                self._last = head._replace(
+                    kind=Kind(head.kind), ended=bool(head.ended), practising=bool(head.practising)
+                )
                 break
         return self._last
 

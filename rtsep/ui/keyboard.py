@@ -23,6 +23,8 @@ _SEQUENCES = {
     b"\x1bOC": "right",
     b"\x1bOD": "left",
     b"\t": "tab",
+    b"\x7f": "backspace",
+    b"\x08": "backspace",
 }
 
 

@@ -43,10 +43,11 @@ def _latency_parts(latency: Latency) -> str:
 def latency_text(latency: Latency) -> str:
     """The delay of a fader while a file plays, and the latency that the same settings would have live.
 
-    A file is read ahead and its stems are mixed last of all, so a fader waits for the device alone.
+    A file is read ahead and its stems are mixed last of all, so a fader waits for the device alone, and for what has
+    been brought to another speed or key already.
     """
-    device = f"{latency.device * 1000 / SAMPLE_RATE:.0f}"
-    return f"faders {device} ms (live {_latency_parts(latency)} ms)"
+    faders = f"{(latency.device + latency.practice) * 1000 / SAMPLE_RATE:.0f}"
+    return f"faders {faders} ms (live {_latency_parts(latency)} ms)"
 
 
 def live_latency_text(latency: Latency) -> str:
@@ -94,8 +95,12 @@ def _song(status: PlayerSnapshot, room: int) -> list[str]:
 
 
 def _marks(status: PlayerSnapshot) -> list[str]:
-    """Loop and cue point, if they are set."""
+    """Speed, key, loop and cue point, if they are set."""
     marks = []
+    if status.speed != 1.0:
+        marks.append(f"speed {status.speed:.2f}")
+    if status.key != 0.0:
+        marks.append(f"key {status.key:+g}")
     if status.loop_s is not None:
         start_s, end_s = status.loop_s
         marks.append(f"loop {clock(start_s)}-{'' if end_s is None else clock(end_s)}")

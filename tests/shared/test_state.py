@@ -33,6 +33,9 @@ def spans(shared: SharedState) -> dict[str, tuple[int, int]]:
         "kept": shared.kept.data,
         "ready header": shared.ready.fields,
         "ready": shared.ready.data,
+        "practice header": shared.practice.fields,
+        "practice": shared.practice.data,
+        "places": shared.practice_places,
     }
     base = shared.mixture.fields.ctypes.data
     return {name: (a.ctypes.data - base, a.ctypes.data - base + a.nbytes) for name, a in parts.items()}

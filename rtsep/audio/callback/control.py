@@ -27,6 +27,7 @@ class CallbackControl:
         fields: int64, the control block; its address is the callback's user data.
         clock: the time at which `frames` of the callback's status plays (see `rtsep.shared.stream_clock`).
         delay_s: delay of the output stage, in seconds.
+        mixed: float32 (2 outlets, n), what `mix_part` has made last.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class CallbackControl:
         # np.zeros only promises pages; the callback must not be the first to touch them.
         self._levels = np.full((at.LEVEL_ROWS, MAX_STEMS + 1), 0.0, np.float32)
         self._scratch = np.full((at.SCRATCH_ROWS, at.NEED), 0.0, np.float32)
-        self._mixed = np.full((rows, at.NEED), 0.0, np.float32)
+        self.mixed = np.full((rows, at.NEED), 0.0, np.float32)
         self._resampled = np.full((rows, at.NEED), 0.0, np.float32)
         self._fades = np.full((2 * rows, FADE), 0.0, np.float32)
         plain = samplerate == SAMPLE_RATE
@@ -80,9 +81,13 @@ class CallbackControl:
                 len(outlets),
                 self._pair_of_stem.ctypes.data,
                 self._outlets.ctypes.data,
-                self._mixed.ctypes.data,
+                self.mixed.ctypes.data,
                 self._resampled.ctypes.data,
                 self._fades.ctypes.data,
+                shared.practice.fields.ctypes.data,
+                shared.practice.data.ctypes.data,
+                shared.practice_places.ctypes.data,
+                shared.practice.capacity,
             ],
             np.int64,
         )

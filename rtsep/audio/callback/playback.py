@@ -11,9 +11,10 @@ across block borders; a fade never needs ring data that may be gone. From EOF on
 A signal is one stereo pair for each outlet, see `rtsep.audio.callback.routing`: stems go to the pair of their outlet,
 the mixture to the first, the main one. Whatever is faded is faded on all of them.
 
-What plays, the first that applies: nothing while paused; the mixture in bypass; the stems with their gains when they
-are there; silence, without moving, while the patience given with a jump lasts and nothing has played since; the
-dry mixture at the same position, at the loudest stem's gain; else silence, without moving.
+What plays, the first that applies: nothing while paused; the practice ring, while that is on; the mixture in bypass;
+the stems with their gains when they are there; silence, without moving, while the patience given with a jump lasts and
+nothing has played since; the dry mixture at the same position, at the loudest stem's gain; else silence, without
+moving.
 """
 
 import ctypes
@@ -21,6 +22,7 @@ import ctypes
 import numpy as np
 from numba import types
 
+from rtsep.audio.callback import practice
 from rtsep.audio.callback.output_stage import samples_to_mix, write_output
 from rtsep.shared import status as at
 from rtsep.shared.atomics import address_from_pointer, fence, float32_at, int64_at, load_f32, load_i64, store_i64
@@ -37,6 +39,7 @@ LARGEST_PART = 8192  # longer blocks are made in parts
 NEED = LARGEST_PART + FADE
 
 SILENT, WET, DRY, BYPASS, WAITING = (int(kind) for kind in Kind)
+PRACTISED = WAITING + 1  # as LAST_KIND: the practice ring, which has made its own fades between kinds
 
 # The control block: one int64 each, addresses and sizes. Its own address is the callback's user data.
 MIXTURE_HEADER, MIXTURE_DATA, MIXTURE_CAPACITY, STEM_HEADER, STEM_DATA, STEM_CAPACITY, STEMS = range(7)
@@ -45,7 +48,8 @@ CORRECTOR, LARGEST_OUTPUT, CLOCK = range(14, 17)  # CORRECTOR: 0 when the device
 DISABLED = 17  # 1: output silence and stop
 PAIRS = 18  # of mixed channels, one for each outlet; 1 to MAX_STEMS + 1
 PAIR_OF_STEM, OUTLETS, MIXED, RESAMPLED, FADES = range(19, 24)
-CONTROL_FIELDS = 24
+PRACTICE_HEADER, PRACTICE_DATA, PRACTICE_PLACES, PRACTICE_CAPACITY = range(24, 28)
+CONTROL_FIELDS = 28
 
 # PAIR_OF_STEM, int64 (MAX_STEMS,). OUTLETS, int64 (2 PAIRS,): left and right channel of each pair's outlet.
 # MIXED, float32 (2 PAIRS, NEED): the mixed signal. RESAMPLED, as large: the same at the device's rate.
@@ -61,6 +65,7 @@ RAMP_LENGTH = 5  # samples of the current move of the gains,
 RAMP_DONE = 6  # and how many of them are over
 RUNNING = 7  # 0 before the first block
 REQUEST = 8  # REQUEST_FIELDS of them
+PRACTICE_STATE = 12  # practice.STATE_FIELDS of them
 STATE_FIELDS = 16
 
 # LEVELS, float32 (LEVEL_ROWS, MAX_STEMS + 1): of every stem, then of the master.
@@ -154,7 +159,7 @@ def _cross_fade(state, fades, mixed, n, discontinuity):
 
 
 @kernel(types.void(INT64_LINE, types.int64))
-def _mix_part(control, n):
+def mix_part(control, n):
     """Make the MIXED rows of the next n samples and advance the play position."""
     stems = control[STEMS]
     mixture_header = int64_at(control[MIXTURE_HEADER], HEADER_FIELDS)
@@ -172,6 +177,10 @@ def _mix_part(control, n):
     pair_of_stem = int64_at(control[PAIR_OF_STEM], MAX_STEMS)
     mixed = float32_at(control[MIXED], 2 * control[PAIRS], NEED)
     fades = float32_at(control[FADES], 4 * control[PAIRS], FADE)
+    practice_state = int64_at(control[STATE] + 8 * PRACTICE_STATE, practice.STATE_FIELDS)
+    practice_header = int64_at(control[PRACTICE_HEADER], HEADER_FIELDS)
+    practice_data = float32_at(control[PRACTICE_DATA], 2, control[PRACTICE_CAPACITY])
+    places = int64_at(control[PRACTICE_PLACES], control[PRACTICE_CAPACITY])
 
     epoch, position = fields[at.CALLBACK_EPOCH], fields[at.POSITION]  # our own fields: nobody else writes them
     sequence = collect(transport, state[SEEN], request)
@@ -186,13 +195,24 @@ def _mix_part(control, n):
     shortfall = 0 if jumped else fields[at.SHORTFALL]
     _gain_curves(gains, stems, state, levels, scratch, n)
 
+    # With several outlets there is no practice: its ring has one pair.
+    wanted = load_i64(transport, at.PRACTICE) != 0 and control[PAIRS] == 1
+    practising = practice.follow(practice_state, practice_header, places, wanted, jumped, state[SEEN], position, n)
+
     eof = eof_of(mixture_header, epoch)
     there = min(n + FADE, max(eof - position, 0))
     starved = 0
     kind = SILENT
+    signal = SILENT
     if load_i64(transport, at.PLAYING) != 0 and epoch >= 0 and there > 0:
         patient = state[HEARD] == 0 and state[PATIENCE] > 0
-        if load_i64(transport, at.BYPASS) != 0:
+        if practising:
+            place = practice.take(practice_state, practice_header, practice_data, places, ring, n)
+            if place >= 0:
+                kind = place & ((1 << at.PLACE_SHIFT) - 1)
+                signal = PRACTISED
+                there = n + FADE
+        elif load_i64(transport, at.BYPASS) != 0:
             if copy_if_valid(mixture_header, mixture, position, ring, there, epoch):
                 kind = BYPASS
         elif copy_if_valid(stem_header, stem, position, ring, there, epoch):
@@ -203,22 +223,29 @@ def _mix_part(control, n):
                 shortfall = 0
             if load_i64(stem_header, EPOCH) == epoch:
                 shortfall = max(shortfall, position + there - load_i64(stem_header, END))
-        if kind == SILENT:
+        if kind == SILENT and signal == SILENT:
             if patient:
                 kind = WAITING
                 state[PATIENCE] -= n
             else:
                 starved = n
 
-    _mix(ring, scratch, mixed, pair_of_stem, stems, kind, there, n + FADE)
-    _cross_fade(state, fades, mixed, n, jumped or kind != state[LAST_KIND])
-    state[LAST_KIND] = kind
+    if signal == PRACTISED:
+        _mix(ring, scratch, mixed, pair_of_stem, stems, BYPASS, there, n + FADE)
+    else:
+        _mix(ring, scratch, mixed, pair_of_stem, stems, kind, there, n + FADE)
+        signal = kind
+    _cross_fade(state, fades, mixed, n, jumped or signal != state[LAST_KIND])
+    state[LAST_KIND] = signal
 
     played = 0
     if kind == WET or kind == DRY or kind == BYPASS:
         state[HEARD] = 1
         played = min(n, there)
-        position += played
+        if signal != PRACTISED:
+            position += played
+    if signal == PRACTISED:
+        position = places[practice_state[practice.AT] & (control[PRACTICE_CAPACITY] - 1)] >> at.PLACE_SHIFT
     ended = epoch >= 0 and position >= eof
     if ended:
         position = eof  # also after a jump beyond it
@@ -245,6 +272,8 @@ def _mix_part(control, n):
     store_i64(fields, at.MAX_BLOCK, max(fields[at.MAX_BLOCK], n))
     store_i64(fields, at.DISTANCE, distance)
     store_i64(fields, at.SHORTFALL, shortfall)
+    store_i64(fields, at.PRACTISING, practice_state[practice.ON])
+    store_i64(fields, at.PRACTICE_AT, practice_state[practice.AT] if practice_state[practice.RING_EPOCH] >= 0 else 0)
     store_i64(fields, at.SEQUENCE, sequence + 2)
 
 
@@ -261,7 +290,7 @@ def mix_block(control, output, frames):
         n = min(frames - done, control[LARGEST_OUTPUT])
         count = samples_to_mix(corrector, n)
         if count > 0:
-            _mix_part(control, count)
+            mix_part(control, count)
         clipped = write_output(corrector, mixed, count, resampled, outlets, output, done, n)
         store_i64(fields, at.CLIPPED_SAMPLES, fields[at.CLIPPED_SAMPLES] + clipped)
         done += n

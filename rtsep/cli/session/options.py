@@ -15,6 +15,7 @@ from rtsep.cli.arguments import (
     Compute,
     Flag,
     Gains,
+    Key,
     LiveLatency,
     MaskExtension,
     ModelOrBest,
@@ -22,6 +23,7 @@ from rtsep.cli.arguments import (
     ReportAsJson,
     Routes,
     Seconds,
+    Speed,
     Start,
 )
 
@@ -55,6 +57,8 @@ class PlayOptions(PlaybackOptions):
         Parameter(help="Frames per network step, 1 to 32. Default: few at first, more as the lead grows."),
     ] = None
     start: Annotated[Start, Parameter(help="Position in the first file to start at, in seconds.")] = 0.0
+    speed: Speed = 1.0
+    key: Key = 0.0
     ahead: Annotated[
         Flag,
         Parameter(

@@ -56,6 +56,7 @@ def play_on(session: Session, output: Side, files: Sequence[Path], options: Play
                 start_s=options.start,
                 ahead=options.ahead,
                 mask_extension=options.mask_extension,
+                routed=bool(routes),
             )
         )
         for line in player.left_out:
@@ -66,6 +67,8 @@ def play_on(session: Session, output: Side, files: Sequence[Path], options: Play
         session.attach(player, notices)
         for song in player.source.songs:
             notices.extend(song.notes)
+        player.set_speed(options.speed)
+        player.set_key(options.key)
         player.play()
         player.open(on_wait=lambda waiting: session.wait_line.separating(player.song.path.name, waiting))
         session.run()

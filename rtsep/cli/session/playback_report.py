@@ -53,6 +53,8 @@ def play_report(
         "left_out": list(left_out),
         "loop_s": status.loop_s,
         "cue_s": status.cue_s,
+        "speed": status.speed,
+        "key": status.key,
         "device": device,
         "start_s": start_s,
         "position_s": status.position_s,

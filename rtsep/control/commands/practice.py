@@ -1,0 +1,54 @@
+"""Commands for practising: speed and key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from msgspec import Meta
+
+from rtsep.control.commands.base import FileCommand
+from rtsep.player.practice.limits import MAX_KEY, MAX_SPEED, MIN_SPEED
+
+if TYPE_CHECKING:
+    from rtsep.control.desk import Desk
+
+Speed = Annotated[float, Meta(ge=MIN_SPEED, le=MAX_SPEED, description="1 is the song's own, 2 twice as fast.")]
+SpeedStep = Annotated[float, Meta(ge=-MAX_SPEED, le=MAX_SPEED, description="Step of the speed, such as 0.05.")]
+Key = Annotated[float, Meta(ge=-MAX_KEY, le=MAX_KEY, description="Semitones up or down; cents are fractions of one.")]
+KeyStep = Annotated[float, Meta(ge=-2 * MAX_KEY, le=2 * MAX_KEY, description="Step of the key, in semitones.")]
+
+
+class SetSpeed(FileCommand):
+    """Play faster or slower in the same key."""
+
+    speed: Speed
+
+    def apply(self, desk: Desk) -> None:
+        desk.file_player.set_speed(self.speed)
+
+
+class ChangeSpeed(FileCommand):
+    """Change the speed by a step."""
+
+    step: SpeedStep
+
+    def apply(self, desk: Desk) -> None:
+        desk.file_player.change_speed(self.step)
+
+
+class SetKey(FileCommand):
+    """Play in another key at the same speed."""
+
+    key: Key
+
+    def apply(self, desk: Desk) -> None:
+        desk.file_player.set_key(self.key)
+
+
+class ChangeKey(FileCommand):
+    """Change the key by a step."""
+
+    step: KeyStep
+
+    def apply(self, desk: Desk) -> None:
+        desk.file_player.change_key(self.step)

@@ -1,0 +1,1 @@
+"""Practice: speed, key, loops, presets, lyrics and clicks, for songs from files."""

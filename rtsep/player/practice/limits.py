@@ -1,0 +1,21 @@
+"""How fast and in which key a song can be played. Imports nothing heavy: the command line and the key table use it."""
+
+from rtsep.errors import ArgumentError
+
+MIN_SPEED, MAX_SPEED = 0.25, 2.0
+MAX_KEY = 12.0
+"""Semitones up or down."""
+
+
+def check_speed(speed: float) -> float:
+    """`speed` if a song can be played that fast; ArgumentError otherwise."""
+    if not MIN_SPEED <= speed <= MAX_SPEED:
+        raise ArgumentError("speed", speed, f"{MIN_SPEED:g} to {MAX_SPEED:g}; 1 is the song's own")
+    return speed
+
+
+def check_key(key: float) -> float:
+    """`key` if a song can be played in it; ArgumentError otherwise."""
+    if not abs(key) <= MAX_KEY:
+        raise ArgumentError("key", key, f"{-MAX_KEY:g} to {MAX_KEY:g} semitones; 0.5 is 50 cents")
+    return key
