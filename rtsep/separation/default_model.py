@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from rtsep.bundle import DEFAULT_BUNDLE, Bundle, find_bundle
 from rtsep.errors import RtsepError, has_torch
 from rtsep.live_settings import WORDS, choose_live_setting
-from rtsep.separation.machine_speed import machine_speed
+from rtsep.separation.machine_speed import known_speed, machine_speed, tensors_sha256
 from rtsep.timebase import N_FFT, SAMPLE_RATE, synthesis_support
 
 MAX_LOAD = 0.7
@@ -44,12 +44,17 @@ BETTER_MODELS = (
 
 
 def default_model(
-    compute: str = "auto", live_latency: str | None = None, tell: Callable[[str], object] = lambda line: None
+    compute: str = "auto",
+    live_latency: str | None = None,
+    tell: Callable[[str], object] = lambda line: None,
+    on_untried: Callable[[Bundle], object] | None = None,
 ) -> str:
     """Name of the model for files, or for live sound with this latency (a word or milliseconds).
 
-    The first time on a machine takes some seconds, in which the models at hand are measured. `tell` is called with one
-    line, unless there was nothing to choose from.
+    Args:
+        tell: called with one line, unless there was nothing to choose from.
+        on_untried: called with a model that was never measured on this machine, which is then chosen all the same:
+            where the instant network plays on if it turns out to be too slow. None: it is measured now, for seconds.
     """
     rejected: list[str] = []
     for known in BETTER_MODELS if has_torch() else ():
@@ -57,6 +62,12 @@ def default_model(
         if bundle is None or not _suits(bundle, live_latency):
             continue
         try:
+            if on_untried is not None and known_speed(bundle, compute, live_latency or "standard") is None:
+                if tensors_sha256(bundle) != known.tensors_sha256:
+                    continue
+                on_untried(bundle)
+                tell(f"model: {known.name} (the best here; its speed on this machine is measured while it plays)")
+                return known.name
             speed = machine_speed(bundle, compute, live_latency or "standard")
         except RtsepError as error:
             rejected.append(f"{known.name} cannot be used: {error}")

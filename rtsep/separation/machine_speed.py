@@ -10,6 +10,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -31,6 +32,8 @@ from rtsep.timebase import HOP, SAMPLE_RATE
 STRIDES = 5
 """Strides of frames that are measured; the quickest one counts, since the machine may be busy with other things."""
 
+LATER_S = 15.0
+
 
 class MachineSpeed(Struct, frozen=True):
     """What was measured of a model.
@@ -38,12 +41,31 @@ class MachineSpeed(Struct, frozen=True):
     Attributes:
         realtime_factor: compute time over the duration of the sound.
         longest_step_s: time of the longest step.
-        tensors_sha256: of the weights' tensors as they lie in the file, without its header.
+        tensors_sha256: see `tensors_sha256`.
     """
 
     realtime_factor: float
     longest_step_s: float
     tensors_sha256: str
+
+
+def known_speed(bundle: Bundle, compute: str = "auto", latency: str = "standard") -> MachineSpeed | None:
+    """`machine_speed` if it was measured before. Raises RtsepError if a recipe cannot be read."""
+    return _read_cache().get(_key(bundle, compute, latency))
+
+
+def measure_later(bundle: Bundle, compute: str = "auto") -> None:
+    """Measure a model for files in `LATER_S` seconds, beside what plays, for the next run.
+
+    Nothing is measured if this process ends before.
+    """
+
+    def measure_and_keep() -> None:
+        time.sleep(LATER_S)
+        with suppress(RtsepError):  # which says so when the model is used
+            machine_speed(bundle, compute)
+
+    threading.Thread(target=measure_and_keep, name="rtsep-speed", daemon=True).start()
 
 
 def machine_speed(bundle: Bundle, compute: str = "auto", latency: str = "standard") -> MachineSpeed:
@@ -84,7 +106,7 @@ def measure(bundle: Bundle, compute: str, latency: str) -> MachineSpeed:
         strides.append(times_s)
     best = min(strides, key=sum)
     duration_s = len(best) * chunk * HOP / SAMPLE_RATE
-    return MachineSpeed(sum(best) / duration_s, max(best), _tensors_sha256(bundle.weights_path))
+    return MachineSpeed(sum(best) / duration_s, max(best), tensors_sha256(bundle))
 
 
 def _measured_apart(bundle: Bundle, compute: str, latency: str) -> MachineSpeed:
@@ -151,9 +173,10 @@ def _read_cache() -> dict[str, MachineSpeed]:
         return {}
 
 
-def _tensors_sha256(path: Path) -> str:
+def tensors_sha256(bundle: Bundle) -> str:
+    """Of the tensors of a model's weights as they lie in their file, without its header."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with bundle.weights_path.open("rb") as file:
         file.seek(8 + int.from_bytes(file.read(8), "little"))
         while block := file.read(1 << 20):
             digest.update(block)

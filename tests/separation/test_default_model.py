@@ -13,9 +13,10 @@ import rtsep.separation.machine_speed as machine_speed_module
 from rtsep.bundle import DEFAULT_BUNDLE, Bundle, build_network, find_bundle, write_bundle
 from rtsep.errors import RtsepError
 from rtsep.recipe import load_recipe
-from rtsep.separation.default_model import BETTER_MODELS, MAX_LIVE_STEP_S, MAX_LOAD, default_model
+from rtsep.separation.default_model import BETTER_MODELS, MAX_LIVE_STEP_S, MAX_LOAD, KnownModel, default_model
 from rtsep.separation.load import load
 from rtsep.separation.machine_speed import machine_speed, measure
+from tests.waiting import wait_until
 
 KNOWN = {known.name: known.tensors_sha256 for known in BETTER_MODELS}
 OWNER = "spleeter-2stems"
@@ -64,6 +65,22 @@ def test_the_best_model_that_keeps_up_is_chosen_and_told_in_one_line() -> None:
     said: list[str] = []
     assert default_model(tell=said.append) == OWNER
     assert said == [f"model: {OWNER} (the best here; takes 70 % of real time on this machine)"]
+
+
+def test_a_song_does_not_wait_for_the_first_measurement(spleeter: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model is chosen untried, and measured while it plays; then that decides."""
+    said: list[str] = []
+    untried: list[Bundle] = []
+    assert default_model(tell=said.append, on_untried=untried.append) == DEFAULT_BUNDLE  # weights of another
+    assert (said, untried) == ([], [])
+    sha256 = machine_speed_module.tensors_sha256(spleeter)
+    monkeypatch.setattr("rtsep.separation.default_model.BETTER_MODELS", (KnownModel(OWNER, 9.19, sha256),))
+    assert default_model(tell=said.append, on_untried=untried.append) == OWNER
+    assert said == [f"model: {OWNER} (the best here; its speed on this machine is measured while it plays)"]
+    assert [bundle.name for bundle in untried] == [OWNER]
+    keep(realtime_factor=1.2, tensors_sha256=sha256)  # measured meanwhile
+    assert default_model(on_untried=untried.append) == DEFAULT_BUNDLE
+    assert len(untried) == 1
 
 
 @pytest.mark.usefixtures("spleeter")
@@ -132,6 +149,9 @@ def test_live_a_step_must_fit_into_the_margin() -> None:
 
 
 def test_a_measurement_is_made_once_and_kept(spleeter: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine_speed_module, "LATER_S", 0.0)
+    machine_speed_module.measure_later(spleeter, "cpu")
+    wait_until(lambda: machine_speed_module.known_speed(spleeter, "cpu") is not None, limit_s=120)
     speed = machine_speed(spleeter, "cpu")
     assert speed == machine_speed_module._read_cache()[machine_speed_module._key(spleeter, "cpu", "standard")]
     assert 0 < speed.realtime_factor < 5

@@ -57,7 +57,7 @@ def list_models(*, json: Flag = False) -> None:
 
     known, recorded = published(), recorded_sizes()
     bundles = list_bundles()
-    default = default_model()
+    default = default_model(on_untried=lambda bundle: None)
     rows = (  # counting others takes a second each
         replace(_row(bundle, recorded, known), default=bundle.name == default) for bundle in bundles
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 from rtsep.audio.callback.routing import check_channels
 from rtsep.audio.devices.discovery import Device
 from rtsep.audio.streams.device_stream import OutputStream
+from rtsep.bundle import Bundle
 from rtsep.cli.session.options import PlayOptions
 from rtsep.cli.session.playback_report import exit_code, play_report, summary
 from rtsep.cli.session.session import Session
@@ -19,6 +20,7 @@ from rtsep.player.device_keeper import OutputKeeper, Side
 from rtsep.player.file_player import FilePlayer
 from rtsep.player.notices import Notices
 from rtsep.separation.default_model import default_model
+from rtsep.separation.machine_speed import measure_later
 from rtsep.shared.state import SharedState
 from rtsep.system.native_output import libraries_silenced
 from rtsep.timebase import SAMPLE_RATE
@@ -44,12 +46,15 @@ def play_on(session: Session, output: Side, files: Sequence[Path], options: Play
             notices.append(line)
         return stream
 
+    untried: list[Bundle] = []
+    # With chunks of the user's choice no instant network plays on where the model turns out to be too slow.
+    on_untried = untried.append if options.chunk is None else None
     with ExitStack() as stack:
         stack.enter_context(libraries_silenced())
         player = stack.enter_context(
             FilePlayer(
                 *files,
-                model=options.model or default_model(options.compute, tell=console.say),
+                model=options.model or default_model(options.compute, tell=console.say, on_untried=on_untried),
                 chunk=options.chunk,
                 compute=options.compute,
                 open_stream=lambda shared: OutputKeeper(shared, output, partial(open_on, shared), notices.append),
@@ -71,6 +76,8 @@ def play_on(session: Session, output: Side, files: Sequence[Path], options: Play
         player.set_key(options.key)
         player.play()
         player.open(on_wait=lambda waiting: session.wait_line.separating(player.song.path.name, waiting))
+        for bundle in untried:
+            measure_later(bundle, options.compute)
         session.run()
         status = player.status()
         session.report(status)

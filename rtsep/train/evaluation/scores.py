@@ -106,16 +106,20 @@ def _overall_table(rows: Iterable[Row]) -> str:
 
 
 def _song_table(rows: Sequence[Row], figure: str) -> str:
-    """A line for each song, stem and latency: `figure` of every system, then details for the first chunk size."""
+    """A line for each song, stem and latency: `figure` of every system, then details for the first chunk size.
+
+    Of what was scored without that latency, the first row of the song and stem counts.
+    """
     systems = list(dict.fromkeys(row.system for row in rows))
     first = next(system for system in systems if system.startswith("K="))
-    latencies = list(dict.fromkeys(row.latency for row in rows if row.latency))
+    latencies = list(dict.fromkeys(row.latency for row in rows if row.latency and row.system.startswith("K=")))
     found = {(row.folder, row.song, row.stem, row.system, row.latency): row for row in rows}
+    anyhow = {(row.folder, row.song, row.stem, row.system): row for row in reversed(rows)}
     lines = []
     for folder, song, stem in dict.fromkeys((row.folder, row.song, row.stem) for row in rows):
         for latency in latencies:
             line = {
-                system: found.get((folder, song, stem, system, latency)) or found[folder, song, stem, system, None]
+                system: found.get((folder, song, stem, system, latency)) or anyhow[folder, song, stem, system]
                 for system in systems
             }
             values = {system: getattr(line[system], figure) for system in systems}

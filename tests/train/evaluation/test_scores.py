@@ -71,6 +71,18 @@ def test_tables_hold_every_song_and_system_once() -> None:
     assert all(len({line.count("|") for line in table}) == 1 for table in tables)
 
 
+def test_a_live_latency_is_compared_with_the_ideal_mask_of_its_synthesis() -> None:
+    rows = [
+        replace(ROW, system="constant gain", latency=None, sdr_db=2.0),
+        replace(ROW, system="ideal mask", sdr_db=11.0),
+        *(replace(ROW, latency=latency, sdr_db=sdr_db) for latency, sdr_db in (("93", 6.0), ("162", 7.0))),
+    ]
+    told = markdown(rows)
+    assert "| a | vocals | 93 | 2.00 | 11.00 | 6.00 | 4.00 | -20.0 |" in told
+    assert "| a | vocals | 162 | 2.00 | 11.00 | 7.00 | 5.00 | -20.0 |" in told
+    assert "| a | vocals | standard |" not in told
+
+
 def test_only_what_lies_between_the_markers_changes(tmp_path: Path) -> None:
     card = tmp_path / "CARD.md"
     card.write_bytes(f"# Schön\r\n\r\nBefore.\n{BEGIN}\nold\n| 1 |\n{END}\nAfter – it.\n".encode())
