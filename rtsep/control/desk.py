@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rtsep.player.file_player import FilePlayer
     from rtsep.player.live_player import LivePlayer
     from rtsep.player.overview import Overview, Overviews
+    from rtsep.player.practice.lyrics import Lyrics
 
 
 class Desk:
@@ -86,6 +87,13 @@ class Desk:
         from rtsep.audio.devices.discovery import list_devices
 
         return list(dict.fromkeys(device.name for device in list_devices() if device.serves(kind)))
+
+    def lyrics(self) -> Lyrics | None:
+        """The lyrics of the current song, all of them; None if there are none, or for live sound."""
+        if self.is_live:
+            return None
+        with self._lock:
+            return self.file_player.lyrics
 
     def close(self) -> None:
         """End what only faces have needed. The player is not closed."""

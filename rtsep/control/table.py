@@ -28,6 +28,7 @@ COMMANDS: tuple[type[Command], ...] = (
     practice.ChangeSpeed,
     practice.SetKey,
     practice.ChangeKey,
+    practice.SetLyricsOffset,
     mixing.ToggleMute,
     mixing.SetMute,
     mixing.ToggleSolo,

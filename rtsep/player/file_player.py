@@ -16,6 +16,7 @@ from rtsep.live_settings import best_latency
 from rtsep.player.ahead.engine import AheadEngine, Waiting
 from rtsep.player.device_keeper import OutputKeeper
 from rtsep.player.mixer import Mixer
+from rtsep.player.practice.singing import Singing
 from rtsep.player.practice.tempo import Tempo
 from rtsep.player.queue.navigation import Navigator
 from rtsep.player.queue.song import Song, open_songs
@@ -33,7 +34,7 @@ FIRST_LEAD_S = 0.3
 """Stems that are ready before the device is opened, so that the first block is already separated."""
 
 
-class FilePlayer(Mixer, Navigator, Tempo):
+class FilePlayer(Mixer, Navigator, Tempo, Singing):
     """Separates and plays files, one after the other. A context manager; `close` ends stream, source and worker.
 
     Args:
@@ -95,6 +96,7 @@ class FilePlayer(Mixer, Navigator, Tempo):
         Navigator.__init__(self, engine.shared, source, first, FIRST_PATIENCE_S)
         Tempo.__init__(self, engine.shared, ROUTED if routed else None)
         self._closing.callback(self._stage.close)
+        Singing.__init__(self)
 
     def __enter__(self) -> FilePlayer:
         return self
@@ -154,6 +156,11 @@ class FilePlayer(Mixer, Navigator, Tempo):
         """The song of `place`."""
         return self.source.songs[self.place.track]
 
+    @property
+    def song_path(self) -> Path:
+        """The file of the song of `place`."""
+        return self.song.path
+
     def add_songs(self, *paths: Path | str) -> list[str]:
         """Add files to the queue; returns a line for each that cannot be read. RtsepError if none can."""
         songs, left_out = open_songs(paths)
@@ -198,6 +205,8 @@ class FilePlayer(Mixer, Navigator, Tempo):
             output_device=self._stream.device.name if isinstance(self._stream, OutputKeeper) else None,
             messages=(*self.source.messages, *filter(None, (self.engine.failure, self._stage.failure))),
             notices=self.engine.notices,
+            sung=self.sung(position / SAMPLE_RATE),
+            lyrics_offset_s=self.lyrics_offset_s,
             speed=self.speed,
             key=self.key,
         )

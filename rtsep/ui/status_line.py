@@ -18,6 +18,8 @@ FLOOR_DB = -54.0
 LEAST_NAME = 30
 """Cells for number and name of a song, even if counters and latency are cut off then."""
 SHORTEST_NAME = 5
+LEAST_LINE = 16
+"""Cells for a line of the lyrics; counters and latency are cut off while it is sung."""
 SHORT_STEM = 3
 
 
@@ -70,7 +72,8 @@ def status_line(status: PlayerSnapshot, selected: int, columns: int) -> str:
         fixed = [*_faders(status, selected, compact=True), *marks]
     room = columns - 1 - _width(position, *fixed)
     song = _song(status, min(room, max(room - _width(*counters), LEAST_NAME)))
-    return "  ".join((position, *song, *fixed, *counters))
+    line = _sung(status, room - _width(*song))
+    return "  ".join((position, *song, *fixed, *line, *counters))
 
 
 def _width(*parts: str) -> int:
@@ -92,6 +95,13 @@ def _song(status: PlayerSnapshot, room: int) -> list[str]:
     if left < SHORTEST_NAME:
         return [number] if _width(number) <= room else []
     return [f"{number} {shorten(printable(status.file.name), left)}"]
+
+
+def _sung(status: PlayerSnapshot, room: int) -> list[str]:
+    """The line of the lyrics that is sung, shortened to `room` cells, if that is enough to read it."""
+    if status.sung is None or not status.sung.text or room < LEAST_LINE:
+        return []
+    return [shorten(printable(status.sung.text), room)]
 
 
 def _marks(status: PlayerSnapshot) -> list[str]:

@@ -11,6 +11,7 @@ from rtsep.engine.latency import Latency
 from rtsep.engine.live_engine import EngineStats
 from rtsep.player.faders import Fader
 from rtsep.player.meters import Levels
+from rtsep.player.practice.singing import Sung
 from rtsep.ui.status_line import clock, latency_text, level_bar, status_line
 from rtsep.ui.text import cut, printable
 from tests.snapshots import snapshot as status
@@ -46,6 +47,15 @@ def test_queue_loop_and_cue_show_where_there_are_any() -> None:
     assert line.startswith("▶ 1:05/3:20  [2/3] song.flac  loop 1:01-  cue 0:05  >1 vocals")
     assert "loop 1:01-1:09 " in status_line(status(loop_s=(61.0, 69.9)), selected=0, columns=200)
     assert not any(word in status_line(status(), selected=0, columns=200) for word in ("song.flac", "loop", "cue"))
+
+
+def test_speed_key_and_the_line_that_is_sung_show_where_there_is_room() -> None:
+    sung = status(speed=0.8, key=-2.0, sung=Sung(3, 0, "We all sing the same old song"))
+    line = status_line(sung, selected=0, columns=140)
+    assert "  speed 0.80  key -2  " in line
+    assert "  We all sing the same old song  late 3 hops" in line
+    assert "We all" not in status_line(sung, selected=0, columns=60)
+    assert latency_text(Latency(4096, 441, 1764, 4410)) == "faders 140 ms (live 93 + 10 + 40 ms)"
 
 
 def test_what_is_unusual_shows() -> None:

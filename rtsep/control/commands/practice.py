@@ -1,4 +1,4 @@
-"""Commands for practising: speed and key."""
+"""Commands for practising: speed, key and lyrics."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from msgspec import Meta
 
 from rtsep.control.commands.base import FileCommand
-from rtsep.player.practice.limits import MAX_KEY, MAX_SPEED, MIN_SPEED
+from rtsep.player.practice.limits import LARGEST_LYRICS_OFFSET_S, MAX_KEY, MAX_SPEED, MIN_SPEED
 
 if TYPE_CHECKING:
     from rtsep.control.desk import Desk
@@ -16,6 +16,14 @@ Speed = Annotated[float, Meta(ge=MIN_SPEED, le=MAX_SPEED, description="1 is the 
 SpeedStep = Annotated[float, Meta(ge=-MAX_SPEED, le=MAX_SPEED, description="Step of the speed, such as 0.05.")]
 Key = Annotated[float, Meta(ge=-MAX_KEY, le=MAX_KEY, description="Semitones up or down; cents are fractions of one.")]
 KeyStep = Annotated[float, Meta(ge=-2 * MAX_KEY, le=2 * MAX_KEY, description="Step of the key, in semitones.")]
+LyricsOffset = Annotated[
+    float,
+    Meta(
+        ge=-LARGEST_LYRICS_OFFSET_S,
+        le=LARGEST_LYRICS_OFFSET_S,
+        description="Seconds by which the lyrics of this song are shown later than they say; negative: earlier.",
+    ),
+]
 
 
 class SetSpeed(FileCommand):
@@ -52,3 +60,12 @@ class ChangeKey(FileCommand):
 
     def apply(self, desk: Desk) -> None:
         desk.file_player.change_key(self.step)
+
+
+class SetLyricsOffset(FileCommand):
+    """Show the lyrics of this song later or earlier."""
+
+    offset_s: LyricsOffset
+
+    def apply(self, desk: Desk) -> None:
+        desk.file_player.set_lyrics_offset(self.offset_s)

@@ -5,6 +5,7 @@ from rtsep.errors import ArgumentError
 MIN_SPEED, MAX_SPEED = 0.25, 2.0
 MAX_KEY = 12.0
 """Semitones up or down."""
+LARGEST_LYRICS_OFFSET_S = 60.0
 
 
 def check_speed(speed: float) -> float:
@@ -19,3 +20,10 @@ def check_key(key: float) -> float:
     if not abs(key) <= MAX_KEY:
         raise ArgumentError("key", key, f"{-MAX_KEY:g} to {MAX_KEY:g} semitones; 0.5 is 50 cents")
     return key
+
+
+def check_lyrics_offset(offset_s: float) -> float:
+    """`offset_s` if lyrics can be shifted by it; ArgumentError otherwise."""
+    if not abs(offset_s) <= LARGEST_LYRICS_OFFSET_S:
+        raise ArgumentError("lyrics_offset", offset_s, f"at most {LARGEST_LYRICS_OFFSET_S:g} s later or earlier")
+    return offset_s
