@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from rtsep.batch.cluster import run_on_ray
 from rtsep.batch.inputs import find_inputs
 from rtsep.batch.naming import DEFAULT, Template
 from rtsep.batch.outcome import Outcomes, TaskProgress, one_by_one
 from rtsep.batch.parallel import count_jobs, run_in_processes
 from rtsep.batch.song_work import Settings, SongWork
 from rtsep.batch.tasks import Task, plan_tasks
+from rtsep.errors import UsageError
 from rtsep.files import remove_abandoned
 
 
@@ -28,6 +30,7 @@ class Batch:
         skip_existing: leave songs alone that are done: see `rtsep.batch.manifest`.
         jobs: songs at a time, each in a process with one thread; 1: in this process. None: as many as there are cores,
             one on a GPU.
+        ray: address of a Ray cluster that separates them instead, as `ray.init` takes it.
 
     Attributes:
         tasks: in the order of the files; also what cannot be read, which fails when its turn comes.
@@ -48,7 +51,11 @@ class Batch:
         template: Template = DEFAULT,
         skip_existing: bool = False,
         jobs: int | None = 1,
+        ray: str | None = None,
     ) -> None:
+        if ray is not None and jobs != 1:
+            raise UsageError("--ray and --jobs both say how many songs are separated at a time: choose one")
+        self._ray = ray
         self._settings, self._compute, self._skip_existing = settings, compute, skip_existing
         self._work = SongWork(settings, compute, skip_existing=skip_existing)
         template.check(len(self._work.stems))
@@ -69,10 +76,19 @@ class Batch:
 
         What `progress` raises ends the run and comes out of it.
         """
-        for folder in {path.parent for task in self.tasks for path in task.outputs.values()}:
-            remove_abandoned(folder)
+        self._remove_abandoned()
+        if self._ray is not None:
+            return self._run_on_ray(self._ray)
         if self.jobs == 1:
             return one_by_one(self.tasks, self._work, progress)
         return run_in_processes(
             self.tasks, self._settings, self._compute, self.jobs, skip_existing=self._skip_existing, progress=progress
         )
+
+    def _run_on_ray(self, address: str) -> Outcomes:
+        yield from run_on_ray(self.tasks, self._settings, self._compute, address, skip_existing=self._skip_existing)
+        self._remove_abandoned()  # by nodes that were lost
+
+    def _remove_abandoned(self) -> None:
+        for folder in {path.parent for task in self.tasks for path in task.outputs.values()}:
+            remove_abandoned(folder)

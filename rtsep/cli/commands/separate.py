@@ -59,6 +59,7 @@ def separate(
     skip_existing: Flag = False,
     dry_run: Flag = False,
     jobs: Jobs = 1,
+    ray: str | None = None,
     json: Flag = False,
 ) -> int:
     """Write the stems of audio files.
@@ -123,6 +124,9 @@ def separate(
         and write nothing.
     jobs
         Songs at a time, each in a process with one thread; auto: as many as there are cores, one on a GPU.
+    ray
+        Separate on the Ray cluster at this address (auto, HOST:PORT), with the extra "ray": a song at a time for each
+        of its cores, tried again if a node is lost. Its nodes see songs and OUT under the same paths.
     json
         Print one JSON object per event instead of paths: done, skipped or failed for each song, and progress.
     """
@@ -159,7 +163,9 @@ def separate(
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="rtsep-")))
             stdin = save_stdin(folder)
             files = tuple(stdin if file == STDIN else file for file in files)
-        batch = Batch(files, out, settings, compute=compute, template=names, skip_existing=skip_existing, jobs=jobs)
+        batch = Batch(
+            files, out, settings, compute=compute, template=names, skip_existing=skip_existing, jobs=jobs, ray=ray
+        )
         for note in batch.notes:
             say(note)
         if not batch.tasks:
