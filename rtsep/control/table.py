@@ -133,3 +133,12 @@ _MIXING = (
 
 PLAY_KEYS = KeyTable((*_NAVIGATION, *_PRACTICE, *_MIXING))
 LIVE_KEYS = KeyTable((*_PAUSE_LIVE, *_MIXING))
+
+_VIEWS = (
+    _bind(":", ":", "find a command by what it does", session.Palette()),
+    _bind("i", "i", "show latency and health", session.Show("health")),
+    _bind("e", "e", "show messages", session.Show("messages")),
+)
+PLAY_APP_KEYS = KeyTable((*PLAY_KEYS.bindings, *_VIEWS))
+LIVE_APP_KEYS = KeyTable((*LIVE_KEYS.bindings, *_VIEWS))
+"""Those of the app in the terminal, which has panels."""

@@ -36,6 +36,7 @@ class Overview:
     Attributes:
         path: the song.
         complete: whether no more columns will come.
+        title, artist: from the tags; empty without, and at first.
         error: why the song could not be decoded to its end, in one line; None if it could.
     """
 
@@ -43,6 +44,7 @@ class Overview:
         self.path = path
         self.complete = False
         self.error: str | None = None
+        self.title = self.artist = ""
         self._columns = np.zeros((4096, 3), np.float32)
         self._count = 0
 
@@ -51,6 +53,11 @@ class Overview:
         """Lowest, highest and RMS sample of each column, of both channels together: (n, 3)."""
         count = self._count  # before the array, which only ever grows
         return self._columns[:count]
+
+    @property
+    def length_s(self) -> float:
+        """Seconds that the columns cover so far."""
+        return self._count * COLUMN_S
 
     def extend(self, columns: Float32) -> None:
         """Append columns (n, 3)."""
@@ -143,6 +150,8 @@ def _receive(child: ChildProcess, overview: Overview) -> None:
     try:
         for line in child.stdout:
             message = json.loads(line)
+            overview.title = message.get("title", overview.title)
+            overview.artist = message.get("artist", overview.artist)
             if "columns" in message:
                 data = child.stdout.read(message["columns"] * COLUMN_BYTES)
                 if len(data) < message["columns"] * COLUMN_BYTES:  # killed in the middle

@@ -3,6 +3,7 @@
 `rtsep.player.overview` starts it, and configures it by one JSON line on stdin: ``{"song": path}``. It answers with JSON
 lines on stdout; after those with `columns` follow so many columns, float32 (n, 3):
 
+    {"title": "...", "artist": "..."}
     {"columns": 256}
     {"error": "..."}                 the song could not be opened, or not be decoded to its end
 
@@ -14,9 +15,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
+from rtsep.audio.files.tags import Tags, read_tags
 from rtsep.errors import RtsepError
 from rtsep.player.overview import COLUMN, Float32
 from rtsep.player.queue.song import Song
@@ -34,6 +37,7 @@ def main() -> None:
     lower_priority()
     try:
         song = Song(config["song"])
+        send_message(answers, _tags(song.path))
         for columns in measure(song):
             send_message(answers, {"columns": len(columns)}, columns.tobytes())
         if song.messages:
@@ -41,6 +45,15 @@ def main() -> None:
     except RtsepError as error:
         send_message(answers, {"error": str(error)})
     os._exit(0)  # at once: the thread that watches stdin may be in the middle of a read
+
+
+def _tags(path: Path) -> dict[str, str]:
+    """Title and artist; empty where there are none, or damaged ones."""
+    try:
+        tags = read_tags(path)
+    except RtsepError:
+        tags = Tags()
+    return {"title": tags.first("title"), "artist": tags.first("artist")}
 
 
 def measure(song: Song) -> Iterator[Float32]:

@@ -11,7 +11,8 @@ import io
 import os
 import sys
 import threading
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from rtsep.ui.text import cut, printable
@@ -20,6 +21,9 @@ FALLBACK_COLUMNS = 80
 
 _lock = threading.RLock()
 _status_is_up = False
+_diverted: Callable[[list[str]], object] | None = None
+_held: deque[str] = deque(maxlen=100)
+"""The last lines that were diverted: shown when the terminal is back."""
 
 
 def make_streams_safe() -> None:
@@ -46,12 +50,32 @@ def say(text: object) -> None:
 
 def write_lines(text: str) -> None:
     """Write lines for people on stderr."""
-    _write("".join(f"{printable(line)}\n" for line in text.split("\n")), status_is_up=False)
+    lines = [printable(line) for line in text.split("\n")]
+    with _lock:
+        if _diverted is None:
+            _write("".join(f"{line}\n" for line in lines), status_is_up=False)
+        else:
+            _held.extend(lines)
+            _diverted(lines)
 
 
 def say_lines(lines: Iterable[str]) -> None:
     """Write lines for people on stderr, made printable one by one."""
     write_lines("\n".join(map(printable, lines)))
+
+
+def divert(receive: Callable[[list[str]], object] | None, leave: str = "") -> None:
+    """Give lines for people to `receive` while something else draws on the terminal, and show no status line.
+
+    None ends that: `leave` and the last hundred of those lines are written to the terminal.
+    """
+    global _diverted
+    with _lock:
+        _diverted = receive
+        if receive is None:
+            _write(leave, status_is_up=False)
+            _write("".join(f"{line}\n" for line in _held), status_is_up=False)
+            _held.clear()
 
 
 def put(text: object) -> None:
@@ -71,7 +95,7 @@ def has_status() -> bool:
 
 def show_status(line: str) -> None:
     """Replace the status line with printable text, cut to the width of the terminal. Nothing without one."""
-    if has_status():
+    if has_status() and _diverted is None:
         # Wrapping is off meanwhile: terminals differ in how wide some emoji are, and a wrapped line is never replaced.
         _write(f"\r\x1b[?7l{cut(line, columns() - 1)}\x1b[K\x1b[?7h", status_is_up=True)
 

@@ -135,14 +135,14 @@ class Keyboard:
 
     def _terminal(self) -> int | None:
         """Return a descriptor of the terminal; None for a background job, which would be stopped for changing it."""
-        if _is_terminal(self._stdin):
+        if is_terminal(self._stdin):
             number = self._stdin.fileno()
         else:
             try:
                 number = self._controlling = os.open("/dev/tty", os.O_RDONLY | os.O_CLOEXEC)
             except OSError:
                 return None
-        return number if _in_foreground(number) else None
+        return number if in_foreground(number) else None
 
     def _continued(self, _signal: int, _frame: object) -> None:
         # Back from control-Z: the shell has restored its own terminal mode meanwhile.
@@ -150,14 +150,16 @@ class Keyboard:
             tty.setcbreak(self._input)
 
 
-def _is_terminal(stream: TextIO | None) -> bool:
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a stream is open on a terminal."""
     try:
         return stream is not None and stream.isatty()
     except ValueError:  # closed
         return False
 
 
-def _in_foreground(terminal: int) -> bool:
+def in_foreground(terminal: int) -> bool:
+    """Whether this process may use the terminal: a job in the background would be stopped for it."""
     try:
         return os.tcgetpgrp(terminal) == os.getpgrp()
     except OSError:  # not the terminal that controls this process

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from rtsep.audio.files.tags import Tags, write_tags
 from rtsep.player.overview import COLUMN, COLUMN_S, HIGHEST, LOWEST, RMS, Overview, Overviews
 from rtsep.player.overview_worker import measure
 from rtsep.player.queue.song import Song
@@ -26,6 +27,7 @@ def test_columns_are_lowest_highest_and_rms_of_both_channels(short_wav: Path, ov
     wait_until(lambda: overview.complete)
     samples = soundfile.read(short_wav)[0]
     assert overview.error is None
+    assert (overview.title, overview.artist) == ("", "")
     assert len(overview.columns) == -(-len(samples) // COLUMN)
     for number in (0, 40, len(overview.columns) - 1):
         block = samples[number * COLUMN : (number + 1) * COLUMN]
@@ -50,11 +52,14 @@ def test_a_song_that_is_cut_off_is_shown_as_far_as_it_goes(
 ) -> None:
     path = tmp_path / "half.flac"
     soundfile.write(path, soundfile.read(short_wav)[0], 44100)
+    with path.open("r+b") as file:
+        write_tags(file, "flac", Tags({"title": ("Boats",), "artist": ("Somebody",)}))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     overview = overviews.find(path)
     wait_until(lambda: overview.complete)
     assert 20 < len(overview.columns) < 87
     assert overview.error is not None and "half.flac" in overview.error
+    assert (overview.title, overview.artist) == ("Boats", "Somebody")
 
 
 def test_what_is_no_song_is_a_line(tmp_path: Path, overviews: Overviews) -> None:

@@ -17,6 +17,22 @@ class Help(Command):
         pass
 
 
+class Palette(Command):
+    """Find a command by what it does; for the face that was asked, as `Help`."""
+
+    def apply(self, desk: Desk) -> None:
+        pass
+
+
+class Show(Command):
+    """Show a panel; for the face that was asked, as `Help`."""
+
+    panel: str
+
+    def apply(self, desk: Desk) -> None:
+        pass
+
+
 class Quit(Command):
     """Quit."""
 

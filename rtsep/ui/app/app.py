@@ -1,0 +1,207 @@
+"""The app: what it consists of, what keys do, and how an update reaches the screen."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import ClassVar
+
+from textual import events
+from textual.app import App, ComposeResult
+from textual.binding import Binding
+from textual.containers import Container
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Static
+
+from rtsep.control.commands.base import Command
+from rtsep.control.commands.session import Help, Palette, Quit, Show
+from rtsep.control.table import LIVE_APP_KEYS, PLAY_APP_KEYS
+from rtsep.ui.app.dialogs import KeysDialog, ValuesDialog
+from rtsep.ui.app.drawn import DIM, WARM, Drawn, Part
+from rtsep.ui.app.glyphs import Glyphs
+from rtsep.ui.app.header import Header
+from rtsep.ui.app.link import Exchange, Link
+from rtsep.ui.app.mixer import MixerView
+from rtsep.ui.app.palette import TableCommands
+from rtsep.ui.app.panels import HealthView, MessagesView
+from rtsep.ui.app.protocol import Look, Update
+from rtsep.ui.app.waveform import WaveformView
+
+SMALL_ROWS, LARGE_ROWS, LARGE_COLUMNS = 18, 36, 110
+"""Below and above these a terminal gets less or more: a small one a lower waveform, a large one all panels at once."""
+NOTICE_S = 6.0
+NAMED_KEYS = ("left", "right", "up", "down", "tab")
+HINTS = "? keys  : commands  SPACE pause  q quit"
+PANELS = ("health", "messages")
+
+
+class Footer(Drawn):
+    """The newest message for some seconds, else the keys that everybody needs."""
+
+    _notice = ""
+    _until_s = 0.0
+
+    def notice(self, line: str) -> None:
+        """Show a message."""
+        self._notice, self._until_s = self.glyphs.text(line), time.monotonic() + NOTICE_S
+        self.show(self._notice)
+
+    def tick(self) -> None:
+        """Go back to the hints when it is time."""
+        if self._notice and time.monotonic() > self._until_s:
+            self._notice = ""
+            self.show("")
+
+    def row(self, number: int, width: int) -> list[Part]:
+        return [(self._notice, WARM)] if self._notice else [(HINTS, DIM)]
+
+
+class PlayerScreen(Screen[None], inherit_bindings=False):
+    """The player. All keys are the table's: TAB selects a stem, not a widget."""
+
+    def __init__(self, app: PlayerApp) -> None:
+        super().__init__()
+        self._glyphs, self._do = app.glyphs, app.do
+
+    def compose(self) -> ComposeResult:
+        yield Header(self._glyphs, id="header")
+        yield Static("starting", id="waiting", markup=False)
+        yield WaveformView(self._glyphs, self._do, id="waveform")
+        yield MixerView(self._glyphs, self._do, id="mixer")
+        with Container(id="panels"):
+            yield HealthView(self._glyphs, id="health")
+            yield MessagesView(self._glyphs, id="messages")
+        yield Footer(self._glyphs, id="footer")
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Arrange for the size of the terminal."""
+        width, height = event.size
+        self.set_class(height < SMALL_ROWS, "small")
+        self.set_class(height >= LARGE_ROWS and width >= LARGE_COLUMNS, "large")
+
+
+class PlayerApp(App[None], inherit_bindings=False):
+    """Shows a player and sends it what keys, mouse and palette ask.
+
+    Args:
+        exchange: reaches the process that plays.
+        is_live: whether it separates an input; else songs.
+        glyphs: what to draw with.
+    """
+
+    CSS_PATH = "app.tcss"
+    COMMANDS: ClassVar = {TableCommands}
+    ENABLE_COMMAND_PALETTE = True
+    BINDINGS: ClassVar = [
+        Binding("ctrl+c", "interrupt", priority=True),
+        Binding("ctrl+z", "suspend", priority=True),
+        Binding("ctrl+q", "quit_player", priority=True),
+    ]
+
+    def __init__(self, exchange: Exchange, is_live: bool, glyphs: Glyphs) -> None:
+        super().__init__(ansi_color=True)
+        self.is_live = is_live
+        self.glyphs = glyphs
+        self._keys = LIVE_APP_KEYS if is_live else PLAY_APP_KEYS
+        self._link = Link(exchange, self._look, self._hand_over, self._hand_over_notice, self._leave)
+        self._lines = 0
+        self._waveform_version = ""
+        self._title = self._artist = ""
+
+    def on_mount(self) -> None:
+        """Begin to ask."""
+        self.theme = "ansi-dark"
+        self.push_screen(PlayerScreen(self))
+        self.set_class(self.glyphs.ascii, "ascii")
+        self._link.start()
+
+    def on_unmount(self) -> None:
+        """Ask no more."""
+        self._link.close()
+
+    # -- keys ------------------------------------------------------------------------------------------------
+
+    def on_key(self, event: events.Key) -> None:
+        """Do what the table says, unless a dialog is open."""
+        key = event.key if event.key in NAMED_KEYS else event.character
+        command = self._keys.find(key) if key is not None and isinstance(self.screen, PlayerScreen) else None
+        if command is not None:
+            event.stop()
+            self.do(command)
+
+    def do(self, command: Command) -> None:
+        """Carry out a command: one of a face here, all others on the player."""
+        if isinstance(command, Help):
+            self.push_screen(KeysDialog(self._keys))
+        elif isinstance(command, Palette):
+            self.action_command_palette()
+        elif isinstance(command, Show):
+            self._show_panel(command.panel)
+        else:
+            self._link.do(command)
+
+    def ask_values(self, kind: type[Command]) -> None:
+        """Ask for the values of a command, and carry it out."""
+        self.push_screen(ValuesDialog(kind), lambda command: None if command is None else self.do(command))
+
+    def action_interrupt(self) -> None:
+        """Control-C, for the process that plays."""
+        os.kill(os.getppid(), signal.SIGINT)
+
+    def action_suspend(self) -> None:
+        """Control-Z: the process that plays stops both, this one first."""
+        os.kill(os.getppid(), signal.SIGTSTP)
+
+    def action_quit_player(self) -> None:
+        """Quit."""
+        self.do(Quit())
+
+    # -- from the link's thread --------------------------------------------------------------------------------
+
+    def _look(self) -> Look:
+        return Look(self._lines, max(self.size.width, 1), self._waveform_version)
+
+    def _hand_over(self, update: Update) -> None:
+        self.call_from_thread(self._update, update)
+
+    def _hand_over_notice(self, line: str) -> None:
+        self.call_from_thread(self._notice, line)
+
+    def _leave(self) -> None:
+        self.call_from_thread(self.exit)
+
+    # -- what is shown -----------------------------------------------------------------------------------------
+
+    def _update(self, update: Update) -> None:
+        screen = next((screen for screen in self.screen_stack if isinstance(screen, PlayerScreen)), None)
+        if screen is None or not screen.is_mounted:
+            return
+        self._lines = update.line_count
+        if update.lines:
+            screen.query_one(MessagesView).append(update.lines)
+            self._notice(update.lines[-1])
+        screen.query_one(Footer).tick()
+        state = update.state
+        screen.set_class(state is None, "starting")
+        screen.query_one("#waiting", Static).update(update.waiting)
+        if state is None:
+            return
+        if update.waveform is not None:
+            self._waveform_version = update.waveform.version
+            self._title, self._artist = update.waveform.title, update.waveform.artist
+        screen.set_class(state.player.live is not None, "live")
+        screen.query_one(Header).update_player(state.player, self._title, self._artist)
+        screen.query_one(WaveformView).update_player(state.player, update.waveform)
+        screen.query_one(MixerView).update_state(state)
+        screen.query_one(HealthView).update_player(state.player, update.cpu_percent)
+
+    def _notice(self, line: str) -> None:
+        for screen in self.screen_stack:
+            for footer in screen.query(Footer):
+                footer.notice(line)
+
+    def _show_panel(self, panel: str) -> None:
+        for name in PANELS:
+            self.screen.query_one(f"#{name}", Widget).set_class(name != panel, "behind")

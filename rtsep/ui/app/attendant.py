@@ -1,0 +1,74 @@
+"""The side of the process that plays: answers what the app asks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from rtsep.control.commands.base import Command
+from rtsep.ui.app.protocol import Done, Look, Update, Waveform, request_decoder
+
+if TYPE_CHECKING:
+    from rtsep.control.desk import Desk
+    from rtsep.player.notices import Notices
+
+
+@dataclass
+class Attendant:
+    """Answers one request after the other, from one thread.
+
+    Attributes:
+        do: carries out a command; returns why it can't, in one line, or None.
+        desk: the desk, or None while the player is starting.
+        waiting: why nothing plays yet, in a few words.
+        lines: the messages for the user.
+    """
+
+    do: Callable[[Command], str | None]
+    desk: Callable[[], Desk | None]
+    waiting: Callable[[], str]
+    lines: Notices
+    _cpu: tuple[float, float] = field(default_factory=lambda: (time.process_time(), time.monotonic()))
+
+    def answer(self, request: bytes) -> bytes:
+        """The reply to one request."""
+        asked = request_decoder.decode(request)
+        return _encoder.encode(self._look(asked) if isinstance(asked, Look) else Done(self.do(asked)))
+
+    def _look(self, look: Look) -> Update:
+        desk = self.desk()
+        lines, count = self.lines.since(look.lines)
+        state: Any = None if desk is None else desk.state()
+        waveform = None if desk is None or look.columns == 0 else _waveform(desk, state.player.length_s, look)
+        return Update(state, self.waiting(), lines, count, waveform, self._cpu_percent())
+
+    def _cpu_percent(self) -> float:
+        (cpu_s, at_s), self._cpu = self._cpu, (time.process_time(), time.monotonic())
+        return 100 * (self._cpu[0] - cpu_s) / max(self._cpu[1] - at_s, 1e-3)
+
+
+def _waveform(desk: Desk, length_s: float | None, look: Look) -> Waveform | None:
+    """The overview of the current song; None if the app has it already, or for live sound."""
+    overview = desk.overview()
+    if overview is None:
+        return None
+    length_s = overview.length_s if length_s is None else length_s
+    version = f"{id(overview)} {len(overview.columns)} {length_s} {look.columns}"
+    if version == look.waveform:
+        return None
+    levels = overview.resample(0.0, length_s, look.columns).tobytes()
+    return Waveform(version, levels, overview.title, overview.artist)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return value.name
+    raise NotImplementedError(f"no MessagePack for {type(value).__name__}")
+
+
+_encoder = msgspec.msgpack.Encoder(enc_hook=_plain)

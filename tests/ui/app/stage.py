@@ -1,0 +1,89 @@
+"""An app on a stage: the real one, in this process, with a desk whose player is a stand-in that records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from unittest.mock import create_autospec
+
+import numpy as np
+
+from rtsep.control.commands.base import Command
+from rtsep.control.desk import Desk
+from rtsep.errors import UsageError
+from rtsep.player.faders import Fader
+from rtsep.player.file_player import FilePlayer
+from rtsep.player.live_player import LivePlayer
+from rtsep.player.notices import Notices
+from rtsep.player.overview import Overview
+from rtsep.player.snapshot import LiveSnapshot
+from rtsep.ui.app.app import PlayerApp
+from rtsep.ui.app.attendant import Attendant
+from rtsep.ui.app.glyphs import UNICODE, Glyphs
+from tests.snapshots import snapshot
+
+STEMS = ("vocals", "drums", "bass", "other")
+
+
+class Stage:
+    """What the process that plays has, in place of it; `app` is shown by it.
+
+    Attributes:
+        done: the commands that have reached the desk.
+        player: what commands act on; `shown` is its state.
+    """
+
+    def __init__(self, live: bool = False, glyphs: Glyphs = UNICODE, **changes: object) -> None:
+        self.player: Any = create_autospec(LivePlayer if live else FilePlayer, instance=True, stems=STEMS)
+        self.shown: dict[str, Any] = {
+            "stems": STEMS,
+            "faders": (Fader(), Fader(-6.0), Fader(0.0, muted=True), Fader(3.5, solo=True)),
+            "levels_db": (-12.0, -20.5, -100.0, -2.0),
+            "file": Path("/music/boats.flac"),
+            "loop_s": (60.0, 90.0),
+            "cue_s": 120.0,
+            "tracks": 3,
+        }
+        if live:
+            self.shown |= {"live": LiveSnapshot(1, 2, 3, True, 12.0, 0), "file": None, "loop_s": None, "cue_s": None}
+            self.shown |= {"length_s": None, "tracks": 1}
+        self.shown |= changes
+        self.player.status.side_effect = lambda: snapshot(**self.shown)
+        self.desk: Desk | None = Desk(self.player)
+        self.overview = None if live else waves()
+        self.desk.overview = lambda: self.overview  # type: ignore[method-assign]
+        self.waiting = ""
+        self.lines = Notices()
+        self.done: list[Command] = []
+        attendant = Attendant(self.do, lambda: self.desk, lambda: self.waiting, self.lines)
+        self.app = PlayerApp(attendant.answer, live, glyphs)
+
+    def do(self, command: Command) -> str | None:
+        """As the session does it."""
+        self.done.append(command)
+        if self.desk is None:
+            return None
+        try:
+            self.desk.do(command)
+        except UsageError as error:
+            return str(error)
+        return None
+
+    def rows(self) -> list[str]:
+        """What the terminal shows."""
+        shown = self.app.screen
+        width, height = self.app.size
+        blank = [[" "] * width for _ in range(height)]
+        strips = shown._compositor.render_strips()
+        return ["".join(segment.text for segment in strip) for strip in strips] or ["".join(row) for row in blank]
+
+
+def waves() -> Overview:
+    """The overview of a song that grows louder and has a pause."""
+    overview = Overview(Path("/music/boats.flac"))
+    overview.title, overview.artist = "Paper Boats", "Nobody"
+    peaks = np.linspace(0.1, 0.9, 8613, dtype=np.float32) * (0.6 + 0.4 * np.sin(np.arange(8613) / 90) ** 2)
+    peaks[4000:4300] = 0.001
+    overview.extend(np.stack([-peaks, peaks, peaks / 2.5], axis=1).astype(np.float32))
+    overview.complete = True
+    return overview
