@@ -63,6 +63,7 @@ AGAINST_THE_CLOCK = (
     "cli/commands/test_devices.py",
     "cli/commands/test_live",
     "cli/commands/test_play.py",
+    "cli/commands/test_play_app.py",
     "cli/commands/test_play_keys.py",
     "cli/test_routes.py",
     "engine/test_live_engine_deadlines.py",

@@ -45,7 +45,7 @@ MAY_USE = {
     },
     "train": {"nn", "dsp", "audio.files", "timebase", "recipe", "train_settings", "bundle"},
     "control": {"audio", "player", "timebase"},
-    "ui": {"timebase"},
+    "ui": {"timebase", "control"},
     "cli": {
         *("ui", "control", "player", "engine", "batch", "separation", "separation.backends", "audio", "audio.files"),
         *("dsp", "shared", "system", "timebase", "nn", "train", "convert", "recipe", "bundle", "live_settings"),

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rtsep.control.table import PLAY_KEYS
+from rtsep.control.table import PLAY_KEYS, VIEW_KEYS
 from tests.convert.published_files import ARCHIVE, spleeter_archive, spleeter_folder
 from tests.convert.web import serve
 
@@ -123,6 +123,7 @@ def test_python_example_runs(folder_with_song: Path) -> None:
 
 def test_keys_are_those_of_the_player() -> None:
     assert f"\n\n{PLAY_KEYS.markdown()}\n\n" in TEXTS["docs/usage.md"]
+    assert f"\n\n{VIEW_KEYS.markdown()}\n\n" in TEXTS["docs/usage.md"]
 
 
 @pytest.mark.parametrize("page", LINKING_PAGES)

@@ -134,11 +134,13 @@ _MIXING = (
 PLAY_KEYS = KeyTable((*_NAVIGATION, *_PRACTICE, *_MIXING))
 LIVE_KEYS = KeyTable((*_PAUSE_LIVE, *_MIXING))
 
+_QUEUE_VIEW = (_bind("u", "u", "show the queue: play, add, remove and move songs", session.Show("queue")),)
 _VIEWS = (
-    _bind(":", ":", "find a command by what it does", session.Palette()),
     _bind("i", "i", "show latency and health", session.Show("health")),
     _bind("e", "e", "show messages", session.Show("messages")),
+    _bind(":", ":", "find a command by what it does", session.Palette()),
 )
-PLAY_APP_KEYS = KeyTable((*PLAY_KEYS.bindings, *_VIEWS))
+VIEW_KEYS = KeyTable((*_QUEUE_VIEW, *_VIEWS))
+"""What only the app in the terminal has, which has panels."""
+PLAY_APP_KEYS = KeyTable((*PLAY_KEYS.bindings, *VIEW_KEYS.bindings))
 LIVE_APP_KEYS = KeyTable((*LIVE_KEYS.bindings, *_VIEWS))
-"""Those of the app in the terminal, which has panels."""

@@ -71,6 +71,7 @@ def divert(receive: Callable[[list[str]], object] | None, leave: str = "") -> No
     """
     global _diverted
     with _lock:
+        clear_status()
         _diverted = receive
         if receive is None:
             _write(leave, status_is_up=False)

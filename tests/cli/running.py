@@ -38,6 +38,7 @@ class Typist:
             stdout=subprocess.PIPE,
             stderr=theirs,
             cwd=REPOSITORY,
+            env=os.environ | {"TERM": "dumb"},  # the status line; the app has a terminal of its own in its tests
             start_new_session=True,
         )
         self.terminal = theirs

@@ -41,14 +41,24 @@ class WaitLine:
             return
         if self._song is not None:
             self._show_song(*self._song)
-            return
+        elif due := self._starting():
+            self._show(due)
+
+    def text(self) -> str:
+        """The current reason, for a screen of its own."""
+        if self._song is None:
+            return self._starting() or STARTING[0][1]
+        name, waiting = self._song
+        share = "" if waiting.share is None else f"\n{waiting.share:.0%}"
+        return f"separating {name} ahead{share}\n{_starts(waiting)}".rstrip()
+
+    def _starting(self) -> str:
+        """What has been going on for so long; empty in the first second."""
         waited_s = self._clock() - self._start_s
-        due = [text for after_s, text in STARTING if waited_s > after_s]
-        if due:
-            self._show(due[-1])
+        return next((text for after_s, text in reversed(STARTING) if waited_s > after_s), "")
 
     def _show_song(self, name: str, waiting: Waiting) -> None:
-        starts = "" if waiting.left_s is None else f"starts in {status_line.clock(waiting.left_s + 1)}"
+        starts = _starts(waiting)
         if console.has_status():
             share = "   ?" if waiting.share is None else f"{waiting.share:4.0%}"
             show_progress(f"separating {name} ahead", f"  {share}  {starts}")
@@ -62,3 +72,7 @@ class WaitLine:
         elif text not in self._said:
             self._said.add(text)
             console.say(text)
+
+
+def _starts(waiting: Waiting) -> str:
+    return "" if waiting.left_s is None else f"starts in {status_line.clock(waiting.left_s + 1)}"

@@ -30,8 +30,12 @@ if TYPE_CHECKING:
 END_LIMIT_S = 3.0
 """Seconds the app gets to restore the terminal before it is killed."""
 STOP_LIMIT_S = 2.0
-LEAVE = "\x1b[?1000l\x1b[?1003l\x1b[?1006l\x1b[?1015l\x1b[?2004l\x1b[?2048l\x1b[?1004l\x1b[<u\x1b[?1049l\x1b[?25h\x1b[?7h\x1b[0m"
-"""What the app writes last; written for it when it was killed: mouse, paste and focus reports off, the other screen."""
+LEAVE = (
+    "\x1b[?1000l\x1b[?1003l\x1b[?1006l\x1b[?1015l\x1b[?2004l\x1b[?2048l\x1b[?1004l"
+    "\x1b[<u\x1b[?1049l\x1b[?25h\x1b[?7h\x1b[0m"
+)
+"""What the app writes last, and what is written for one that was killed: no more reports of mouse, paste, size and
+focus; the main screen, with cursor and wrapping."""
 
 
 def can_show_app() -> bool:
@@ -63,7 +67,7 @@ class AppProcess:
             stdin=sys.stdin.fileno(),
             stdout=sys.stderr.fileno(),  # its size is asked there
             stderr=sys.stderr.fileno(),
-            env=child_environment(),
+            env=_environment(),
             pass_fds=[theirs.fileno()],
         )
         theirs.close()
@@ -99,9 +103,14 @@ class AppProcess:
 
     def _answer(self) -> None:
         """Answer until one side closes the socket."""
-        with contextlib.suppress(EOFError, OSError):
+        try:
             while True:
                 self._connection.send_bytes(self._attendant.answer(self._connection.recv_bytes()))
+        except (EOFError, OSError):
+            pass
+        finally:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)  # whatever went wrong here: it must not wait for an answer
 
     def _suspend(self, _signal: int, _frame: object) -> None:
         """Control-Z: first the app, which gives the terminal back, then this process; the shell continues both."""
@@ -111,3 +120,8 @@ class AppProcess:
         while os.waitid(os.P_PID, self._process.pid, flags) is None and time.monotonic() < deadline:
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def _environment() -> dict[str, str]:
+    """The app asks the terminal for its size, which changes; what a shell may have exported does not."""
+    return {name: value for name, value in child_environment().items() if name not in ("COLUMNS", "LINES")}

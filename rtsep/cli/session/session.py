@@ -1,4 +1,4 @@
-"""One run of a player in a terminal: its keys, its status line and its messages."""
+"""One run of a player in a terminal: the app, or keys, a status line and messages."""
 
 from __future__ import annotations
 
@@ -6,21 +6,26 @@ import signal
 import threading
 import time
 from collections.abc import Iterable
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rtsep.audio.callback.routing import routes_text
+from rtsep.audio.files.folders import with_folders_expanded
 from rtsep.cli.output.notifications import Notifications
 from rtsep.cli.output.wait_line import WaitLine
+from rtsep.cli.session.app_process import AppProcess, can_show_app
 from rtsep.cli.session.options import PlaybackOptions
 from rtsep.control.commands.base import Command
 from rtsep.control.commands.session import Help, Quit
 from rtsep.control.desk import Desk
-from rtsep.control.table import KeyTable
+from rtsep.control.table import LIVE_KEYS, KeyTable
 from rtsep.errors import RtsepError
 from rtsep.player.notices import Notices
 from rtsep.system.guarded_thread import guarded_thread
 from rtsep.ui import console
+from rtsep.ui.app.attendant import Attendant
+from rtsep.ui.app.protocol import AddSongs, Request
 from rtsep.ui.keyboard import Keyboard
 from rtsep.ui.status_line import status_line
 
@@ -31,14 +36,16 @@ if TYPE_CHECKING:
 
 REFRESH_S = 0.05
 FADE_OUT_S = 0.1
+HINT = "? for the keys, q to quit"
 
 
 class Session:
-    """Keys, status line and messages of a run. A context manager: keys work from the start of the `with` block on.
+    """What a run shows and obeys. A context manager: keys work from the start of the `with` block on.
 
-    The block first starts the player, which takes half a minute where machine code has to be compiled and longer where
-    a song is separated ahead. A thread handles the keys until `run` does. A quit in that time interrupts the block, as
-    control-C would, and leaves it without an error.
+    On a terminal that can show it this is the app; elsewhere, and when the app has died, keys, a status line and
+    messages. The block first starts the player, which takes half a minute where machine code has to be compiled and
+    longer where a song is separated ahead. A thread handles the keys until `run` does. A quit in that time interrupts
+    the block, as control-C would, and leaves it without an error.
 
     Args:
         keys: those of the player.
@@ -58,14 +65,20 @@ class Session:
         self._keys = keys
         self._early: list[Command] = []
         self._has_desk = False
-        self._keyboard = Keyboard(enabled=not options.no_ui)
+        self._is_live = keys is LIVE_KEYS
+        self._keyboard = Keyboard(enabled=False)
+        self._app: AppProcess | None = None
         self._options = options
         self._notifications = Notifications(Notices())
         self._playing = threading.Event()
         self._starter = guarded_thread(self._answer_while_starting, "rtsep-keys", "the keyboard", console.say)
 
     def __enter__(self) -> Session:
-        self._keyboard.__enter__()
+        if not self._options.no_ui and not self._options.json and can_show_app():
+            attendant = Attendant(self._obey, lambda: self._shown_desk, self.wait_line.text, Notices())
+            self._app = AppProcess(attendant, self._is_live)
+        else:
+            self._read_keyboard()
         self._starter.start()
         return self
 
@@ -73,6 +86,8 @@ class Session:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         self.end_starting()
+        if self._app is not None:
+            self._app.close()
         if self._has_desk:
             self.desk.close()
         self._keyboard.__exit__(kind, error, trace)
@@ -125,10 +140,45 @@ class Session:
 
     # -- how -------------------------------------------------------------------------------------------------
 
+    def _read_keyboard(self) -> None:
+        self._keyboard = Keyboard(enabled=not self._options.no_ui)
+        self._keyboard.__enter__()
+
+    @property
+    def _shown_desk(self) -> Desk | None:
+        """What the app shows: nothing before it plays."""
+        return self.desk if self._playing.is_set() else None
+
+    def _obey(self, request: Request) -> str | None:
+        """Carry out what the app asks. Returns why it can't be done, or None."""
+        try:
+            if isinstance(request, Quit):
+                self._over = True
+            elif isinstance(request, AddSongs):
+                if not self._has_desk:
+                    return "still starting"
+                for line in self.desk.add_songs(*with_folders_expanded([Path(path) for path in request.paths])):
+                    console.say(line)
+            elif self._has_desk:
+                self.desk.do(request)
+            else:
+                self._early.append(request)
+        except RtsepError as error:
+            return str(error)
+        return None
+
+    def _replace_app(self) -> None:
+        """Go on with keys and the status line where the app has died; nothing of the sound depends on it."""
+        assert self._app is not None
+        reason, self._app = self._app.close(), None
+        console.say(f"the terminal app ended unexpectedly ({reason}); going on with the status line")
+        self._read_keyboard()
+
     def _answer_while_starting(self) -> None:
         while not self._playing.is_set() and not self._over:
             self._answer_keys()
-            self.wait_line.show()
+            if self._app is None:
+                self.wait_line.show()
         if not self._playing.is_set():
             self._has_interrupted = True
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
@@ -136,8 +186,10 @@ class Session:
     def _answer_while_playing(self) -> None:
         seconds = self._options.seconds
         if self._keyboard.has_keys:
-            console.write_lines("? for the keys, q to quit")
+            console.write_lines(HINT)
         while not self._over and not self.desk.over.is_set():
+            if self._app is not None and not self._app.running:
+                self._replace_app()
             state = self.desk.state()
             self.report(state.player)
             if not self._options.no_ui:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
 from typing import ClassVar
 
 from textual import events
 from textual.app import App, ComposeResult
 from textual.binding import Binding
 from textual.containers import Container
+from textual.css.query import NoMatches
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
@@ -26,11 +28,13 @@ from rtsep.ui.app.link import Exchange, Link
 from rtsep.ui.app.mixer import MixerView
 from rtsep.ui.app.palette import TableCommands
 from rtsep.ui.app.panels import HealthView, MessagesView
-from rtsep.ui.app.protocol import Look, Update
+from rtsep.ui.app.protocol import Look, QueuedSong, Request, Update
+from rtsep.ui.app.queue import QueueDialog, QueueList, QueueView
 from rtsep.ui.app.waveform import WaveformView
 
-SMALL_ROWS, LARGE_ROWS, LARGE_COLUMNS = 18, 36, 110
-"""Below and above these a terminal gets less or more: a small one a lower waveform, a large one all panels at once."""
+TINY_ROWS, SMALL_ROWS, LARGE_ROWS, LARGE_COLUMNS = 10, 18, 36, 110
+"""Below and above these a terminal gets less or more: a tiny one no waveform, a small one a lower waveform, a large one
+all panels at once."""
 NOTICE_S = 6.0
 NAMED_KEYS = ("left", "right", "up", "down", "tab")
 HINTS = "? keys  : commands  SPACE pause  q quit"
@@ -72,12 +76,14 @@ class PlayerScreen(Screen[None], inherit_bindings=False):
         yield MixerView(self._glyphs, self._do, id="mixer")
         with Container(id="panels"):
             yield HealthView(self._glyphs, id="health")
-            yield MessagesView(self._glyphs, id="messages")
+            yield QueueView(self._glyphs, id="queue", classes="behind")
+            yield MessagesView(self._glyphs, id="messages", classes="behind")
         yield Footer(self._glyphs, id="footer")
 
     def on_resize(self, event: events.Resize) -> None:
         """Arrange for the size of the terminal."""
         width, height = event.size
+        self.set_class(height < TINY_ROWS, "tiny")
         self.set_class(height < SMALL_ROWS, "small")
         self.set_class(height >= LARGE_ROWS and width >= LARGE_COLUMNS, "large")
 
@@ -105,8 +111,10 @@ class PlayerApp(App[None], inherit_bindings=False):
         self.is_live = is_live
         self.glyphs = glyphs
         self._keys = LIVE_APP_KEYS if is_live else PLAY_APP_KEYS
-        self._link = Link(exchange, self._look, self._hand_over, self._hand_over_notice, self._leave)
+        self._link = Link(exchange, self._look, self._show_update, self._notice)
         self._lines = 0
+        self._queue_changes = -1
+        self._queue: list[QueuedSong] = []
         self._waveform_version = ""
         self._title = self._artist = ""
 
@@ -115,18 +123,15 @@ class PlayerApp(App[None], inherit_bindings=False):
         self.theme = "ansi-dark"
         self.push_screen(PlayerScreen(self))
         self.set_class(self.glyphs.ascii, "ascii")
-        self._link.start()
-
-    def on_unmount(self) -> None:
-        """Ask no more."""
-        self._link.close()
+        self.run_worker(self._talk())
 
     # -- keys ------------------------------------------------------------------------------------------------
 
     def on_key(self, event: events.Key) -> None:
         """Do what the table says, unless a dialog is open."""
         key = event.key if event.key in NAMED_KEYS else event.character
-        command = self._keys.find(key) if key is not None and isinstance(self.screen, PlayerScreen) else None
+        is_open = any(isinstance(screen, PlayerScreen) for screen in self.screen_stack[-1:])
+        command = self._keys.find(key) if key is not None and is_open else None
         if command is not None:
             event.stop()
             self.do(command)
@@ -140,7 +145,11 @@ class PlayerApp(App[None], inherit_bindings=False):
         elif isinstance(command, Show):
             self._show_panel(command.panel)
         else:
-            self._link.do(command)
+            self.send(command)
+
+    def send(self, request: Request) -> None:
+        """Send something to the process that plays."""
+        self._link.send(request)
 
     def ask_values(self, kind: type[Command]) -> None:
         """Ask for the values of a command, and carry it out."""
@@ -158,21 +167,18 @@ class PlayerApp(App[None], inherit_bindings=False):
         """Quit."""
         self.do(Quit())
 
-    # -- from the link's thread --------------------------------------------------------------------------------
+    # -- what is shown -----------------------------------------------------------------------------------------
+
+    def _show_update(self, update: Update) -> None:
+        with suppress(NoMatches):  # it is being closed
+            self._update(update)
+
+    async def _talk(self) -> None:
+        await self._link.run()
+        self.exit()
 
     def _look(self) -> Look:
-        return Look(self._lines, max(self.size.width, 1), self._waveform_version)
-
-    def _hand_over(self, update: Update) -> None:
-        self.call_from_thread(self._update, update)
-
-    def _hand_over_notice(self, line: str) -> None:
-        self.call_from_thread(self._notice, line)
-
-    def _leave(self) -> None:
-        self.call_from_thread(self.exit)
-
-    # -- what is shown -----------------------------------------------------------------------------------------
+        return Look(self._lines, max(self.size.width, 1), self._waveform_version, self._queue_changes)
 
     def _update(self, update: Update) -> None:
         screen = next((screen for screen in self.screen_stack if isinstance(screen, PlayerScreen)), None)
@@ -185,12 +191,16 @@ class PlayerApp(App[None], inherit_bindings=False):
         screen.query_one(Footer).tick()
         state = update.state
         screen.set_class(state is None, "starting")
-        screen.query_one("#waiting", Static).update(update.waiting)
         if state is None:
+            screen.query_one("#waiting", Static).update(update.waiting)
             return
         if update.waveform is not None:
             self._waveform_version = update.waveform.version
             self._title, self._artist = update.waveform.title, update.waveform.artist
+        if update.queue is not None:
+            self._queue, self._queue_changes = update.queue, state.queue_changes
+        for view in (*screen.query(QueueView), *self.screen.query(QueueList)):
+            view.update_queue(self._queue, state.player.track)
         screen.set_class(state.player.live is not None, "live")
         screen.query_one(Header).update_player(state.player, self._title, self._artist)
         screen.query_one(WaveformView).update_player(state.player, update.waveform)
@@ -203,5 +213,8 @@ class PlayerApp(App[None], inherit_bindings=False):
                 footer.notice(line)
 
     def _show_panel(self, panel: str) -> None:
+        if panel == "queue":
+            self.push_screen(QueueDialog(self.glyphs, self.send))
+            return
         for name in PANELS:
             self.screen.query_one(f"#{name}", Widget).set_class(name != panel, "behind")

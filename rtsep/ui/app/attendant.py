@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from rtsep.control.commands.base import Command
-from rtsep.ui.app.protocol import Done, Look, Update, Waveform, request_decoder
+from rtsep.ui.app.protocol import Done, Look, Request, Update, Waveform, request_decoder
 
 if TYPE_CHECKING:
     from rtsep.control.desk import Desk
     from rtsep.player.notices import Notices
+
+CPU_S = 1.0
+"""What CPU time is measured over."""
 
 
 @dataclass
@@ -23,17 +25,17 @@ class Attendant:
     """Answers one request after the other, from one thread.
 
     Attributes:
-        do: carries out a command; returns why it can't, in one line, or None.
+        do: carries out a command, or adds songs; returns why it can't, in one line, or None.
         desk: the desk, or None while the player is starting.
         waiting: why nothing plays yet, in a few words.
         lines: the messages for the user.
     """
 
-    do: Callable[[Command], str | None]
+    do: Callable[[Request], str | None]
     desk: Callable[[], Desk | None]
     waiting: Callable[[], str]
     lines: Notices
-    _cpu: tuple[float, float] = field(default_factory=lambda: (time.process_time(), time.monotonic()))
+    _cpu: tuple[float, float, float] = field(default_factory=lambda: (time.process_time(), time.monotonic(), 0.0))
 
     def answer(self, request: bytes) -> bytes:
         """The reply to one request."""
@@ -45,11 +47,16 @@ class Attendant:
         lines, count = self.lines.since(look.lines)
         state: Any = None if desk is None else desk.state()
         waveform = None if desk is None or look.columns == 0 else _waveform(desk, state.player.length_s, look)
-        return Update(state, self.waiting(), lines, count, waveform, self._cpu_percent())
+        queue: Any = None if desk is None or look.queue == state.queue_changes else desk.queue()
+        return Update(state, self.waiting(), lines, count, waveform, queue, self._cpu_percent())
 
     def _cpu_percent(self) -> float:
-        (cpu_s, at_s), self._cpu = self._cpu, (time.process_time(), time.monotonic())
-        return 100 * (self._cpu[0] - cpu_s) / max(self._cpu[1] - at_s, 1e-3)
+        """Measured anew every second."""
+        used_s, at_s, percent = self._cpu
+        if (now_s := time.monotonic()) - at_s > CPU_S:
+            percent = 100 * (time.process_time() - used_s) / (now_s - at_s)
+            self._cpu = time.process_time(), now_s, percent
+        return percent
 
 
 def _waveform(desk: Desk, length_s: float | None, look: Look) -> Waveform | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from typing import Any, ClassVar, get_args, get_origin
+from typing import Any, ClassVar, get_args
 
 import msgspec
 from textual import events
@@ -92,7 +92,9 @@ def parse(kind: type[Command], words: str) -> Command:
 
 def _description(of: Any) -> str:
     """What the annotation of a field says."""
-    said = [part.description for part in getattr(of, "__metadata__", ()) if getattr(part, "description", None)]
-    inner = get_args(of) if get_origin(of) is not None else ()
-    said += [text for part in inner if (text := _description(part))]
-    return " Or: ".join(dict.fromkeys(said)) or getattr(of, "__name__", str(of))
+    return " Or: ".join(_said(of)) or "a value"
+
+
+def _said(of: Any) -> list[str]:
+    own = [part.description for part in getattr(of, "__metadata__", ()) if part.description]
+    return own or [text for part in get_args(of) for text in _said(part)]

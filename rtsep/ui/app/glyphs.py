@@ -27,6 +27,7 @@ class Glyphs:
     bars: str = " ▁▂▃▄▅▆▇█"
     fills: str = " ▏▎▍▌▋▊▉█"
     peak: str = "│"
+    clip: str = "!"
     track: str = "─"
     unity: str = "┼"
     knob: str = "█"

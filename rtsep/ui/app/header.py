@@ -9,24 +9,21 @@ from rtsep.ui.app.protocol import Player
 from rtsep.ui.status_line import clock
 from rtsep.ui.text import cells, shorten
 
-LEAST_SONG = 12
-"""Cells for the name of the song, even if what stands at the right is left out then."""
-
-
-def song_text(player: Player, title: str, artist: str) -> str:
-    """Title and artist, or the name of the file."""
-    return (f"{title} - {artist}" if artist else title) or player.file or ""
+LEAST_SONG = 24
+"""Cells for the name of the song, if it has as many, even if what stands at the right is left out then."""
 
 
 class Header(Drawn):
     """One row."""
 
     _player: Player | None = None
-    _song = ""
+    _song = _title = ""
 
     def update_player(self, player: Player, title: str, artist: str) -> None:
         """Show a state of the player."""
-        self._player, self._song = player, self.glyphs.text(song_text(player, title, artist))
+        self._player = player
+        self._title = self.glyphs.text(title or player.file or "")
+        self._song = f"{self._title} - {self.glyphs.text(artist)}" if title and artist else self._title
         self.show((self._left(player), self._song, self._right(player)))
 
     def row(self, number: int, width: int) -> list[Part]:
@@ -34,10 +31,11 @@ class Header(Drawn):
         if player is None:
             return [("rtsep", STRONG)]
         left, right = self._left(player), self._right(player)
-        while right and width - cells(left) - sum(cells(text) + 2 for text, _ in right) < LEAST_SONG:
+        room = width - cells(left) - 2 - sum(cells(text) + 2 for text, _ in right)
+        while right and room < min(cells(self._title), LEAST_SONG):
+            room += cells(right[-1][0]) + 2
             right = right[:-1]
-        room = width - cells(left) - sum(cells(text) + 2 for text, _ in right) - 2
-        song = shorten(self._song, max(room, 0))
+        song = self._song if cells(self._song) <= room else shorten(self._title, max(room, 0))
         gap = " " * max(room - cells(song), 0)
         return [(left, STRONG), ("  " + song, PLAIN), (gap, PLAIN), *((f"  {text}", style) for text, style in right)]
 

@@ -1,15 +1,13 @@
-"""The app's thread that talks to the process that plays: commands at once, a look at the state in every frame."""
+"""The app's talk with the process that plays: commands at once, a look at the state in every frame."""
 
 from __future__ import annotations
 
-import queue
-import threading
+import asyncio
 from collections.abc import Callable
 
 import msgspec
 
-from rtsep.control.commands.base import Command
-from rtsep.ui.app.protocol import Look, Update, done_decoder, update_decoder
+from rtsep.ui.app.protocol import Look, Request, Update, done_decoder, update_decoder
 
 FRAME_S = 0.05
 """From one look to the next: 20 a second at most, and fewer where drawing takes longer."""
@@ -22,11 +20,10 @@ class Link:
     """Carries requests to the process that plays, one at a time.
 
     Args:
-        exchange: see `Exchange`.
+        exchange: see `Exchange`; it is called in a thread, since it waits.
         look: what to ask for in the next frame.
-        show: shows an update; called in this object's thread, and the next look waits for it.
+        show: shows an update; the next look comes after it.
         refused: receives why a command was not carried out.
-        gone: called when the process that plays has gone.
     """
 
     def __init__(
@@ -35,49 +32,38 @@ class Link:
         look: Callable[[], Look],
         show: Callable[[Update], None],
         refused: Callable[[str], None],
-        gone: Callable[[], None],
     ) -> None:
-        self._exchange = exchange
-        self._look, self._show, self._refused, self._gone = look, show, refused, gone
-        self._commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
-        self._closing = False
-        self._thread = threading.Thread(target=self._run, name="rtsep-link", daemon=True)
+        self._exchange, self._look, self._show, self._refused = exchange, look, show, refused
+        self._requests: asyncio.Queue[Request] = asyncio.Queue()
 
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
-    def do(self, command: Command) -> None:
+    def send(self, request: Request) -> None:
         """Send a command, as soon as what was asked before has been answered."""
-        self._commands.put(command)
+        self._requests.put_nowait(request)
 
-    def close(self) -> None:
-        """End the thread; it may be waiting for the app, so nobody waits for it."""
-        self._closing = True
-        self._commands.put(None)
-
-    def _run(self) -> None:
+    async def run(self) -> None:
+        """Talk until the process that plays has gone, or ends this."""
         try:
-            while not self._closing:
-                self._send_commands()
-                self._show(update_decoder.decode(self._exchange(_encoder.encode(self._look()))))
+            while True:
+                await self._send_requests()
+                self._show(update_decoder.decode(await self._ask(self._look())))
         except (EOFError, OSError):
-            if not self._closing:
-                self._gone()
+            return
 
-    def _send_commands(self) -> None:
+    async def _send_requests(self) -> None:
         """Wait a frame for commands, and send what there is."""
-        timeout_s: float | None = FRAME_S
-        while not self._closing:
-            try:
-                command = self._commands.get(timeout=timeout_s) if timeout_s else self._commands.get_nowait()
-            except queue.Empty:
-                return
-            timeout_s = None
-            if command is not None:
-                error = done_decoder.decode(self._exchange(_encoder.encode(command))).error
-                if error is not None:
-                    self._refused(error)
+        try:
+            requests = [await asyncio.wait_for(self._requests.get(), FRAME_S)]
+        except TimeoutError:
+            return
+        while not self._requests.empty():
+            requests.append(self._requests.get_nowait())
+        for request in requests:
+            error = done_decoder.decode(await self._ask(request)).error
+            if error is not None:
+                self._refused(error)
+
+    async def _ask(self, request: Request | Look) -> bytes:
+        return await asyncio.to_thread(self._exchange, _encoder.encode(request))
 
 
 _encoder = msgspec.msgpack.Encoder()

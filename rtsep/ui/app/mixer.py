@@ -1,7 +1,8 @@
-"""A row for each stem: name, mute, solo, fader and meter; and one for the volume. All of it can be clicked."""
+"""A row for each stem: name, mute, solo, fader and meter; and one for the output. All of it can be clicked."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -13,15 +14,16 @@ from rtsep.control.commands.base import Command
 from rtsep.control.commands.mixing import MAX_GAIN_DB, MIN_GAIN_DB
 from rtsep.ui.app.drawn import ACCENT, DIM, GOOD, HOT, PLAIN, STRONG, WARM, Drawn, Part, fitted
 from rtsep.ui.app.glyphs import Glyphs
-from rtsep.ui.app.protocol import Player, State
+from rtsep.ui.app.protocol import Levels, Player, State
 from rtsep.ui.text import shorten
 
 FLOOR_DB = -60.0
 """Where a meter is empty; it is full at 0 dB."""
 WARM_DB, HOT_DB = -12.0, -3.0
-SCALE_DB = range(-48, 1, 12)
 PEAK_FALLS_DB = 0.7
 """Of a frame: the mark of the highest level comes down by 14 dB a second."""
+CLIP_HOLD_S = 3.0
+"""How long a level is red after a peak above 0 dB."""
 TAPER = 2.0
 STEP_DB = 1.0
 
@@ -63,26 +65,29 @@ def fader_gain_db(share: float) -> float | None:
 
 
 class MixerView(Drawn):
-    """Rows of stems, of the volume, and the scale of the meters where there is room for it."""
+    """Rows of stems, and of the output with its volume."""
 
     def __init__(self, glyphs: Glyphs, do: Callable[[Command], None], **settings: object) -> None:
         super().__init__(glyphs, **settings)
         self._do = do
         self._state: State | None = None
         self._peaks_db: list[float] = []
+        self._clipped_s: list[float] = []
+        """When each meter last saw a peak above 0 dB."""
         self._dragged: int | None = None
 
     def update_state(self, state: State) -> None:
         """Show a state of the player."""
         player = state.player
         if self._state is None or self._state.player.stems != player.stems:
-            self._peaks_db = [FLOOR_DB] * len(player.stems)
+            self._peaks_db = [FLOOR_DB] * (len(player.stems) + 1)
+            self._clipped_s = [float("-inf")] * (len(player.stems) + 1)
             self.styles.height = len(player.stems) + 1
         self._state = state
-        self._peaks_db = [
-            max(level_db, peak_db - PEAK_FALLS_DB)
-            for level_db, peak_db in zip(player.levels_db, self._peaks_db, strict=True)
-        ]
+        for number, levels in enumerate((*player.levels, player.output)):
+            self._peaks_db[number] = max(levels.peak_db, self._peaks_db[number] - PEAK_FALLS_DB)
+            if levels.peak_db > 0.0:
+                self._clipped_s[number] = time.monotonic()
         width = self.size.width
         for number in range(len(player.stems) + 1):
             self.show(self.row(number, width), number)
@@ -92,7 +97,7 @@ class MixerView(Drawn):
             return []
         player = self._state.player
         if number == len(player.stems):
-            return self._volume(player, width)
+            return self._output(player, columns(width))
         return self._stem(player, number, self._state.selected == number, columns(width))
 
     # -- mouse -----------------------------------------------------------------------------------------------
@@ -152,27 +157,21 @@ class MixerView(Drawn):
         fader = player.faders[number]
         style = STRONG if selected else PLAIN
         name = fitted(shorten(self.glyphs.text(player.stems[number]), at.mute - at.name - 1), at.mute - at.name)
-        level_db = player.levels_db[number]
         return [
             (f"{self.glyphs.selected if selected else ' '}{number + 1} "[:3], ACCENT + style),
             (name, style),
             ("[M]" if fader.muted else " M ", HOT + STRONG if fader.muted else DIM),
             (fitted("[S]" if fader.solo else " S ", at.fader - at.solo), WARM + STRONG if fader.solo else DIM),
             *self._fader(fader.gain_db, at, DIM if fader.silent else PLAIN),
-            *self._meter(level_db, self._peaks_db[number], at.level - at.meter),
-            (_level_text(level_db).rjust(at.width - at.level), DIM),
+            *self._meter(number, player.levels[number], at),
         ]
 
-    def _volume(self, player: Player, width: int) -> list[Part]:
-        at = columns(width)
-        parts = [
-            (" " * 3 + fitted("volume", at.fader - at.name), DIM),
+    def _output(self, player: Player, at: Columns) -> list[Part]:
+        return [
+            (" " * 3 + fitted("output", at.fader - at.name), DIM),
             *self._fader(player.volume_db, at, PLAIN),
+            *self._meter(len(player.stems), player.output, at),
         ]
-        if player.clipped_samples:
-            limited = f"limited {player.clipped_samples}" if at.level < at.width else f"lim {player.clipped_samples}"
-            return [*parts, (limited, HOT)]
-        return [*parts, (self._scale(at.level - at.meter), DIM)]
 
     def _fader(self, gain_db: float, at: Columns, style: Style) -> list[Part]:
         """The track with its knob, and the gain in dB."""
@@ -192,35 +191,27 @@ class MixerView(Drawn):
             (fitted(text, at.meter - at.gain), style),
         ]
 
-    def _meter(self, level_db: float, peak_db: float, width: int) -> list[Part]:
-        """RMS as a bar, green, yellow and red; a mark at the highest level of the last moments."""
+    def _meter(self, number: int, levels: Levels, at: Columns) -> list[Part]:
+        """RMS as a bar, green, yellow and red; a mark at the highest peak of the last moments; the RMS in dB."""
+        width, peak_db = at.level - at.meter, self._peaks_db[number]
         fills = self.glyphs.fills
         steps = len(fills) - 1
-        filled = round(_share(level_db) * width * steps)
+        filled = round(_share(levels.rms_db) * width * steps)
         peak = min(int(_share(peak_db) * width), width - 1)
+        clipped = time.monotonic() - self._clipped_s[number] < CLIP_HOLD_S
         parts: list[Part] = []
         for cell in range(width):
             count = min(max(filled - cell * steps, 0), steps)
             cell_db = FLOOR_DB * (1 - (cell + 0.5) / width)
             style = HOT if cell_db >= HOT_DB else WARM if cell_db >= WARM_DB else GOOD
             mark = count == 0 and cell == peak and peak_db > FLOOR_DB
-            parts.append((self.glyphs.peak if mark else fills[count], style))
-        return parts
-
-    def _scale(self, width: int) -> str:
-        """Figures below the meters."""
-        row = [" "] * width
-        for level_db in SCALE_DB:
-            text = str(level_db)
-            begin = min(round(_share(level_db) * width) - len(text) + 1, width - len(text))
-            if begin >= 0 and all(letter == " " for letter in row[max(begin - 1, 0) : begin + len(text)]):
-                row[begin : begin + len(text)] = text
-        return "".join(row)
+            if clipped and cell == width - 1:
+                parts.append((self.glyphs.clip, HOT + STRONG))
+            else:
+                parts.append((self.glyphs.peak if mark else fills[count], style))
+        level = f"{levels.rms_db:.1f}" if levels.rms_db > FLOOR_DB else "-inf"
+        return [*parts, (level.rjust(at.width - at.level) if at.level < at.width else "", DIM)]
 
 
 def _share(level_db: float) -> float:
     return min(max(1 - level_db / FLOOR_DB, 0.0), 1.0)
-
-
-def _level_text(level_db: float) -> str:
-    return f"{level_db:.1f}" if level_db > FLOOR_DB else "-inf"

@@ -36,7 +36,7 @@ class TableCommands(Provider):
         """What a command does and its name, for those that this player has."""
         app = cast("PlayerApp", self.app)
         for kind in COMMANDS:
-            if kind.live or not app.is_live:
+            if kind.live if app.is_live else kind.songs:
                 yield f"{kind.text()} ({kind.name()})", kind
 
     def _choose(self, kind: type[Command]) -> None:

@@ -12,6 +12,7 @@ from typing import Union
 
 import msgspec
 
+from rtsep.control.commands.base import Command
 from rtsep.control.table import COMMANDS
 
 
@@ -22,11 +23,19 @@ class Look(msgspec.Struct, tag_field="command", tag="look"):
         lines: how many messages have been received.
         columns: of the waveform overview to be received.
         waveform: `Waveform.version` of the last one received; empty to get it again.
+        queue: `State.queue_changes` with the last queue received.
     """
 
     lines: int = 0
     columns: int = 0
     waveform: str = ""
+    queue: int = -1
+
+
+class AddSongs(msgspec.Struct, tag_field="command", tag="add_songs"):
+    """Adds files, and folders of files, to the queue. Only this app may send it: it runs as the user."""
+
+    paths: list[str]
 
 
 class Done(msgspec.Struct):
@@ -61,6 +70,13 @@ class Fader(msgspec.Struct):
     def silent(self) -> bool:
         """Whether the stem is muted or its fader at the bottom."""
         return self.muted or self.gain_db == float("-inf")
+
+
+class Levels(msgspec.Struct):
+    """See `rtsep.player.meters.Levels`."""
+
+    rms_db: float
+    peak_db: float
 
 
 class Engine(msgspec.Struct):
@@ -105,7 +121,8 @@ class Player(msgspec.Struct):
     volume_db: float
     stems: list[str]
     faders: list[Fader]
-    levels_db: list[float]
+    levels: list[Levels]
+    output: Levels
     latency: Latency
     late_blocks: int
     dry_s: float
@@ -120,6 +137,8 @@ class Player(msgspec.Struct):
     tracks: int
     loop_s: tuple[float, float | None] | None
     cue_s: float | None
+    output_device: str | None
+    input_device: str | None
 
 
 class State(msgspec.Struct):
@@ -127,6 +146,14 @@ class State(msgspec.Struct):
 
     player: Player
     selected: int
+    queue_changes: int
+
+
+class QueuedSong(msgspec.Struct):
+    """See `rtsep.control.state.QueuedSong`."""
+
+    name: str
+    length_s: float | None
 
 
 class Update(msgspec.Struct):
@@ -137,7 +164,8 @@ class Update(msgspec.Struct):
         waiting: why nothing plays yet.
         lines: messages that are new, and how many there have been in all.
         waveform: None if it is as it was, or there is none.
-        cpu_percent: CPU time that the process that plays has used since the last reply, 100 for one core.
+        queue: the songs, None if they are as they were.
+        cpu_percent: CPU time that the process that plays has used lately, 100 for one core.
     """
 
     state: State | None
@@ -145,9 +173,11 @@ class Update(msgspec.Struct):
     lines: list[str]
     line_count: int
     waveform: Waveform | None
+    queue: list[QueuedSong] | None
     cpu_percent: float
 
 
-request_decoder = msgspec.msgpack.Decoder(Union[(Look, *COMMANDS)])  # type: ignore[arg-type]
+Request = Command | AddSongs
+request_decoder = msgspec.msgpack.Decoder(Union[(Look, AddSongs, *COMMANDS)])  # type: ignore[arg-type]
 done_decoder = msgspec.msgpack.Decoder(Done)
 update_decoder = msgspec.msgpack.Decoder(Update)

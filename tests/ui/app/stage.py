@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from unittest.mock import create_autospec
+from unittest.mock import Mock, create_autospec
 
 import numpy as np
+from textual import events
+from textual.keys import _character_to_key
 
 from rtsep.control.commands.base import Command
 from rtsep.control.desk import Desk
@@ -14,15 +18,17 @@ from rtsep.errors import UsageError
 from rtsep.player.faders import Fader
 from rtsep.player.file_player import FilePlayer
 from rtsep.player.live_player import LivePlayer
+from rtsep.player.meters import Levels
 from rtsep.player.notices import Notices
 from rtsep.player.overview import Overview
 from rtsep.player.snapshot import LiveSnapshot
-from rtsep.ui.app.app import PlayerApp
+from rtsep.ui.app.app import PlayerApp, PlayerScreen
 from rtsep.ui.app.attendant import Attendant
 from rtsep.ui.app.glyphs import UNICODE, Glyphs
 from tests.snapshots import snapshot
 
 STEMS = ("vocals", "drums", "bass", "other")
+SONGS = ("boats.flac", "ships.flac", "日本語 rafts.flac")
 
 
 class Stage:
@@ -35,10 +41,13 @@ class Stage:
 
     def __init__(self, live: bool = False, glyphs: Glyphs = UNICODE, **changes: object) -> None:
         self.player: Any = create_autospec(LivePlayer if live else FilePlayer, instance=True, stems=STEMS)
+        if not live:
+            songs = [Mock(path=Path(f"/music/{name}"), length=44100 * 200) for name in SONGS]
+            self.player.source = Mock(queue=Mock(changes=0, songs=songs, order=[0, 1, 2]))
         self.shown: dict[str, Any] = {
             "stems": STEMS,
             "faders": (Fader(), Fader(-6.0), Fader(0.0, muted=True), Fader(3.5, solo=True)),
-            "levels_db": (-12.0, -20.5, -100.0, -2.0),
+            "levels": (Levels(-12.0, -6.0), Levels(-20.5, -14.0), Levels(), Levels(-2.0, 1.0)),
             "file": Path("/music/boats.flac"),
             "loop_s": (60.0, 90.0),
             "cue_s": 120.0,
@@ -69,6 +78,16 @@ class Stage:
             return str(error)
         return None
 
+    async def started(self) -> None:
+        """Once the player is shown."""
+        await until(lambda: isinstance(self.app.screen, PlayerScreen))
+
+    def press(self, *keys: str) -> None:
+        """Press keys as a terminal reports them, without waiting for what they do."""
+        for key in keys:
+            name = _character_to_key(key) if len(key) == 1 else key
+            self.app.post_message(events.Key(name, key if len(key) == 1 else None))
+
     def rows(self) -> list[str]:
         """What the terminal shows."""
         shown = self.app.screen
@@ -76,6 +95,15 @@ class Stage:
         blank = [[" "] * width for _ in range(height)]
         strips = shown._compositor.render_strips()
         return ["".join(segment.text for segment in strip) for strip in strips] or ["".join(row) for row in blank]
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    """Wait until something is so; fails after half a minute."""
+    for _ in range(3000):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("waited in vain")
 
 
 def waves() -> Overview:
