@@ -53,15 +53,19 @@ def words(kind: type[Command]) -> str:
     return " ".join(named.get(field.name, "true" if field.type in flags else "1") for field in fields)
 
 
-def test_every_command_can_be_found_in_the_palette_and_carried_out() -> None:
+@pytest.mark.parametrize("live", [False, True], ids=["play", "live"])
+def test_every_command_can_be_found_in_the_palette_and_carried_out(live: bool) -> None:
+    kinds = [kind for kind in COMMANDS if (kind.live if live else kind.songs)]
+    assert {kind for kind in COMMANDS if kind.live or kind.songs} == set(COMMANDS)
+
     async def find_all() -> None:
-        stage = Stage()
+        stage = Stage(live)
         stage.player.stem_index.return_value = 1
         async with stage.app.run_test(size=(100, 30)):
             await stage.started()
             palette = TableCommands(stage.app.screen)
-            assert len([hit async for hit in palette.discover()]) == len(COMMANDS)
-            for kind in COMMANDS:
+            assert len([hit async for hit in palette.discover()]) == len(kinds)
+            for kind in kinds:
                 stage.done.clear()
                 best = max([hit async for hit in palette.search(f"({kind.name()})")], key=lambda hit: hit.score)
                 best.command()
