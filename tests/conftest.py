@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import signal
@@ -54,6 +55,7 @@ REQUIRED = {
     if os.environ.get(variable) == "1"
 }
 REPOSITORY = Path(__file__).parent.parent
+_STATES = itertools.count()
 
 
 AGAINST_THE_CLOCK = (
@@ -96,6 +98,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
             report.outcome = "failed"
             report.longrepr = f"{variable}=1 and yet skipped: {report.longrepr}"
     return report
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test begins as a new user does. The folder is made only where a player remembers something."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.getbasetemp() / f"state{next(_STATES)}"))
 
 
 def _reopen_portaudio() -> None:

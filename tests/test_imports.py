@@ -44,7 +44,7 @@ MAY_USE = {
         "live_settings",
     },
     "train": {"nn", "dsp", "audio.files", "timebase", "recipe", "train_settings", "bundle"},
-    "control": {"audio", "player", "timebase"},
+    "control": {"audio", "player", "system", "timebase"},
     "ui": {"timebase", "control"},
     "cli": {
         *("ui", "control", "player", "engine", "batch", "separation", "separation.backends", "audio", "audio.files"),

@@ -255,7 +255,8 @@ class DeviceKeeper(Generic[StreamT]):
             stream.close()
             return
         for side, device in zip(self._sides, devices, strict=True):
-            side.device = device
+            if device != side.device:
+                side.device, side.label = device, None
         self._stream = stream
         self._watch(stream)
 

@@ -13,14 +13,14 @@ from rtsep.cli.arguments import Files
 from rtsep.cli.session.options import PlayOptions
 from rtsep.cli.session.session import Session
 from rtsep.control.table import PLAY_KEYS
-from rtsep.errors import RtsepError
+from rtsep.errors import RtsepError, UsageError
 from rtsep.ui.console import say
 
 DEFAULTS = PlayOptions()
 
 
 def play(
-    files: Annotated[Files, Parameter(help="Audio files and folders, played in order without gaps.")],
+    files: Annotated[Files, Parameter(help="Audio files and folders, played in order without gaps.")] = (),
     /,
     *,
     options: PlayOptions = DEFAULTS,
@@ -32,19 +32,29 @@ def play(
     Files that cannot be read are left out, and the exit code is 3 then. Without a sound device the stems, and a picture
     of the spectra before and after, are written to the folder out/.
     """
-    songs = with_folders_expanded(files)
+    if options.recent:
+        from rtsep.cli.session.remembered import list_recent
+
+        list_recent(options.json)
+        return 0
+    if not files and not options.resume:
+        raise UsageError("name audio files or folders, or use --resume; see rtsep play --help")
+    songs: Sequence[Path] = with_folders_expanded(files) if files else ()
     no_output: str | None = None
     with Session(PLAY_KEYS, options) as session:
         # Here, not above: they bring numpy and numba, and `rtsep play --help` must answer at once.
-        from rtsep.audio.devices.discovery import find_device
         from rtsep.cli.session.play_session import play_on
+        from rtsep.cli.session.remembered import open_store, output_device, resumed
         from rtsep.player.device_keeper import Side
 
+        if options.resume:
+            songs, options = resumed(songs, options)
         if options.device is None:
             no_output = _why_no_output()
         if no_output is None:
-            output = Side(find_device(options.device), "output", or_default=options.device is None)
-            return play_on(session, output, songs, options)
+            store = open_store(options, session.has_keys)
+            output = Side(output_device(options, store), "output", or_default=options.device is None)
+            return play_on(session, output, songs, options, store)
     if no_output is None:  # the user has quit before it played
         return 0
     return _render(songs, options, no_output)

@@ -59,6 +59,17 @@ class PlayOptions(PlaybackOptions):
     start: Annotated[Start, Parameter(help="Position in the first file to start at, in seconds.")] = 0.0
     speed: Speed = 1.0
     key: Key = 0.0
+    resume: Annotated[
+        Flag, Parameter(help="Continue the first file, or without files the last song, where it was left.")
+    ] = False
+    recent: Annotated[Flag, Parameter(help="List the songs that were played last, and play nothing.")] = False
+    no_state: Annotated[
+        Flag,
+        Parameter(
+            help="Neither restore nor remember faders, volume, device and position. Always so with --no-ui, --json, "
+            "and without a terminal."
+        ),
+    ] = False
     ahead: Annotated[
         Flag,
         Parameter(

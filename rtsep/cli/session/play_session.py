@@ -15,6 +15,8 @@ from rtsep.bundle import Bundle
 from rtsep.cli.session.options import PlayOptions
 from rtsep.cli.session.playback_report import exit_code, play_report, summary
 from rtsep.cli.session.session import Session
+from rtsep.control.memory import Memory
+from rtsep.control.song_store import SongStore
 from rtsep.errors import RtsepError
 from rtsep.player.device_keeper import OutputKeeper, Side
 from rtsep.player.file_player import FilePlayer
@@ -30,8 +32,12 @@ DEVICE_LATENCY_S = 0.1
 """Requested from the device. A busy machine has that long to call back; a fader feels immediate all the same."""
 
 
-def play_on(session: Session, output: Side, files: Sequence[Path], options: PlayOptions) -> int:
+def play_on(
+    session: Session, output: Side, files: Sequence[Path], options: PlayOptions, store: SongStore | None
+) -> int:
     """Play files on a device, to their end or until the user quits. Returns the exit code.
+
+    `store`: where songs are remembered, if they are; it is closed.
 
     Raises RtsepError if nothing can be played.
     """
@@ -50,6 +56,8 @@ def play_on(session: Session, output: Side, files: Sequence[Path], options: Play
     # With chunks of the user's choice no instant network plays on where the model turns out to be too slow.
     on_untried = untried.append if options.chunk is None else None
     with ExitStack() as stack:
+        if store is not None:
+            stack.enter_context(store)
         stack.enter_context(libraries_silenced())
         player = stack.enter_context(
             FilePlayer(
@@ -70,6 +78,8 @@ def play_on(session: Session, output: Side, files: Sequence[Path], options: Play
         if length_s is not None and 0 < length_s <= options.start:
             raise RtsepError(f"--start {options.start:g}: {player.song.path} is only {length_s:.2f} s long")
         session.attach(player, notices)
+        if store is not None:
+            stack.enter_context(Memory(session.desk, store, notices, restores_first=not options.gain))
         for song in player.source.songs:
             notices.extend(song.notes)
         player.set_speed(options.speed)

@@ -94,6 +94,11 @@ class Session:
         return self._has_interrupted and kind is KeyboardInterrupt
 
     @property
+    def has_keys(self) -> bool:
+        """Whether somebody can press keys."""
+        return self._keyboard.has_keys
+
+    @property
     def reported(self) -> Iterable[str]:
         """The last hundred lines that were shown, except those of `PlayerSnapshot.messages`."""
         return self._notifications.reported

@@ -13,7 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.cli.running import Typist
+from rtsep.cli.main import main
+from tests.cli.running import Typist, rtsep
 from tests.virtual_audio import VirtualAudio
 
 
@@ -165,3 +166,35 @@ def test_a_sound_server_that_dies_and_returns_is_reported_in_one_line_each_time(
     assert "rtsep:" not in player.screen, "nothing more is reported"
     assert player.process.stdout is not None
     assert json.loads(player.process.stdout.read())["notices"] == [gone, back, gone, back]
+
+
+def test_what_was_set_and_where_it_was_left_is_there_the_next_time(
+    typist: Callable[..., Typist], tone: Path, constant_bundle: Callable[..., Path]
+) -> None:
+    options = ("--device", "rt_out", "--model", constant_bundle())
+    first = typist(tone, *options)
+    first.wait_for("▶ 0:01/0:06")
+    first.type(" -q")
+    assert first.wait() == 0
+    assert "last time" not in first.screen
+    listed = rtsep("play", "--recent", "--json")
+    (record,) = json.loads(listed.stdout)
+    assert record["file"] == str(tone)
+    assert 1 <= record["position_s"] < 4
+    second = typist("--resume", *options)
+    second.wait_for("as last time: vocals -1 dB; --no-state plays without")
+    second.wait_for(">1 vocals     -1 dB")
+    assert "0:00/" not in second.screen
+    second.type("q")
+    assert second.wait() == 0
+    script = rtsep("play", tone, *options, "--seconds", "0.2", "--json")
+    assert json.loads(script.stdout)["notices"] == []
+
+
+def test_nothing_to_play_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["play"]) == 2
+    assert capsys.readouterr().err == "rtsep: name audio files or folders, or use --resume; see rtsep play --help\n"
+    assert main(["play", "--resume"]) == 1
+    assert capsys.readouterr().err == "rtsep: --resume: no song was played yet; name one\n"
+    assert main(["play", "--recent"]) == 0
+    assert capsys.readouterr().err == "rtsep: no song was played yet\n"
