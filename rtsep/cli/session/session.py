@@ -70,7 +70,7 @@ class Session:
         self._app: AppProcess | None = None
         self._options = options
         self._notifications = Notifications(Notices())
-        self._playing = threading.Event()
+        self._entered, self._playing = threading.Event(), threading.Event()
         self._starter = guarded_thread(self._answer_while_starting, "rtsep-keys", "the keyboard", console.say)
 
     def __enter__(self) -> Session:
@@ -80,6 +80,7 @@ class Session:
         else:
             self._read_keyboard()
         self._starter.start()
+        self._entered.set()
         return self
 
     def __exit__(
@@ -180,6 +181,7 @@ class Session:
         self._read_keyboard()
 
     def _answer_while_starting(self) -> None:
+        self._entered.wait()  # an interruption must find the block entered, which handles it
         while not self._playing.is_set() and not self._over:
             self._answer_keys()
             if self._app is None:
