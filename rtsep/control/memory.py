@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from rtsep.control.commands import mixing
+from rtsep.control.commands import mixing, practice
 from rtsep.control.commands.base import Command
 from rtsep.control.desk import Desk
 from rtsep.control.song_store import SongStore
@@ -43,7 +43,8 @@ def settings_of(state: State) -> list[Command]:
     """The commands that set what belongs to a song."""
     faders = list(zip(state.player.stems, state.player.faders, strict=True))
     gains = [mixing.SetGain(stem, None if fader.gain_db == float("-inf") else fader.gain_db) for stem, fader in faders]
-    return [*gains, *(mixing.SetMute(stem, fader.muted) for stem, fader in faders if fader.gain_db != float("-inf"))]
+    mutes = [mixing.SetMute(stem, fader.muted) for stem, fader in faders if fader.gain_db != float("-inf")]
+    return [*gains, *mutes, practice.SetSpeed(state.player.speed), practice.SetKey(state.player.key)]
 
 
 def encode(commands: Sequence[Command]) -> bytes:
@@ -156,6 +157,10 @@ def changes_text(before: State, after: State) -> str:
         for stem, was, is_now in zip(new.stems, old.faders, new.faders, strict=True)
         if was != is_now
     ]
+    if old.speed != new.speed:
+        parts.append(f"speed {new.speed:g}")
+    if old.key != new.key:
+        parts.append(f"key {new.key:+g}")
     if old.volume_db != new.volume_db:
         parts.append(f"volume {new.volume_db:+g} dB")
     return ", ".join(parts)

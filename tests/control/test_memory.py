@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from rtsep.control.commands import mixing, navigation
+from rtsep.control.commands import mixing, navigation, practice
 from rtsep.control.desk import Desk
 from rtsep.control.memory import Memory, decode, encode
 from rtsep.control.song_store import SongStore
@@ -46,9 +46,11 @@ def test_what_is_set_while_a_song_plays_is_set_when_it_plays_again(
             desk.do(mixing.SetGain("vocals", -12.0))
             desk.do(mixing.SetMute("instrumental", True))
             desk.do(mixing.SetVolume(-6.0))
+            desk.do(practice.SetKey(-2.0))
             desk.do(navigation.Seek(11.0))
         assert list(notices) == []
         desk.do(mixing.AllOn())
+        desk.do(practice.SetKey(0.0))
         desk.do(mixing.SetGain("vocals", 0.0))
         desk.do(mixing.SetVolume(0.0))
         with Memory(desk, store, notices, restores_first=True):
@@ -59,7 +61,7 @@ def test_what_is_set_while_a_song_plays_is_set_when_it_plays_again(
         said = "; --no-state plays without"
         assert list(notices) == [
             f"as last time: volume -6 dB{said}",
-            f"as last time: vocals -12 dB, instrumental muted{said}",
+            f"as last time: vocals -12 dB, instrumental muted, key -2{said}",
         ]
         first, second = store.song(songs[0]), store.song(songs[1])
         assert first is not None and second is not None

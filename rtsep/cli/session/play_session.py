@@ -78,12 +78,13 @@ def play_on(
         if length_s is not None and 0 < length_s <= options.start:
             raise RtsepError(f"--start {options.start:g}: {player.song.path} is only {length_s:.2f} s long")
         session.attach(player, notices)
-        if store is not None:
-            stack.enter_context(Memory(session.desk, store, notices, restores_first=not options.gain))
         for song in player.source.songs:
             notices.extend(song.notes)
         player.set_speed(options.speed)
         player.set_key(options.key)
+        if store is not None:
+            is_as_asked = options.gain or options.speed != 1.0 or options.key != 0.0
+            stack.enter_context(Memory(session.desk, store, notices, restores_first=not is_as_asked))
         player.play()
         player.open(on_wait=lambda waiting: session.wait_line.separating(player.song.path.name, waiting))
         for bundle in untried:
