@@ -96,8 +96,8 @@ class Session:
 
     @property
     def has_keys(self) -> bool:
-        """Whether somebody can press keys."""
-        return self._keyboard.has_keys
+        """Whether somebody can press keys, in the app or without it."""
+        return self._app is not None or self._keyboard.has_keys
 
     @property
     def reported(self) -> Iterable[str]:
