@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rtsep.player.live_player import LivePlayer
     from rtsep.player.overview import Overview, Overviews
     from rtsep.player.practice.lyrics import Lyrics
+    from rtsep.player.practice.presets import Preset
 
 
 class Desk:
@@ -36,6 +37,7 @@ class Desk:
         self.over = threading.Event()
         self._lock = threading.RLock()
         self._overviews: Overviews | None = None
+        self._presets: dict[str, Preset] | None = None
 
     def do(self, command: Command) -> None:
         """Carry out a command. UsageError if this player can't, in one line for the user."""
@@ -50,7 +52,7 @@ class Desk:
         """Everything there is to display, at about one moment."""
         with self._lock:
             changes = 0 if self.is_live else self.file_player.source.queue.changes
-            return State(STATE_VERSION, self.player.status(), self.selected, changes)
+            return State(STATE_VERSION, self.player.status(), self.selected, changes, self._used_preset())
 
     def queue(self) -> list[QueuedSong]:
         """The songs of the queue in their order; none with live sound."""
@@ -87,6 +89,10 @@ class Desk:
         from rtsep.audio.devices.discovery import list_devices
 
         return list(dict.fromkeys(device.name for device in list_devices() if device.serves(kind)))
+
+    def presets(self) -> list[str]:
+        """Names of the presets; UsageError if the file of the user's own ones cannot be used."""
+        return list(self._load_presets())
 
     def lyrics(self) -> Lyrics | None:
         """The lyrics of the current song, all of them; None if there are none, or for live sound."""
@@ -129,6 +135,32 @@ class Desk:
     def select(self, stem: int) -> None:
         """Select a stem by its number."""
         self.selected = stem
+
+    def use_preset(self, name: str) -> None:
+        """Set all faders as a preset has them; UsageError if there is none, or a stem of it is missing."""
+        from rtsep.player.practice.presets import apply_preset, find_preset
+
+        apply_preset(find_preset(self._load_presets(), name), self.player)
+
+    def next_preset(self) -> None:
+        """Use the next preset that has all its stems."""
+        from rtsep.player.practice.presets import next_preset
+
+        next_preset(self._load_presets(), self.player)
+
+    def _load_presets(self) -> dict[str, Preset]:
+        from rtsep.player.practice.presets import load_presets  # here, not above: with numpy
+
+        if self._presets is None:
+            self._presets = load_presets()
+        return self._presets
+
+    def _used_preset(self) -> str | None:
+        if self._presets is None:  # none has been used yet
+            return None
+        from rtsep.player.practice.presets import used_preset
+
+        return used_preset(self._presets, self.player)
 
     def quit(self) -> None:
         """Ask whoever runs the player to end."""

@@ -22,12 +22,14 @@ class State(msgspec.Struct, frozen=True):
         player: what the player tells of itself.
         selected: number of the stem that `change_gain` moves.
         queue_changes: counts the changes of the queue, see `rtsep.control.desk.Desk.queue`.
+        preset: the one that the faders stand at; None if they stand at none, or none has been asked for yet.
     """
 
     version: int
     player: PlayerSnapshot
     selected: int
     queue_changes: int = 0
+    preset: str | None = None
 
 
 class QueuedSong(msgspec.Struct, frozen=True):

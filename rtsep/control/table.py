@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rtsep.control.commands import devices, mixing, navigation, practice, queue, session
+from rtsep.control.commands import devices, loops, mixing, navigation, practice, presets, queue, session
 from rtsep.control.commands.base import Command
 
 COMMANDS: tuple[type[Command], ...] = (
@@ -17,6 +17,12 @@ COMMANDS: tuple[type[Command], ...] = (
     navigation.Seek,
     navigation.Nudge,
     navigation.ToggleLoop,
+    loops.SetLoop,
+    loops.ClearLoop,
+    loops.SaveLoop,
+    loops.UseLoop,
+    loops.RemoveLoop,
+    loops.SetLoopSpeedUp,
     navigation.SetCue,
     navigation.GoToCue,
     navigation.Previous,
@@ -37,6 +43,8 @@ COMMANDS: tuple[type[Command], ...] = (
     mixing.ChangeGain,
     mixing.Select,
     mixing.SelectNext,
+    presets.UsePreset,
+    presets.NextPreset,
     mixing.ToggleBypass,
     mixing.SetVolume,
     mixing.ChangeVolume,
@@ -121,6 +129,7 @@ _MIXING = (
     _bind(tuple("12345678"), "1 ... 8", "mute or unmute a stem", *map(mixing.ToggleMute, range(8))),
     _bind(tuple(SHIFTED_DIGITS), "SHIFT+1 ... 8", "solo a stem, or all stems again", *map(mixing.ToggleSolo, range(8))),
     _bind("0", "0", "all stems on", mixing.AllOn()),
+    _bind("k", "k", "next preset: karaoke, drumless and so on, all stems", presets.NextPreset()),
     _bind("b", "b", "bypass: hear the original mix", mixing.ToggleBypass()),
     _bind("tab", "TAB", "select the next stem", mixing.SelectNext()),
     _bind(("+", "="), "+", "selected stem 1 dB louder", mixing.ChangeGain(GAIN_STEP_DB)),

@@ -16,6 +16,7 @@ from rtsep.live_settings import best_latency
 from rtsep.player.ahead.engine import AheadEngine, Waiting
 from rtsep.player.device_keeper import OutputKeeper
 from rtsep.player.mixer import Mixer
+from rtsep.player.practice.rehearsal import Rehearsal
 from rtsep.player.practice.singing import Singing
 from rtsep.player.practice.tempo import Tempo
 from rtsep.player.queue.navigation import Navigator
@@ -34,7 +35,7 @@ FIRST_LEAD_S = 0.3
 """Stems that are ready before the device is opened, so that the first block is already separated."""
 
 
-class FilePlayer(Mixer, Navigator, Tempo, Singing):
+class FilePlayer(Rehearsal):
     """Separates and plays files, one after the other. A context manager; `close` ends stream, source and worker.
 
     Args:
@@ -94,7 +95,8 @@ class FilePlayer(Mixer, Navigator, Tempo, Singing):
         start = max(0, round(start_s * SAMPLE_RATE))
         first = Place(0, start if length is None else min(start, length))
         Navigator.__init__(self, engine.shared, source, first, FIRST_PATIENCE_S)
-        Tempo.__init__(self, engine.shared, ROUTED if routed else None)
+        Rehearsal.__init__(self)
+        Tempo.__init__(self, engine.shared, ROUTED if routed else None, self.look)
         self._closing.callback(self._stage.close)
         Singing.__init__(self)
 
@@ -207,6 +209,8 @@ class FilePlayer(Mixer, Navigator, Tempo, Singing):
             notices=self.engine.notices,
             sung=self.sung(position / SAMPLE_RATE),
             lyrics_offset_s=self.lyrics_offset_s,
+            loops=tuple(self.loops),
+            loop_speed_up=self.loop_speed_up,
             speed=self.speed,
             key=self.key,
         )

@@ -30,6 +30,11 @@ class Mixer:
         self._faders = [Fader() for _ in self.stems]
         self._volume_db = 0.0
 
+    @property
+    def faders(self) -> tuple[Fader, ...]:
+        """The faders as they stand, copied."""
+        return tuple(Fader(fader.gain_db, fader.muted, fader.solo) for fader in self._faders)
+
     def stem_index(self, stem: str) -> int:
         """Index of a stem by its name; UsageError with the stems of the model if there is none."""
         if stem not in self.stems:
@@ -118,7 +123,7 @@ class Mixer:
             bypass=self.shared.transport.bypass,
             volume_db=self._volume_db,
             stems=self.stems,
-            faders=tuple(Fader(fader.gain_db, fader.muted, fader.solo) for fader in self._faders),
+            faders=self.faders,
             levels=levels,
             output=output,
             late_blocks=head.late_blocks,

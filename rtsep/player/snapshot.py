@@ -9,6 +9,7 @@ from rtsep.engine.latency import Latency
 from rtsep.engine.live_engine import EngineStats
 from rtsep.player.faders import Fader
 from rtsep.player.meters import Levels
+from rtsep.player.practice.loops import NamedLoop
 from rtsep.player.practice.singing import Sung
 from rtsep.shared.status import Kind
 
@@ -76,6 +77,8 @@ class PlayerSnapshot:
     key: float = 0.0
     sung: Sung | None = None
     lyrics_offset_s: float = 0.0
+    loops: tuple[NamedLoop, ...] = ()
+    loop_speed_up: float = 0.0
 
     @property
     def played_s(self) -> float:

@@ -17,13 +17,14 @@ from rtsep.errors import UsageError
 from rtsep.player import faders
 from rtsep.player.file_player import FilePlayer
 from rtsep.player.live_player import LivePlayer
+from rtsep.player.practice.presets import Preset
 
 STEMS = tuple(f"stem {number}" for number in range(8))
 
 
 def desk_of(kind: type[FilePlayer] | type[LivePlayer]) -> tuple[Desk, Any]:
     """A desk with a player that has what its class has and records what is asked of it."""
-    player = create_autospec(kind, instance=True, stems=STEMS)
+    player = create_autospec(kind, instance=True, stems=STEMS, faders=(faders.Fader(),) * len(STEMS))
     return Desk(player), player
 
 
@@ -114,7 +115,7 @@ def test_live_has_only_keys_that_its_player_can_obey() -> None:
 
 
 def some(kind: type[Command]) -> Command:
-    """A command of that kind whose names are "stem 1", whose numbers are 1 and whose switches are on."""
+    """A command of that kind whose names are "stem 1", whose numbers are 1, or 0.5, and whose switches are on."""
 
     def fits(value: object, type_: Any) -> bool:
         try:
@@ -124,7 +125,7 @@ def some(kind: type[Command]) -> Command:
         return True
 
     fields = msgspec.structs.fields(kind)
-    values = {field.name: next(v for v in ("stem 1", 1, True) if fits(v, field.type)) for field in fields}
+    values = {field.name: next(v for v in ("stem 1", 1, 0.5, True) if fits(v, field.type)) for field in fields}
     return msgspec.convert(values | {"command": kind.name()}, kind)
 
 
@@ -133,6 +134,7 @@ def test_every_command_can_be_carried_out_or_says_who_has_it(kind: type[Command]
     for player in (FilePlayer, LivePlayer):
         desk, mock = desk_of(player)
         mock.stem_index.return_value = 1
+        desk._presets = {"stem 1": Preset("stem 1", {})}
         if not (kind.live if player is LivePlayer else kind.songs):
             expected = "only" if player is FilePlayer else "not"
             with pytest.raises(UsageError, match=f"^{kind.name()}: {expected} possible with live sound$"):

@@ -34,6 +34,13 @@ class PlaybackOptions:
     """What every run has: the model, its faders and where they go, and how it is shown."""
 
     model: ModelOrBest = None
+    preset: Annotated[
+        str | None,
+        Parameter(
+            help="Initial faders of all stems: karaoke, drumless, a-cappella, bass-practice, or one of your own from "
+            "presets.toml. --gain comes after it."
+        ),
+    ] = None
     gain: Gains = ()
     to: Routes = ()
     compute: Compute = "auto"

@@ -107,8 +107,11 @@ class Session:
     def attach(self, player: FilePlayer | LivePlayer, notices: Notices) -> None:
         """Set the faders of `player` to the options, let keys act on it, and show what `notices` reports.
 
-        Raises UsageError for a stem that it does not have.
+        Raises UsageError for a stem or preset that it does not have.
         """
+        self.desk = Desk(player)
+        if self._options.preset is not None:
+            self.desk.use_preset(self._options.preset)
         for stem, gain_db in self._options.gain:
             player.set_gain(stem, gain_db)
         routes = dict(self._options.to)
@@ -117,7 +120,6 @@ class Session:
         if routes:
             notices.append(routes_text(routes))
         self._notifications = Notifications(notices)
-        self.desk = Desk(player)
         self._has_desk = True
 
     def run(self) -> None:

@@ -5,6 +5,7 @@ from rtsep.errors import ArgumentError
 MIN_SPEED, MAX_SPEED = 0.25, 2.0
 MAX_KEY = 12.0
 """Semitones up or down."""
+LARGEST_SPEED_STEP = 0.5
 LARGEST_LYRICS_OFFSET_S = 60.0
 
 
@@ -13,6 +14,13 @@ def check_speed(speed: float) -> float:
     if not MIN_SPEED <= speed <= MAX_SPEED:
         raise ArgumentError("speed", speed, f"{MIN_SPEED:g} to {MAX_SPEED:g}; 1 is the song's own")
     return speed
+
+
+def check_speed_step(step: float) -> float:
+    """`step` if a loop can get faster by it each time round; ArgumentError otherwise."""
+    if not 0.0 <= step <= LARGEST_SPEED_STEP:
+        raise ArgumentError("loop_speed_up", step, f"0 to {LARGEST_SPEED_STEP:g}; 0.05 is 5 % of the song's speed")
+    return step
 
 
 def check_key(key: float) -> float:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,14 +48,17 @@ KINDS = 512
 class PracticeStage:
     """Fills the practice ring of a shared state. A thread of its own; `turn` is its loop body.
 
+    `on_look` is called by the thread, some twenty times a second or more often.
+
     Attributes:
         speed, key: what is wanted, see `rtsep.dsp.stretch.Stretch`.
         failure: why it has ended early, in one line; None otherwise. The song goes on at its own speed.
     """
 
-    def __init__(self, shared: SharedState) -> None:
+    def __init__(self, shared: SharedState, on_look: Callable[[], object] = lambda: None) -> None:
         self.speed, self.key = 1.0, 0.0
         self.failure: str | None = None
+        self._on_look = on_look
         self._shared, self._ahead = shared, shared.with_own_play_head()
         self._ring = shared.practice
         self._places = shared.practice_places
@@ -101,6 +105,7 @@ class PracticeStage:
 
     def _run(self) -> None:
         while not self._closing:
+            self._on_look()
             if not self.turn():
                 self._wake.wait(LOOK_S if self.on else IDLE_S)
                 self._wake.clear()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from rtsep.errors import UsageError
 from rtsep.player.practice.limits import MAX_KEY, MAX_SPEED, MIN_SPEED, check_key, check_speed
 from rtsep.player.practice.stage import PracticeStage
@@ -13,14 +15,15 @@ class Tempo:
 
     Args:
         shared: what is played.
+        on_look: called some twenty times a second or more often, by a thread of its own.
         refusal: why this cannot be done here, in one line; None where it can.
 
     Both are changed without a gap, and act when what was made ahead has been played (`speed_delay`).
     """
 
-    def __init__(self, shared: SharedState, refusal: str | None) -> None:
+    def __init__(self, shared: SharedState, refusal: str | None, on_look: Callable[[], object]) -> None:
         self._refusal = refusal
-        self._stage = PracticeStage(shared)
+        self._stage = PracticeStage(shared, on_look)
 
     @property
     def speed(self) -> float:
@@ -53,7 +56,12 @@ class Tempo:
         """Change the key by a step in semitones, as far as it goes."""
         self._set(self.speed, min(max(round(self.key + step, 4), -MAX_KEY), MAX_KEY))
 
-    def _set(self, speed: float, key: float) -> None:
-        if self._refusal is not None and (speed, key) != (1.0, 0.0):
+    def check_practice(self) -> None:
+        """Raise UsageError if speed and key cannot be changed here."""
+        if self._refusal is not None:
             raise UsageError(self._refusal)
+
+    def _set(self, speed: float, key: float) -> None:
+        if (speed, key) != (1.0, 0.0):
+            self.check_practice()
         self._stage.set(speed, key)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rtsep.errors import UsageError
 from rtsep.player.queue.song import Song
 from rtsep.player.queue.song_queue import SongQueue
 from rtsep.player.queue.source import FileSource
@@ -161,14 +162,35 @@ class Navigator:
         heard = self._mark()
         begin = self._begin
         if self._loop is not None:
-            self._begin = self._loop = None
-            # What was read ahead turns back at the end of the loop: the song has to be read again from here.
-            self._jump_to_mark(self._mark(0))
+            self.clear_loop()
         elif begin is None or not self._can_end(begin.place, heard.place):
             self._begin = heard
         else:
             self._loop = Loop(begin.place.track, begin.place.sample, heard.place.sample)
             self._jump_to_mark(begin)
+
+    def set_loop(self, start_s: float, end_s: float) -> None:
+        """Loop between two times of this song; play on where that is between them, else jump to the start.
+
+        An end beyond the song's is its end. UsageError for a loop that is too short.
+        """
+        place = self.place
+        start, end = max(0, round(start_s * SAMPLE_RATE)), round(end_s * SAMPLE_RATE)
+        length = self.source.songs[place.track].length
+        if length is not None:
+            end = min(end, length)
+        if end - start < SHORTEST_LOOP_S * SAMPLE_RATE:
+            raise UsageError(f"loop {start_s:g} to {end_s:g} s: expected at least {SHORTEST_LOOP_S:g} s of the song")
+        self._begin, self._loop = Mark(Place(place.track, start), None), Loop(place.track, start, end)
+        self._jump_to_mark(self._mark(0) if start <= place.sample < end else self._begin)
+
+    def clear_loop(self) -> None:
+        """Clear the loop, or its start, and play on."""
+        is_set = self._loop is not None
+        self._begin = self._loop = None
+        if is_set:
+            # What was read ahead turns back at the end of the loop: the song has to be read again from here.
+            self._jump_to_mark(self._mark(0))
 
     def set_cue(self) -> None:
         """Remember what is heard now."""
