@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from rtsep.batch.cluster import run_on_ray
 from rtsep.batch.inputs import find_inputs
-from rtsep.batch.naming import DEFAULT, Template
+from rtsep.batch.naming import DEFAULT, Template, UsedPaths
 from rtsep.batch.outcome import Outcomes, TaskProgress, one_by_one
 from rtsep.batch.parallel import count_jobs, run_in_processes
 from rtsep.batch.song_work import Settings, SongWork
 from rtsep.batch.tasks import Task, plan_tasks
+from rtsep.batch.watch import arriving_songs
 from rtsep.errors import UsageError
 from rtsep.files import remove_abandoned
 
@@ -59,9 +60,11 @@ class Batch:
         self._settings, self._compute, self._skip_existing = settings, compute, skip_existing
         self._work = SongWork(settings, compute, skip_existing=skip_existing)
         template.check(len(self._work.stems))
+        self._out, self._template, self._jobs = out, template, jobs
+        self._used = UsedPaths()
         inputs = find_inputs(files, out)
         self.notes = inputs.notes
-        self.tasks = plan_tasks(inputs.songs, out, self._work.stems, settings.format, template)
+        self.tasks = self._plan(inputs.songs)
         self.jobs = count_jobs(jobs, compute, len(self.tasks))
 
     def plan(self) -> Outcomes:
@@ -76,19 +79,42 @@ class Batch:
 
         What `progress` raises ends the run and comes out of it.
         """
-        self._remove_abandoned()
+        return self._separate(self.tasks, progress)
+
+    def watch(self, folders: Sequence[Path], progress: TaskProgress = _no_progress) -> Outcomes:
+        """Separate what is in folders, and every song that arrives there when it is complete. It never ends.
+
+        Raises MissingPackage without watchfiles, UsageError for what is not a folder.
+        """
+        return self._watch(arriving_songs(folders, self._out), progress)
+
+    def _watch(self, arrivals: Iterator[list[Path]], progress: TaskProgress) -> Outcomes:
+        known: dict[Path, Task] = {}
+        for songs in arrivals:
+            new = [song for song in songs if song not in known]
+            known |= zip(new, self._plan(new), strict=True)
+            yield from self._separate([known[song] for song in songs], progress)
+
+    def _plan(self, songs: Sequence[Path]) -> list[Task]:
+        settings = self._settings
+        return plan_tasks(songs, self._out, self._work.stems, settings.format, self._template, self._used)
+
+    def _separate(self, tasks: Sequence[Task], progress: TaskProgress) -> Outcomes:
+        _remove_abandoned(tasks)
         if self._ray is not None:
-            return self._run_on_ray(self._ray)
-        if self.jobs == 1:
-            return one_by_one(self.tasks, self._work, progress)
+            return self._separate_on_ray(tasks, self._ray)
+        jobs = count_jobs(self._jobs, self._compute, len(tasks))
+        if jobs == 1:
+            return one_by_one(tasks, self._work, progress)
         return run_in_processes(
-            self.tasks, self._settings, self._compute, self.jobs, skip_existing=self._skip_existing, progress=progress
+            tasks, self._settings, self._compute, jobs, skip_existing=self._skip_existing, progress=progress
         )
 
-    def _run_on_ray(self, address: str) -> Outcomes:
-        yield from run_on_ray(self.tasks, self._settings, self._compute, address, skip_existing=self._skip_existing)
-        self._remove_abandoned()  # by nodes that were lost
+    def _separate_on_ray(self, tasks: Sequence[Task], address: str) -> Outcomes:
+        yield from run_on_ray(tasks, self._settings, self._compute, address, skip_existing=self._skip_existing)
+        _remove_abandoned(tasks)  # by nodes that were lost
 
-    def _remove_abandoned(self) -> None:
-        for folder in {path.parent for task in self.tasks for path in task.outputs.values()}:
-            remove_abandoned(folder)
+
+def _remove_abandoned(tasks: Iterable[Task]) -> None:
+    for folder in {path.parent for task in tasks for path in task.outputs.values()}:
+        remove_abandoned(folder)

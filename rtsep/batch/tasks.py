@@ -43,12 +43,14 @@ def plan_tasks(
     stems: Collection[str],
     ext: str = "wav",
     template: Template = DEFAULT,
+    used: UsedPaths | None = None,
 ) -> list[Task]:
     """Return the tasks for audio files and job files (.json). No two of them write the same file, or replace a song.
 
     Args:
         stems: names of the files that a song becomes.
         ext: their extension.
+        used: paths of earlier tasks, which none of these writes either.
 
     Raises RtsepError for a job file that is not valid.
     """
@@ -61,7 +63,7 @@ def plan_tasks(
         else:
             songs.append((file, out, False))
     sources = {os.path.realpath(song): song for song, _, _ in songs}
-    used = UsedPaths()
+    used = used or UsedPaths()
     tasks: list[Task] = []
     for song, root, is_copied in songs:
         fields = fields_of(song, _tags(song, template), song.suffix.lower().lstrip(".") if is_copied else ext)

@@ -25,7 +25,7 @@ from rtsep.cli.arguments import (
     Stems,
     Tta,
 )
-from rtsep.errors import RtsepError
+from rtsep.errors import RtsepError, UsageError
 from rtsep.separation.backends.stepper import MAX_CHUNK
 from rtsep.system.allocator import keep_freed_memory
 from rtsep.ui.console import say
@@ -58,6 +58,7 @@ def separate(
     clip: Literal["rescale", "clamp", "none"] | None = None,
     skip_existing: Flag = False,
     dry_run: Flag = False,
+    watch: Flag = False,
     jobs: Jobs = 1,
     ray: str | None = None,
     json: Flag = False,
@@ -122,6 +123,9 @@ def separate(
     dry_run
         Print the paths that would be written and how long that would take, by the speed measured now on this machine,
         and write nothing.
+    watch
+        Keep running: separate what is in the folders, then every song that arrives in them, as soon as it is complete.
+        Implies --skip-existing. Control-C ends. Needs the extra "watch".
     jobs
         Songs at a time, each in a process with one thread; auto: as many as there are cores, one on a GPU.
     ray
@@ -158,6 +162,14 @@ def separate(
         clip=clip,
     )
     names = template_for(template, format)
+    if watch:
+        if dry_run:
+            raise UsageError("--watch never ends, --dry-run writes nothing: choose one")
+        batch = Batch([], out, settings, compute=compute, template=names, skip_existing=True, jobs=jobs, ray=ray)
+        progress = BatchProgress(1, json)
+        outcomes = batch.watch(files, progress.show)
+        say(f"watching {', '.join(map(str, files))}; Ctrl-C ends")
+        return report(outcomes, 1, progress, json=json)
     with ExitStack() as stack:
         if STDIN in files and not STDIN.exists():
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="rtsep-")))
