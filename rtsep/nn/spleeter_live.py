@@ -199,23 +199,26 @@ class LiveSpleeter(Windowed):
 
     def step(self, magnitudes: Tensor, state: State) -> Tensor:
         assert isinstance(state, LiveState)
-        self.validate(magnitudes, state.max_chunk)
-        steps, position = magnitudes.shape[3], int(state.position)
-        slots = torch.arange(position, position + steps, device=magnitudes.device) % len(state.frames)
-        state.frames.index_copy_(0, slots, magnitudes.permute(3, 0, 2, 1))
-        state.position.fill_(position + steps)
-        masks = state.block[..., (position - self._first_end) % self.stride + 1 :]  # those that were not given out
-        first = (position - self._first_end) // self.stride + 1
-        last = (position + steps - self._first_end) // self.stride
-        if last >= first:
-            masks = torch.cat([masks, self._windows(range(first, last + 1), state)], dim=-1)
+        waiting = (int(state.position) - self._first_end) % self.stride + 1
+        masks = state.block[..., waiting:]  # those that were not given out
+        windows = self._take(magnitudes, state)
+        if windows:
+            masks = torch.cat([masks, self._block_masks(windows, state)], dim=-1)
             state.block.copy_(masks[..., -self.stride :])
-        return masks[..., :steps]
+        return masks[..., : magnitudes.shape[3]]
 
     @torch.no_grad()
     def hear(self, magnitudes: Tensor, state: State) -> None:
-        """`step`: the next windows need what is computed of these."""
-        self.step(magnitudes, state)
+        """As of a `StreamingNetwork`: of these windows the next ones need what the encoder gives, and no more."""
+        assert isinstance(state, LiveState)
+        windows = self._take(magnitudes, state)
+        if windows:
+            frames, slots = self._read_windows(windows, state)
+            for stem, unet in enumerate(state.unets):
+                columns, _ = self._encode(frames, slots, len(windows), unet)
+                due = [window for window in windows if self._is_due(stem, window)]
+                if due:
+                    unet.deep.copy_(unet.layers.deep(columns.unflatten(0, (len(windows), -1))[due[-1] - windows.start]))
 
     def forward(self, magnitudes: Tensor, chunk: int | None = None) -> Tensor:
         """As the contract says; the masks are the same for every `chunk`. Beyond the end is silence.
@@ -228,8 +231,18 @@ class LiveSpleeter(Windowed):
         masks = [self.step(part, state) for part in padded.split(FORWARD_FRAMES, dim=3)]
         return torch.cat(masks, dim=-1)[..., self.lookahead_frames :]
 
-    def _windows(self, windows: range, state: LiveState) -> Tensor:
-        """Masks (B, S, C, F + 1, N * stride) of the blocks of windows, by their numbers since the reset."""
+    def _take(self, magnitudes: Tensor, state: LiveState) -> range:
+        """Put frames into their ring; returns the numbers since the reset of the windows that end with one of them."""
+        self.validate(magnitudes, state.max_chunk)
+        steps, position = magnitudes.shape[3], int(state.position)
+        slots = torch.arange(position, position + steps, device=magnitudes.device) % len(state.frames)
+        state.frames.index_copy_(0, slots, magnitudes.permute(3, 0, 2, 1))
+        state.position.fill_(position + steps)
+        first = (position - self._first_end) // self.stride + 1
+        return range(first, (position + steps - self._first_end) // self.stride + 1)
+
+    def _read_windows(self, windows: range, state: LiveState) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        """The last frames (N * B, n, F, C) of windows, and for each shallow level where they write and read columns."""
         numbers = torch.arange(windows.start, windows.stop, device=state.frames.device)[:, None]
         newest = self._first_end - 1 + self.stride * numbers
         frames = _read(state.frames, self.levels[0].slots(newest, len(state.frames))[1], len(windows))
@@ -237,6 +250,11 @@ class LiveSpleeter(Windowed):
             level.slots(numbers * level.fresh, len(ring))
             for level, ring in zip(self.levels[1:], state.unets[0].rings, strict=True)
         ]
+        return frames, slots
+
+    def _block_masks(self, windows: range, state: LiveState) -> Tensor:
+        """Masks (B, S, C, F + 1, N * stride) of the blocks of windows."""
+        frames, slots = self._read_windows(windows, state)
         outputs = torch.stack(
             [self._unet(stem, frames, slots, windows, unet) for stem, unet in enumerate(state.unets)], dim=1
         )
@@ -260,22 +278,29 @@ class LiveSpleeter(Windowed):
         self, stem: int, x: Tensor, slots: list[tuple[Tensor, Tensor]], windows: range, state: UNetState
     ) -> Tensor:
         """The U-net's output (N * B, stride + lookahead, F, C) at the end of windows, from their last frames."""
+        x, skips = self._encode(x, slots, len(windows), state)
+        found, turns = [state.deep], []
+        for window, columns in zip(windows, x.unflatten(0, (len(windows), -1)), strict=True):
+            if self._is_due(stem, window):
+                found.append(state.layers.deep(columns))
+            turns.append(len(found) - 1)
+        deep = torch.cat([found[turn] for turn in turns])
+        state.deep.copy_(found[-1])
+        return state.layers.decode(deep, skips)
+
+    def _encode(
+        self, x: Tensor, slots: list[tuple[Tensor, Tensor]], windows: int, state: UNetState
+    ) -> tuple[Tensor, list[Tensor]]:
+        """The columns of the last shallow level that the deep ones hear, and for each level the decoder's skip."""
         layers, skips = state.layers, []
         for number, (level, ring) in enumerate(zip(self.levels[1:], state.rings, strict=True), start=1):
             columns = layers.encode(number, x[:, -2 * level.computed - 1 :])
             written, read = slots[number - 1]
-            fresh = columns[:, : level.fresh].unflatten(0, (len(windows), -1))
+            fresh = columns[:, : level.fresh].unflatten(0, (windows, -1))
             ring.index_copy_(0, written, fresh.transpose(1, 2).flatten(0, 1))
-            x = torch.cat([_read(ring, read, len(windows)), columns[:, level.fresh :]], dim=1)
+            x = torch.cat([_read(ring, read, windows), columns[:, level.fresh :]], dim=1)
             skips.append(x[:, -level.decoded :])
-        found, turns = [state.deep], []
-        for window, columns in zip(windows, x.unflatten(0, (len(windows), -1)), strict=True):
-            if self._is_due(stem, window):
-                found.append(layers.deep(columns))
-            turns.append(len(found) - 1)
-        deep = torch.cat([found[turn] for turn in turns])
-        state.deep.copy_(found[-1])
-        return layers.decode(deep, skips)
+        return x, skips
 
     def _silence(self, layers: ColumnUNet) -> tuple[Tensor, ...]:
         """The columns (F, C) of each shallow level when nothing has ever sounded."""

@@ -38,7 +38,7 @@ class KnownModel:
 
 BETTER_MODELS = (
     KnownModel("spleeter-2stems", 9.19, SPLEETER_2STEMS),
-    KnownModel("spleeter-live-2stems", 8.31, SPLEETER_2STEMS),
+    KnownModel("spleeter-live-2stems", 8.49, SPLEETER_2STEMS),
 )
 """Best first."""
 
