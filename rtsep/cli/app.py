@@ -15,6 +15,8 @@ COMMANDS = {
     "play": ("rtsep.cli.commands.play:play", "Play songs with a fader for each stem."),
     "live": ("rtsep.cli.commands.live:live", "Separate a live input and play it."),
     "separate": ("rtsep.cli.commands.separate:separate", "Write the stems of audio files."),
+    "plot": ("rtsep.cli.commands.plot:plot", "Draw a song before and after separation."),
+    "completion": ("rtsep.cli.commands.completion:completion", "Install completion in your shell."),
     "devices": ("rtsep.cli.commands.devices:devices", "List audio devices."),
     "doctor": ("rtsep.cli.commands.doctor:doctor", "Check this machine: versions, devices, speed, problems."),
     "train": ("rtsep.cli.commands.train:train", "Train a model."),

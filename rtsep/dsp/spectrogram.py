@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,13 +28,19 @@ class BandEnergies:
         self._window = np.hanning(N_FFT).astype(np.float32)
         self._pending = np.zeros(0, np.float32)
         self._columns: list[NDArray[np.float32]] = []
+        self._squares: list[float] = []
 
     def push(self, samples: NDArray[np.float32]) -> None:
         """Append samples (C, n); the channels are averaged."""
         self._pending = np.concatenate([self._pending, samples.mean(axis=0)])
         while len(self._pending) >= N_FFT:
             self._column(self._pending[:N_FFT])
+            self._squares.append(float(np.mean(self._pending[:N_FFT] ** 2)))
             self._pending = self._pending[N_FFT:]
+
+    def levels_db(self) -> NDArray[np.float64]:
+        """Return the RMS level of each complete column in dBFS."""
+        return 10.0 * np.log10(np.maximum(np.array(self._squares), 1e-12))
 
     def decibels(self) -> NDArray[np.float32]:
         """Return levels (bands, columns) in dB; the last, incomplete column is padded with zeros."""
@@ -54,23 +61,70 @@ class BandEnergies:
 
 def draw(path: Path, panels: Sequence[tuple[str, BandEnergies]]) -> bool:
     """Draw titled spectrograms below each other, on one scale, into a PNG; returns False without matplotlib."""
+    picture = _picture(len(panels))
+    if picture is None:
+        return False
+    top = max(float(energies.decibels().max()) for _, energies in panels)
+    for row, (title, energies) in enumerate(panels):
+        _map(picture, row, title, energies, energies.decibels(), (top - RANGE_DB, top), "dB")
+    _write(picture, path)
+    return True
+
+
+def draw_separation(
+    path: Path, before: BandEnergies, after: tuple[str, BandEnergies], stems: Mapping[str, BandEnergies]
+) -> bool:
+    """Draw a song before and after (a title and the mix), each stem's mask, and levels; False without matplotlib."""
+    picture = _picture(3 + len(stems))
+    if picture is None:
+        return False
+    top = float(before.decibels().max())
+    _map(picture, 0, "before", before, before.decibels(), (top - RANGE_DB, top), "dB")
+    _map(picture, 1, after[0], after[1], after[1].decibels(), (top - RANGE_DB, top), "dB")
+    powers = {stem: np.float32(10.0) ** (energies.decibels() / 10) for stem, energies in stems.items()}
+    total = np.sum(list(powers.values()), axis=0)
+    for row, (stem, power) in enumerate(powers.items(), 2):
+        _map(picture, row, f"mask: {stem}", stems[stem], power / total, (0.0, 1.0), "share of the power")
+    axes = picture.figure.add_subplot(3 + len(stems), 1, 3 + len(stems))
+    for name, energies in {"before": before, **stems, "after": after[1]}.items():
+        levels_db = energies.levels_db()
+        axes.plot((np.arange(len(levels_db)) + 0.5) * N_FFT / energies.sample_rate, levels_db, label=name)
+    axes.set(title="levels", xlabel="s", ylabel="dBFS (RMS)", ylim=(-RANGE_DB, 0))
+    axes.legend(loc="lower right")
+    _write(picture, path)
+    return True
+
+
+def _picture(rows: int) -> Any:
+    """A canvas with room for so many panels; None without matplotlib."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
-        return False
-    pictures = [(title, energies, energies.decibels()) for title, energies in panels]
-    top = max(float(levels.max()) for _, _, levels in pictures)
-    figure = Figure(figsize=(11, 3.2 * len(pictures)), layout="constrained")
-    canvas = FigureCanvasAgg(figure)
-    for row, (title, energies, levels) in enumerate(pictures):
-        axes = figure.add_subplot(len(pictures), 1, row + 1)
-        times_s = np.arange(levels.shape[1] + 1) * N_FFT / energies.sample_rate
-        mesh = axes.pcolormesh(
-            times_s, energies.edges_hz, levels, vmin=top - RANGE_DB, vmax=top, cmap="magma", rasterized=True
-        )
-        axes.set(title=title, xlabel="s", ylabel="Hz", yscale="log")
-        figure.colorbar(mesh, ax=axes, label="dB")
+        return None
+    return FigureCanvasAgg(Figure(figsize=(11, 3.2 * rows), layout="constrained"))
+
+
+def _map(
+    picture: Any,
+    row: int,
+    title: str,
+    energies: BandEnergies,
+    values: NDArray[np.float32],
+    limits: tuple[float, float],
+    unit: str,
+) -> None:
+    """Draw `values` (bands, columns) over time and frequency."""
+    rows = round(picture.figure.get_figheight() / 3.2)
+    axes = picture.figure.add_subplot(rows, 1, row + 1)
+    times_s = np.arange(values.shape[1] + 1) * N_FFT / energies.sample_rate
+    mesh = axes.pcolormesh(
+        times_s, energies.edges_hz, values, vmin=limits[0], vmax=limits[1], cmap="magma", rasterized=True
+    )
+    axes.set(title=title, xlabel="s", ylabel="Hz", yscale="log")
+    picture.figure.colorbar(mesh, ax=axes, label=unit)
+
+
+def _write(picture: Any, path: Path) -> None:
     with replacing(path) as temporary:
-        canvas.print_png(str(temporary))
-    return True
+        picture.print_png(str(temporary))
