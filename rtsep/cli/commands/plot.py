@@ -36,6 +36,8 @@ def plot(
     "After" is the mix of the stems at their gains. A mask is the share of the song's power that a stem gets, by
     frequency and time. Needs the extra "plot".
     """
+    import numpy as np
+
     from rtsep.audio.files.reader import Part, open_audio
     from rtsep.audio.files.resample import EngineReader
     from rtsep.dsp.spectrogram import BandEnergies, draw_separation
@@ -64,7 +66,7 @@ def plot(
     def push(parts: dict[str, NDArray[np.float32]]) -> None:
         for stem, samples in parts.items():
             stems[stem].push(samples)
-        after.push(sum(samples * linear[stem] for stem, samples in parts.items()))
+        after.push(np.sum([np.float32(linear[stem]) * samples for stem, samples in parts.items()], axis=0))
 
     if separator.learns:
         separator.learn(blocks())
