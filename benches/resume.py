@@ -47,6 +47,10 @@ def command(songs: Path, out: Path, model: str) -> list[str]:
     return [sys.executable, "-m", "rtsep", *words]
 
 
+def count_done(out: Path) -> int:
+    return len(list(out.glob("*/.rtsep-*.json")))
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -65,23 +69,24 @@ def main() -> int:
         songs.mkdir()
         cut_songs(asked.music, songs, asked.songs)
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        began_s = time.monotonic()
         subprocess.run(command(songs, whole, asked.model), check=True, **quiet)
-        whole_s = time.monotonic() - began_s
-        done: list[int] = []
+        done = [0]
         for _ in range(asked.kills):
             process = subprocess.Popen(command(songs, out, asked.model), **quiet)
-            # Such that after all kills about everything is done.
-            time.sleep(rng.uniform(0.0, 2.0) * (whole_s / asked.kills + 2.0))
+            # Some songs later, such that after all kills about everything is done; and at any moment of a song.
+            last = done[-1] + rng.randrange(2 * asked.songs // asked.kills)
+            while count_done(out) <= last and process.poll() is None:
+                time.sleep(0.01)
+            time.sleep(rng.uniform(0.0, 1.0))
             process.send_signal(signal.SIGKILL)
             process.wait()
-            done.append(len(list(out.glob("*/.rtsep-*.json"))))
+            done.append(count_done(out))
         subprocess.run(command(songs, out, asked.model), check=True, **quiet)
         expected, found = contents(whole), contents(out)
         report = {
             "songs": asked.songs,
             "kills": asked.kills,
-            "done_after_each_kill": done,
+            "done_after_each_kill": done[1:],
             "files": len(expected),
             "missing": sorted(expected.keys() - found.keys()),
             "left_over": sorted(found.keys() - expected.keys()),

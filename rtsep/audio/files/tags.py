@@ -1,8 +1,8 @@
 """Tags and cover art, from a song to its stems, by mutagen: ID3 (MP3, WAV), Vorbis comments (FLAC, Ogg), MP4.
 
-Fields are named as in Vorbis comments, in lower case. What states how loud the song is (ReplayGain,
-R128) or which program encoded it does not hold for its stems, and is left out. So is a field whose name a format
-cannot have: Vorbis comments and MP4 have ASCII names.
+Fields are named as in Vorbis comments, in lower case. What states how loud the song is (ReplayGain, R128, mp3gain) or
+which program encoded it does not hold for its stems, and is left out. So is a field whose name a format cannot have:
+Vorbis comments and MP4 have ASCII names.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _MP4 = {
 _TOTALS = {"tracknumber": "tracktotal", "discnumber": "disctotal"}
 _MP4_FREEFORM = "----:com.apple.iTunes:"
 _DROPPED = re.compile(
-    r"replaygain_.*|r128_.*|itunnorm|itunsmpb|encoder|encoder_options|metadata_block_picture|coverart.*"
+    r"replaygain_.*|r128_.*|mp3gain_.*|itunnorm|itunsmpb|encoder|encoder_options|metadata_block_picture|coverart.*"
 )
 _MIMES = {13: "image/jpeg", 14: "image/png"}  # by the number of an MP4 cover's format
 _FRONT_COVER = 3

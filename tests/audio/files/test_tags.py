@@ -80,7 +80,7 @@ def test_other_readers_find_the_fields_where_they_look(tmp_path: Path, form: str
 def test_loudness_and_encoder_are_left_out(tmp_path: Path, form: str) -> None:
     path = write(tmp_path / f"a.{form}", Tags({"title": ("a",)}))
     file = mutagen.File(path)
-    for name in ("REPLAYGAIN_TRACK_GAIN", "R128_TRACK_GAIN", "iTunNORM", "ENCODER", "kept"):
+    for name in ("REPLAYGAIN_TRACK_GAIN", "R128_TRACK_GAIN", "MP3GAIN_UNDO", "iTunNORM", "ENCODER", "kept"):
         if isinstance(file.tags, ID3):
             file.tags.add(TXXX(encoding=3, desc=name, text=["-6 dB"]))
         else:
