@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rtsep.batch.cluster import run_on_ray
@@ -10,6 +11,7 @@ from rtsep.batch.inputs import find_inputs
 from rtsep.batch.naming import DEFAULT, Template, UsedPaths
 from rtsep.batch.outcome import Outcomes, TaskProgress, one_by_one
 from rtsep.batch.parallel import count_jobs, run_in_processes
+from rtsep.batch.remote import check_url
 from rtsep.batch.song_work import Settings, SongWork
 from rtsep.batch.tasks import Task, plan_tasks
 from rtsep.batch.watch import arriving_songs
@@ -22,7 +24,7 @@ def _no_progress(task: Task, done: int, total: int | None) -> None:
 
 
 class Batch:
-    """Songs and the files that each of them becomes below `out`.
+    """Songs and the files that each of them becomes below `out`, a folder or as text a URL that fsspec knows.
 
     Args:
         files: audio files, folders with all folders in them, patterns, playlists (.m3u) and job files (.json).
@@ -38,14 +40,14 @@ class Batch:
         notes: a line for everything that is left out.
         jobs: how many songs are separated at a time.
 
-    Raises RtsepError if there is no such model, or a package for the format is missing; UsageError for settings that
-    do not fit each other or the model.
+    Raises RtsepError if there is no such model, or a package for the format or the URL is missing; UsageError for
+    settings that do not fit each other or the model.
     """
 
     def __init__(
         self,
         files: Iterable[Path],
-        out: Path,
+        out: Path | str,
         settings: Settings,
         *,
         compute: str = "auto",
@@ -60,9 +62,12 @@ class Batch:
         self._settings, self._compute, self._skip_existing = settings, compute, skip_existing
         self._work = SongWork(settings, compute, skip_existing=skip_existing)
         template.check(len(self._work.stems))
-        self._out, self._template, self._jobs = out, template, jobs
+        self._url = out.rstrip("/") if isinstance(out, str) else None
+        if self._url is not None:
+            check_url(self._url)
+        self._out, self._template, self._jobs = Path(out), template, jobs
         self._used = UsedPaths()
-        inputs = find_inputs(files, out)
+        inputs = find_inputs(files, self._out)
         self.notes = inputs.notes
         self.tasks = self._plan(inputs.songs)
         self.jobs = count_jobs(jobs, compute, len(self.tasks))
@@ -97,7 +102,8 @@ class Batch:
 
     def _plan(self, songs: Sequence[Path]) -> list[Task]:
         settings = self._settings
-        return plan_tasks(songs, self._out, self._work.stems, settings.format, self._template, self._used)
+        tasks = plan_tasks(songs, self._out, self._work.stems, settings.format, self._template, self._used)
+        return [replace(task, url=self._url) for task in tasks]
 
     def _separate(self, tasks: Sequence[Task], progress: TaskProgress) -> Outcomes:
         _remove_abandoned(tasks)

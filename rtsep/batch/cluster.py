@@ -1,7 +1,8 @@
 """Songs on a Ray cluster that runs already (the extra `ray`): one task for each song, which Ray schedules and retries.
 
-All nodes see songs and outputs under the same paths, and have the same rtsep and models. A node that is lost in the
-middle of a song leaves a hidden file; another one does that song anew, and gives it its name.
+All nodes see the songs, and the outputs unless they go to a URL, under the same paths, and have the same rtsep and
+models. A node that is lost in the middle of a song leaves a hidden file; another one does that song anew, and gives it
+its name.
 """
 
 from __future__ import annotations
@@ -91,6 +92,8 @@ def _separate(task: Task, settings: Settings, compute: str, skip_existing: bool)
 
 def _absolute(task: Task) -> Task:
     """The same task for a process with another working folder."""
+    if task.url is not None:
+        return replace(task, song=task.song.absolute())
     outputs: Mapping[str, Path] = {stem: path.absolute() for stem, path in task.outputs.items()}
     return replace(task, song=task.song.absolute(), outputs=outputs)
 

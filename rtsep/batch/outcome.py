@@ -20,12 +20,12 @@ TaskProgress = Callable[[Task, int, int | None], object]
 
 @dataclass(frozen=True)
 class Written:
-    """What a task wrote: its files, the rest of its JSON object, and notes for the user.
+    """What a task wrote: its files (or their URLs), the rest of its JSON object, and notes for the user.
 
     `event` is skipped if an earlier run wrote the same files, planned if they would be written.
     """
 
-    paths: Sequence[Path] = ()
+    paths: Sequence[Path | str] = ()
     entry: dict[str, Any] = field(default_factory=dict)
     notes: Sequence[str] = ()
     event: Literal["done", "skipped", "planned"] = "done"

@@ -13,6 +13,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from rtsep.batch.outcome import EndOfRun, Outcome, Outcomes, TaskProgress, Written
+from rtsep.batch.remote import is_url
 from rtsep.batch.song_work import Settings
 from rtsep.batch.tasks import Task
 from rtsep.errors import RtsepError, UsageError
@@ -46,7 +47,13 @@ class _Worker:
         self.task = task
         outputs = {stem: str(path) for stem, path in task.outputs.items()}
         self._process.send(
-            {"song": str(task.song), "outputs": outputs, "is_copied": task.is_copied, "error": task.error}
+            {
+                "song": str(task.song),
+                "outputs": outputs,
+                "is_copied": task.is_copied,
+                "error": task.error,
+                "url": task.url,
+            }
         )
 
     def reason(self) -> str:
@@ -123,4 +130,4 @@ def _outcome(message: dict[str, Any]) -> Outcome:
     if "error" in message:
         return RtsepError(message["error"])
     written = message["written"]
-    return Written([Path(path) for path in written.pop("paths")], **written)
+    return Written([path if is_url(path) else Path(path) for path in written.pop("paths")], **written)

@@ -12,9 +12,10 @@ from typing import Literal
 from rtsep.batch.batch import Batch
 from rtsep.batch.naming import template_for
 from rtsep.batch.outcome import EndOfRun
+from rtsep.batch.remote import is_url
 from rtsep.batch.song_work import Settings
 from rtsep.batch.tasks import Task
-from rtsep.errors import RtsepError
+from rtsep.errors import RtsepError, UsageError
 from rtsep.separation.backends.stepper import MAX_CHUNK
 from rtsep.separation.cancel import Cancel, check
 from rtsep.separation.default_model import default_model
@@ -107,6 +108,8 @@ def separate_files(
         bitrate=bitrate,
         clip=clip,
     )
+    if is_url(os.fspath(out)):
+        raise UsageError(f"out={out!r}: expected a folder; URLs are for the command, rtsep separate")
     named = [files] if isinstance(files, str | os.PathLike) else files
     batch = Batch(
         map(Path, named),

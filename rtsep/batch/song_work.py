@@ -19,6 +19,7 @@ from rtsep.audio.files.tags import Tags, read_tags
 from rtsep.audio.files.wav import AtomicWav
 from rtsep.batch.manifest import Input, Manifest
 from rtsep.batch.outcome import EndOfRun, Once, Progress, Written
+from rtsep.batch.remote import deliver
 from rtsep.batch.tasks import Task
 from rtsep.bundle import Bundle
 from rtsep.errors import RtsepError, UsageError
@@ -118,6 +119,8 @@ class SongWork:
         The first song that is to be separated loads the model and measures its speed on this machine. Raises
         RtsepError for a song that cannot be read, EndOfRun if no song can be separated.
         """
+        if task.url is not None:
+            return deliver(task, self.plan, progress)
         seconds = self._checked(task)
         if self._skip_existing and self._manifest(task, Input.of(task.song)).is_fulfilled():
             return SKIPPED
@@ -128,6 +131,8 @@ class SongWork:
 
     def __call__(self, task: Task, progress: Progress) -> Written:
         """Do the work. Raises RtsepError for a song that fails, EndOfRun if the model cannot be loaded."""
+        if task.url is not None:
+            return deliver(task, self, progress)
         self._checked(task)  # an error now is one before the model is loaded, or all of the file is read
         source = Input.of(task.song)
         manifest = self._manifest(task, source)

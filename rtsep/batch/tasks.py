@@ -18,13 +18,15 @@ from rtsep.errors import RtsepError
 class Task:
     """A song, the files for its stems by name, and whether it is copied as it is because it is instrumental already.
 
-    `error` is what is known to be wrong with it before it is opened.
+    `error` is what is known to be wrong with it before it is opened. The files go below `url` if there is one, and are
+    named as if it were a folder.
     """
 
     song: Path
     outputs: Mapping[str, Path]
     is_copied: bool = False
     error: str | None = None
+    url: str | None = None
 
     @property
     def folder(self) -> Path:

@@ -52,7 +52,7 @@ def _do(message: dict[str, Any], config: dict[str, Any], answers: int) -> dict[s
     """The answer to a task."""
     settings = msgspec.convert(config["settings"], Settings)
     outputs = {stem: Path(path) for stem, path in message["outputs"].items()}
-    task = Task(Path(message["song"]), outputs, message["is_copied"], message["error"])
+    task = Task(Path(message["song"]), outputs, message["is_copied"], message["error"], message["url"])
     try:
         written = separate_song(
             task,

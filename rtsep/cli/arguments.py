@@ -55,10 +55,16 @@ def check_files(files: Sequence[Path]) -> None:
         raise UsageError("-: reading audio from stdin is not supported; save it to a file and name that")
 
 
-def check_folder(folder: Path | None) -> None:
+def check_folder(folder: Path | str | None) -> None:
     """Raise UsageError for `-`, unless there is a folder of that name."""
-    if folder is not None and folder == Path("-") and not folder.exists():
+    if folder is not None and folder == Path("-") and not Path(folder).exists():
         raise UsageError("-: writing audio to stdout is not supported; name a folder")
+
+
+def _parse_place(_type: object, tokens: Sequence[Token]) -> Path | str:
+    """A folder, or a URL as text."""
+    place = tokens[0].value
+    return place if "://" in place else Path(place)
 
 
 def _parse_mix(_type: object, tokens: Sequence[Token]) -> tuple[tuple[str, float], ...]:
@@ -111,6 +117,7 @@ InputFiles = Annotated[
     Parameter(negative="", help="Audio files, folders of them, patterns, playlists, or - for audio on stdin."),
 ]
 OutputFolder = Annotated[Path, Parameter(validator=_checked(check_folder))]
+OutputPlace = Annotated[Path | str, Parameter(converter=_parse_place, validator=_checked(check_folder))]
 Model = Annotated[str | None, Parameter(help="Name or folder of a model. Default: the bundled two-stem model.")]
 ModelOrBest = Annotated[
     str | None,

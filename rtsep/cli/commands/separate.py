@@ -19,7 +19,7 @@ from rtsep.cli.arguments import (
     MaskExtension,
     Mix,
     ModelOrBest,
-    OutputFolder,
+    OutputPlace,
     Seconds,
     Start,
     Stems,
@@ -35,7 +35,7 @@ def separate(
     files: InputFiles,
     /,
     *,
-    out: Annotated[OutputFolder, Parameter(name=("--out", "-o"))],
+    out: Annotated[OutputPlace, Parameter(name=("--out", "-o"))],
     model: ModelOrBest = None,
     chunk: Chunk = MAX_CHUNK,
     compute: Compute = "auto",
@@ -82,7 +82,7 @@ def separate(
     Parameters
     ----------
     out
-        Output folder.
+        Output folder, or a URL such as s3://BUCKET/FOLDER (with the extra "s3", or another package for fsspec).
     chunk
         Frames per network step, 1 to 32.
     wiener
