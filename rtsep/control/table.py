@@ -19,6 +19,7 @@ COMMANDS: tuple[type[Command], ...] = (
     navigation.ToggleLoop,
     loops.SetLoop,
     loops.ClearLoop,
+    loops.LoopBars,
     loops.SaveLoop,
     loops.UseLoop,
     loops.RemoveLoop,
@@ -35,6 +36,11 @@ COMMANDS: tuple[type[Command], ...] = (
     practice.SetKey,
     practice.ChangeKey,
     practice.SetLyricsOffset,
+    practice.TapTempo,
+    practice.SetTempo,
+    practice.ToggleMetronome,
+    practice.MuteRange,
+    practice.ClearMutedRanges,
     mixing.ToggleMute,
     mixing.SetMute,
     mixing.ToggleSolo,
@@ -123,6 +129,8 @@ _PRACTICE = (
     _bind("backspace", "BACKSPACE", "normal speed", practice.SetSpeed(1.0)),
     _bind("{", "{", "a semitone down, same speed", practice.ChangeKey(-1.0)),
     _bind("}", "}", "a semitone up, same speed", practice.ChangeKey(1.0)),
+    _bind("t", "t", "tap the tempo: four times in time with the song", practice.TapTempo()),
+    _bind("M", "M", "metronome on or off", practice.ToggleMetronome()),
 )
 _PAUSE_LIVE = (_bind((" ", "p"), "SPACE p", "mute or unmute the output", navigation.TogglePause()),)
 _MIXING = (

@@ -95,10 +95,10 @@ class FilePlayer(Rehearsal):
         start = max(0, round(start_s * SAMPLE_RATE))
         first = Place(0, start if length is None else min(start, length))
         Navigator.__init__(self, engine.shared, source, first, FIRST_PATIENCE_S)
+        Singing.__init__(self)
         Rehearsal.__init__(self)
         Tempo.__init__(self, engine.shared, ROUTED if routed else None, self.look)
         self._closing.callback(self._stage.close)
-        Singing.__init__(self)
 
     def __enter__(self) -> FilePlayer:
         return self
@@ -211,6 +211,8 @@ class FilePlayer(Rehearsal):
             lyrics_offset_s=self.lyrics_offset_s,
             loops=tuple(self.loops),
             loop_speed_up=self.loop_speed_up,
+            tempo_bpm=None if self.beats is None else self.beats.tempo_bpm,
+            metronome=self.metronome,
             speed=self.speed,
             key=self.key,
         )

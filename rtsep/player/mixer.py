@@ -29,6 +29,7 @@ class Mixer:
         self.stems = engine.stems
         self._faders = [Fader() for _ in self.stems]
         self._volume_db = 0.0
+        self._muted_here: frozenset[int] = frozenset()
 
     @property
     def faders(self) -> tuple[Fader, ...]:
@@ -75,6 +76,12 @@ class Mixer:
                 fader.gain_db = 0.0 if fader.gain_db == float("-inf") else fader.gain_db
         self._apply_gains()
 
+    def mute_here(self, indices: frozenset[int]) -> None:
+        """Mute stems for as long as the song is where they are marked to be, besides what the faders say."""
+        if indices != self._muted_here:
+            self._muted_here = indices
+            self._apply_gains()
+
     def all_on(self) -> None:
         """Clear all mutes and solos, and set every fader at minus infinity to 0 dB."""
         for fader in self._faders:
@@ -99,7 +106,8 @@ class Mixer:
     def linear_gain(self, index: int) -> float:
         """Linear gain of a stem with mute and solo, without the volume."""
         fader = self._faders[index]
-        silent = fader.muted or (any(other.solo for other in self._faders) and not fader.solo)
+        muted = fader.muted or index in self._muted_here
+        silent = muted or (any(other.solo for other in self._faders) and not fader.solo)
         return 0.0 if silent else db_to_linear(fader.gain_db)
 
     @property

@@ -79,6 +79,8 @@ class PlayerSnapshot:
     lyrics_offset_s: float = 0.0
     loops: tuple[NamedLoop, ...] = ()
     loop_speed_up: float = 0.0
+    tempo_bpm: float | None = None
+    metronome: bool = False
 
     @property
     def played_s(self) -> float:

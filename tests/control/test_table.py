@@ -115,7 +115,7 @@ def test_live_has_only_keys_that_its_player_can_obey() -> None:
 
 
 def some(kind: type[Command]) -> Command:
-    """A command of that kind whose names are "stem 1", whose numbers are 1, or 0.5, and whose switches are on."""
+    """A command of that kind whose names are "stem 1", whose numbers are 1, 0.5 or 100, and whose switches are on."""
 
     def fits(value: object, type_: Any) -> bool:
         try:
@@ -125,7 +125,7 @@ def some(kind: type[Command]) -> Command:
         return True
 
     fields = msgspec.structs.fields(kind)
-    values = {field.name: next(v for v in ("stem 1", 1, 0.5, True) if fits(v, field.type)) for field in fields}
+    values = {field.name: next(v for v in ("stem 1", 1, 0.5, 100, True) if fits(v, field.type)) for field in fields}
     return msgspec.convert(values | {"command": kind.name()}, kind)
 
 

@@ -18,6 +18,7 @@ SpeedUp = Annotated[
     float,
     Meta(ge=0, le=LARGEST_SPEED_STEP, description="Step of the speed each time round, such as 0.05; 0: none."),
 ]
+Bars = Annotated[int, Meta(ge=1, le=64, description="Number of bars.")]
 
 
 class SetLoop(FileCommand):
@@ -35,6 +36,15 @@ class ClearLoop(FileCommand):
 
     def apply(self, desk: Desk) -> None:
         desk.file_player.clear_loop()
+
+
+class LoopBars(FileCommand):
+    """Loop so many bars from the beat that is heard now; the tempo must be known."""
+
+    bars: Bars
+
+    def apply(self, desk: Desk) -> None:
+        desk.file_player.loop_bars(self.bars)
 
 
 class SaveLoop(FileCommand):

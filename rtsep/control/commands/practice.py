@@ -1,4 +1,4 @@
-"""Commands for practising: speed, key and lyrics."""
+"""Commands for practising: speed, key, lyrics, beats, and stems muted in a range."""
 
 from __future__ import annotations
 
@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 from msgspec import Meta
 
 from rtsep.control.commands.base import FileCommand
-from rtsep.player.practice.limits import LARGEST_LYRICS_OFFSET_S, MAX_KEY, MAX_SPEED, MIN_SPEED
+from rtsep.control.commands.mixing import Index, Name
+from rtsep.control.commands.navigation import Position
+from rtsep.player.practice.limits import (
+    LARGEST_LYRICS_OFFSET_S,
+    MAX_KEY,
+    MAX_SPEED,
+    MAX_TEMPO_BPM,
+    MIN_SPEED,
+    MIN_TEMPO_BPM,
+)
 
 if TYPE_CHECKING:
     from rtsep.control.desk import Desk
@@ -16,6 +25,7 @@ Speed = Annotated[float, Meta(ge=MIN_SPEED, le=MAX_SPEED, description="1 is the 
 SpeedStep = Annotated[float, Meta(ge=-MAX_SPEED, le=MAX_SPEED, description="Step of the speed, such as 0.05.")]
 Key = Annotated[float, Meta(ge=-MAX_KEY, le=MAX_KEY, description="Semitones up or down; cents are fractions of one.")]
 KeyStep = Annotated[float, Meta(ge=-2 * MAX_KEY, le=2 * MAX_KEY, description="Step of the key, in semitones.")]
+TempoBpm = Annotated[float, Meta(ge=MIN_TEMPO_BPM, le=MAX_TEMPO_BPM, description="Beats a minute.")]
 LyricsOffset = Annotated[
     float,
     Meta(
@@ -69,3 +79,46 @@ class SetLyricsOffset(FileCommand):
 
     def apply(self, desk: Desk) -> None:
         desk.file_player.set_lyrics_offset(self.offset_s)
+
+
+class TapTempo(FileCommand):
+    """Tap the tempo: four times or more in time with the song."""
+
+    def apply(self, desk: Desk) -> None:
+        desk.file_player.tap_tempo()
+
+
+class SetTempo(FileCommand):
+    """Set the tempo of this song, and when a bar of it begins."""
+
+    tempo_bpm: TempoBpm
+    first_beat_s: Position = 0.0
+
+    def apply(self, desk: Desk) -> None:
+        desk.file_player.set_tempo(self.tempo_bpm, self.first_beat_s)
+
+
+class ToggleMetronome(FileCommand):
+    """Switch clicks on the beats on or off."""
+
+    def apply(self, desk: Desk) -> None:
+        desk.file_player.toggle_metronome()
+
+
+class MuteRange(FileCommand):
+    """Mute a stem between two times of this song."""
+
+    stem: Index | Name
+    start_s: Position
+    end_s: Position
+
+    def apply(self, desk: Desk) -> None:
+        stem = desk.file_player.stems[desk.stem_index(self.stem)]
+        desk.file_player.mute_range(stem, self.start_s, self.end_s)
+
+
+class ClearMutedRanges(FileCommand):
+    """Mute no stem of this song by its time any more."""
+
+    def apply(self, desk: Desk) -> None:
+        desk.file_player.clear_muted_ranges()

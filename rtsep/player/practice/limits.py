@@ -6,6 +6,7 @@ MIN_SPEED, MAX_SPEED = 0.25, 2.0
 MAX_KEY = 12.0
 """Semitones up or down."""
 LARGEST_SPEED_STEP = 0.5
+MIN_TEMPO_BPM, MAX_TEMPO_BPM = 20.0, 400.0
 LARGEST_LYRICS_OFFSET_S = 60.0
 
 
@@ -21,6 +22,13 @@ def check_speed_step(step: float) -> float:
     if not 0.0 <= step <= LARGEST_SPEED_STEP:
         raise ArgumentError("loop_speed_up", step, f"0 to {LARGEST_SPEED_STEP:g}; 0.05 is 5 % of the song's speed")
     return step
+
+
+def check_tempo(tempo_bpm: float) -> float:
+    """`tempo_bpm` if a song can have it; ArgumentError otherwise."""
+    if not MIN_TEMPO_BPM <= tempo_bpm <= MAX_TEMPO_BPM:
+        raise ArgumentError("tempo", round(tempo_bpm), f"{MIN_TEMPO_BPM:g} to {MAX_TEMPO_BPM:g} beats a minute")
+    return tempo_bpm
 
 
 def check_key(key: float) -> float:

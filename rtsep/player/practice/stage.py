@@ -40,7 +40,7 @@ LEAD = 4096
 the callback has passed that before it was there."""
 MOST_LEAD = 2 * SAMPLE_RATE
 LOOK_S = 0.004
-IDLE_S = 0.05
+IDLE_S = 0.02
 KINDS = 512
 """Blocks whose kinds are remembered, more than the stretch looks ahead."""
 
@@ -48,15 +48,17 @@ KINDS = 512
 class PracticeStage:
     """Fills the practice ring of a shared state. A thread of its own; `turn` is its loop body.
 
-    `on_look` is called by the thread, some twenty times a second or more often.
+    `on_look` is called by the thread, some fifty times a second or more often.
 
     Attributes:
         speed, key: what is wanted, see `rtsep.dsp.stretch.Stretch`.
+        click: adds clicks to a block (2, n), given the epoch and the position of its first sample; `set` makes it act.
         failure: why it has ended early, in one line; None otherwise. The song goes on at its own speed.
     """
 
     def __init__(self, shared: SharedState, on_look: Callable[[], object] = lambda: None) -> None:
         self.speed, self.key = 1.0, 0.0
+        self.click: Callable[[int, int, NDArray[np.float32]], object] | None = None
         self.failure: str | None = None
         self._on_look = on_look
         self._shared, self._ahead = shared, shared.with_own_play_head()
@@ -74,17 +76,21 @@ class PracticeStage:
         self._kinds = np.zeros(KINDS, np.int64)
         self._forget()
         self._thread = guarded_thread(self._run, "rtsep-practice", "speed and key", self._fail)
+
+    def start(self) -> None:
+        """Start the thread."""
         self._thread.start()
 
     def set(self, speed: float, key: float) -> None:
-        """Play at `speed` in `key`, from the samples on that are stretched next; 1 and 0 switch the stage off."""
+        """Play at `speed` in `key`, from the samples on that are stretched next; 1, 0 and no click switch it off."""
         self.speed, self.key = speed, key
-        self._shared.transport.practice = (speed, key) != (1.0, 0.0) and self.failure is None
+        is_needed = (speed, key) != (1.0, 0.0) or self.click is not None
+        self._shared.transport.practice = is_needed and self.failure is None
         self._wake.set()
 
     @property
     def on(self) -> bool:
-        """Whether speed or key are changed."""
+        """Whether speed or key are changed, or there are clicks."""
         return self._shared.transport.practice
 
     @property
@@ -99,7 +105,8 @@ class PracticeStage:
         """End the thread. May be called twice."""
         self._closing = True
         self._wake.set()
-        self._thread.join(timeout=5.0)
+        if self._thread.is_alive():
+            self._thread.join(timeout=5.0)
 
     # -- the stage's thread ----------------------------------------------------------------------------------
 
@@ -196,6 +203,8 @@ class PracticeStage:
         if head.position == self._next and not head.ended:
             return False
         self._kinds[(self._next - self._begin) // BLOCK % len(self._kinds)] = head.kind
+        if self.click is not None:
+            self.click(self._epoch, self._next, self._control.mixed[:, :BLOCK])
         self._next = head.position
         if head.ended:
             self._eof = head.position

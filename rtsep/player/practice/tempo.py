@@ -15,7 +15,7 @@ class Tempo:
 
     Args:
         shared: what is played.
-        on_look: called some twenty times a second or more often, by a thread of its own.
+        on_look: called some fifty times a second or more often, by a thread of its own.
         refusal: why this cannot be done here, in one line; None where it can.
 
     Both are changed without a gap, and act when what was made ahead has been played (`speed_delay`).
@@ -24,6 +24,7 @@ class Tempo:
     def __init__(self, shared: SharedState, refusal: str | None, on_look: Callable[[], object]) -> None:
         self._refusal = refusal
         self._stage = PracticeStage(shared, on_look)
+        self._stage.start()  # only now: `on_look` may ask for `speed_delay`
 
     @property
     def speed(self) -> float:

@@ -33,8 +33,7 @@ class PracticeBench:
         self.shared.mixture.finish(song.shape[1])
         self.shared.transport.post(0, 1, 0)
         self.shared.transport.playing = True
-        self.stage = PracticeStage(self.shared)
-        self.stage.close()  # here its turns are taken between the blocks
+        self.stage = PracticeStage(self.shared)  # not started: its turns are taken between the blocks
         self._channels = channels_needed(routes)
         self.control = CallbackControl(self.shared, self._channels, routes=routes)
         self.heads: list[PlayHead] = []

@@ -12,6 +12,7 @@ import soundfile
 from rtsep.errors import UsageError
 from rtsep.player.file_player import FilePlayer
 from rtsep.shared.state import SharedState
+from rtsep.shared.status import Kind
 from tests.player.fake_stream import FakeStream
 from tests.player.practice.practice_bench import RATE, high_passed_dbfs, tone
 from tests.waiting import wait_until
@@ -30,6 +31,7 @@ def opened(tmp_path: Path, constant_bundle: Callable[..., Path]) -> Iterator[tup
 
     with FilePlayer(path, model=constant_bundle(vocals=0.5, instrumental=0.5), open_stream=open_stream) as player:
         player.open()
+        wait_until(lambda: len(streams[0].positions) > 0)
         yield player, streams[0]
 
 
@@ -40,13 +42,14 @@ def test_a_loop_set_by_times_turns_to_the_sample_without_a_click_and_faster_each
     player.play()
     player.set_loop(1.0, 1.5037)
     assert player.loop_s == (1.0, pytest.approx(1.5037, abs=1e-4))
+    wait_until(lambda: stream.kinds[-1] == Kind.WET and stream.positions[-1] > RATE + 4000)
     first = len(stream.positions)
     wait_until(lambda: stream.positions[-1] > 3 * RATE)  # positions of the stream go on, round after round
     assert 1.0 * RATE <= player.position <= 1.51 * RATE
     rounds = {player.source.piece(player.epoch, p).begin for p in stream.positions[-40:]}  # type: ignore[union-attr]
     length = round(1.5037 * RATE) - RATE
     assert all((begin - RATE) % length == 0 for begin in rounds if begin >= RATE)
-    signal = stream.heard[0, (first + 20) * 512 :]
+    signal = stream.heard[0, first * 512 :]
     assert high_passed_dbfs(signal) < -40.0
     assert np.sqrt(np.mean(signal[2000:-2000].reshape(-1)[: 512 * 50].reshape(-1, 512) ** 2, axis=1)).min() > 0.2
     player.set_loop_speed_up(0.05)
@@ -54,6 +57,30 @@ def test_a_loop_set_by_times_turns_to_the_sample_without_a_click_and_faster_each
     player.set_loop_speed_up(0.0)
     player.clear_loop()
     assert player.loop_s is None
+
+
+def test_a_stem_is_muted_in_its_range_only_and_bars_are_looped(opened: tuple[FilePlayer, FakeStream]) -> None:
+    player, _ = opened
+    player.mute_range("vocals", 1.0, 2.0)
+    gains = []
+    for position_s in (0.5, 1.5, 2.5):
+        player.seek(position_s)
+        wait_until(lambda at=position_s: player.linear_gain(0) == (0.0 if 1.0 <= at < 2.0 else 1.0))
+        gains.append((player.linear_gain(0), player.linear_gain(1)))
+    assert gains == [(1.0, 1.0), (0.0, 1.0), (1.0, 1.0)]
+    with pytest.raises(UsageError, match="tempo is not known yet"):
+        player.loop_bars(1)
+    with pytest.raises(UsageError, match="tempo is not known yet"):
+        player.toggle_metronome()
+    player.set_tempo(240.0, 0.1)
+    player.loop_bars(1)
+    assert player.loop_s == (pytest.approx(2.6, abs=1e-4), pytest.approx(3.6, abs=1e-4))
+    player.toggle_metronome()
+    assert player.status().metronome
+    player.play()
+    wait_until(lambda: player.speed_delay > 0)
+    player.toggle_metronome()
+    assert not player.status().messages
 
 
 def test_loops_have_names_and_come_back_by_them(opened: tuple[FilePlayer, FakeStream]) -> None:
