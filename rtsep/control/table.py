@@ -153,6 +153,8 @@ LIVE_KEYS = KeyTable((*_PAUSE_LIVE, *_MIXING))
 
 _QUEUE_VIEW = (_bind("u", "u", "show the queue: play, add, remove and move songs", session.Show("queue")),)
 _VIEWS = (
+    _bind("d", "d", "choose a sound device", session.Show("devices")),
+    _bind("s", "s", "show the spectrogram, of the mix and then of each stem", session.Show("spectrogram")),
     _bind("i", "i", "show latency and health", session.Show("health")),
     _bind("e", "e", "show messages", session.Show("messages")),
     _bind(":", ":", "find a command by what it does", session.Palette()),

@@ -20,6 +20,7 @@ from textual.widgets import Static
 from rtsep.control.commands.base import Command
 from rtsep.control.commands.session import Help, Palette, Quit, Show
 from rtsep.control.table import LIVE_APP_KEYS, PLAY_APP_KEYS
+from rtsep.ui.app.devices import DeviceDialog
 from rtsep.ui.app.dialogs import KeysDialog, ValuesDialog
 from rtsep.ui.app.drawn import DIM, WARM, Drawn, Part
 from rtsep.ui.app.glyphs import Glyphs
@@ -30,6 +31,7 @@ from rtsep.ui.app.palette import TableCommands
 from rtsep.ui.app.panels import HealthView, MessagesView
 from rtsep.ui.app.protocol import Look, QueuedSong, Request, Update
 from rtsep.ui.app.queue import QueueDialog, QueueList, QueueView
+from rtsep.ui.app.spectrogram import SpectrogramView
 from rtsep.ui.app.waveform import WaveformView
 
 TINY_ROWS, SMALL_ROWS, LARGE_ROWS, LARGE_COLUMNS = 10, 18, 36, 110
@@ -38,7 +40,7 @@ all panels at once."""
 NOTICE_S = 6.0
 NAMED_KEYS = ("left", "right", "up", "down", "tab")
 HINTS = "? keys  : commands  SPACE pause  q quit"
-PANELS = ("health", "messages")
+PANELS = ("health", "spectrogram", "queue", "messages")
 
 
 class Footer(Drawn):
@@ -76,6 +78,7 @@ class PlayerScreen(Screen[None], inherit_bindings=False):
         yield MixerView(self._glyphs, self._do, id="mixer")
         with Container(id="panels"):
             yield HealthView(self._glyphs, id="health")
+            yield SpectrogramView(self._glyphs, id="spectrogram", classes="behind")
             yield QueueView(self._glyphs, id="queue", classes="behind")
             yield MessagesView(self._glyphs, id="messages", classes="behind")
         yield Footer(self._glyphs, id="footer")
@@ -114,6 +117,9 @@ class PlayerApp(App[None], inherit_bindings=False):
         self._link = Link(exchange, self._look, self._show_update, self._notice)
         self._lines = 0
         self._queue_changes = -1
+        self._spectrum: int | None = None
+        self._asks_devices = False
+        self._sources = 1
         self._queue: list[QueuedSong] = []
         self._waveform_version = ""
         self._title = self._artist = ""
@@ -178,7 +184,8 @@ class PlayerApp(App[None], inherit_bindings=False):
         self.exit()
 
     def _look(self) -> Look:
-        return Look(self._lines, max(self.size.width, 1), self._waveform_version, self._queue_changes)
+        seen = self._lines, max(self.size.width, 1), self._waveform_version, self._queue_changes
+        return Look(*seen, self._spectrum, self._asks_devices)
 
     def _update(self, update: Update) -> None:
         screen = next((screen for screen in self.screen_stack if isinstance(screen, PlayerScreen)), None)
@@ -206,6 +213,14 @@ class PlayerApp(App[None], inherit_bindings=False):
         screen.query_one(WaveformView).update_player(state.player, update.waveform)
         screen.query_one(MixerView).update_state(state)
         screen.query_one(HealthView).update_player(state.player, update.cpu_percent)
+        spectrogram = screen.query_one(SpectrogramView)
+        self._sources = 1 + len(state.player.stems)
+        self._spectrum = spectrogram.source if spectrogram.display else None
+        spectrogram.update_spectrum(update.spectrum, ("mix", *state.player.stems)[spectrogram.source])
+        if update.devices is not None and self._asks_devices:
+            self._asks_devices = False
+            found = update.devices
+            self.push_screen(DeviceDialog(self.glyphs, found.outputs, found.inputs, self.send))
 
     def _notice(self, line: str) -> None:
         for screen in self.screen_stack:
@@ -216,5 +231,11 @@ class PlayerApp(App[None], inherit_bindings=False):
         if panel == "queue":
             self.push_screen(QueueDialog(self.glyphs, self.send))
             return
+        if panel == "devices":
+            self._asks_devices = True
+            return
+        spectrogram = self.screen.query_one(SpectrogramView)
+        if panel == "spectrogram" and spectrogram.display:
+            spectrogram.next_source(self._sources)
         for name in PANELS:
             self.screen.query_one(f"#{name}", Widget).set_class(name != panel, "behind")

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from rtsep.ui.app.protocol import Done, Look, Request, Update, Waveform, request_decoder
+from rtsep.errors import RtsepError
+from rtsep.ui.app.protocol import Devices, Done, Look, Request, Spectrum, Update, Waveform, request_decoder
 
 if TYPE_CHECKING:
     from rtsep.control.desk import Desk
     from rtsep.player.notices import Notices
+    from rtsep.player.spectrum import Spectrum as Follower
 
 CPU_S = 1.0
 """What CPU time is measured over."""
@@ -35,6 +37,7 @@ class Attendant:
     desk: Callable[[], Desk | None]
     waiting: Callable[[], str]
     lines: Notices
+    _follower: Follower | None = None
     _cpu: tuple[float, float, float] = field(default_factory=lambda: (time.process_time(), time.monotonic(), 0.0))
 
     def answer(self, request: bytes) -> bytes:
@@ -48,7 +51,18 @@ class Attendant:
         state: Any = None if desk is None else desk.state()
         waveform = None if desk is None or look.columns == 0 else _waveform(desk, state.player.length_s, look)
         queue: Any = None if desk is None or look.queue == state.queue_changes else desk.queue()
-        return Update(state, self.waiting(), lines, count, waveform, queue, self._cpu_percent())
+        spectrum = None if desk is None or look.spectrum is None else self._spectrum(desk, look.spectrum)
+        devices = None if desk is None or not look.devices else _devices(desk)
+        told = state, self.waiting(), lines, count, waveform, queue, spectrum, devices
+        return Update(*told, self._cpu_percent())
+
+    def _spectrum(self, desk: Desk, source: int) -> Spectrum:
+        if self._follower is None:
+            from rtsep.player.spectrum import Spectrum as Follower  # with numba, which the app's process never loads
+
+            self._follower = Follower(desk.player.shared)
+        levels = self._follower.look().levels_db
+        return Spectrum(source, levels.shape[2], levels[:, source].tobytes())
 
     def _cpu_percent(self) -> float:
         """Measured anew every second."""
@@ -57,6 +71,14 @@ class Attendant:
             percent = 100 * (time.process_time() - used_s) / (now_s - at_s)
             self._cpu = time.process_time(), now_s, percent
         return percent
+
+
+def _devices(desk: Desk) -> Devices:
+    """The devices; none where they cannot be listed."""
+    try:
+        return Devices(desk.devices("output"), desk.devices("input") if desk.is_live else [])
+    except RtsepError:
+        return Devices([], [])
 
 
 def _waveform(desk: Desk, length_s: float | None, look: Look) -> Waveform | None:

@@ -24,12 +24,16 @@ class Look(msgspec.Struct, tag_field="command", tag="look"):
         columns: of the waveform overview to be received.
         waveform: `Waveform.version` of the last one received; empty to get it again.
         queue: `State.queue_changes` with the last queue received.
+        spectrum: whose columns to send: 0 for the mixture, then the stems; None for none.
+        devices: whether to list the sound devices.
     """
 
     lines: int = 0
     columns: int = 0
     waveform: str = ""
     queue: int = -1
+    spectrum: int | None = None
+    devices: bool = False
 
 
 class AddSongs(msgspec.Struct, tag_field="command", tag="add_songs"):
@@ -156,6 +160,21 @@ class QueuedSong(msgspec.Struct):
     length_s: float | None
 
 
+class Spectrum(msgspec.Struct):
+    """Spectrogram columns that are new, float32 (n, bands) in dB; see `rtsep.player.spectrum`."""
+
+    source: int
+    bands: int
+    levels_db: bytes
+
+
+class Devices(msgspec.Struct):
+    """Names of the sound devices."""
+
+    outputs: list[str]
+    inputs: list[str]
+
+
 class Update(msgspec.Struct):
     """The reply to a `Look`.
 
@@ -165,6 +184,7 @@ class Update(msgspec.Struct):
         lines: messages that are new, and how many there have been in all.
         waveform: None if it is as it was, or there is none.
         queue: the songs, None if they are as they were.
+        spectrum, devices: None unless asked for.
         cpu_percent: CPU time that the process that plays has used lately, 100 for one core.
     """
 
@@ -174,6 +194,8 @@ class Update(msgspec.Struct):
     line_count: int
     waveform: Waveform | None
     queue: list[QueuedSong] | None
+    spectrum: Spectrum | None
+    devices: Devices | None
     cpu_percent: float
 
 

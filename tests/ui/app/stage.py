@@ -12,7 +12,8 @@ import numpy as np
 from textual import events
 from textual.keys import _character_to_key
 
-from rtsep.control.commands.base import Command
+from rtsep.audio.callback.control import CallbackControl
+from rtsep.audio.callback.playback import mix_block
 from rtsep.control.desk import Desk
 from rtsep.errors import UsageError
 from rtsep.player.faders import Fader
@@ -21,10 +22,12 @@ from rtsep.player.live_player import LivePlayer
 from rtsep.player.meters import Levels
 from rtsep.player.notices import Notices
 from rtsep.player.overview import Overview
-from rtsep.player.snapshot import LiveSnapshot
+from rtsep.player.snapshot import LiveSnapshot, PlayerSnapshot
+from rtsep.shared.state import SharedLayout, SharedState
 from rtsep.ui.app.app import PlayerApp, PlayerScreen
 from rtsep.ui.app.attendant import Attendant
 from rtsep.ui.app.glyphs import UNICODE, Glyphs
+from rtsep.ui.app.protocol import AddSongs, Request
 from tests.snapshots import snapshot
 
 STEMS = ("vocals", "drums", "bass", "other")
@@ -57,20 +60,28 @@ class Stage:
             self.shown |= {"live": LiveSnapshot(1, 2, 3, True, 12.0, 0), "file": None, "loop_s": None, "cue_s": None}
             self.shown |= {"length_s": None, "tracks": 1}
         self.shown |= changes
-        self.player.status.side_effect = lambda: snapshot(**self.shown)
+        self.player.status.side_effect = self.status
         self.desk: Desk | None = Desk(self.player)
         self.overview = None if live else waves()
         self.desk.overview = lambda: self.overview  # type: ignore[method-assign]
+        self.player.shared = sounding()
+        self._callback = CallbackControl(self.player.shared)
+        self.desk.devices = lambda kind: ["Speakers", "Phones"] if kind == "output" else ["Mic"]  # type: ignore
         self.waiting = ""
         self.lines = Notices()
-        self.done: list[Command] = []
+        self.done: list[Request] = []
         attendant = Attendant(self.do, lambda: self.desk, lambda: self.waiting, self.lines)
         self.app = PlayerApp(attendant.answer, live, glyphs)
 
-    def do(self, command: Command) -> str | None:
+    def status(self) -> PlayerSnapshot:
+        """The state, a block later each time."""
+        mix_block(self._callback.fields, np.zeros((1024, 2), np.float32), 1024)
+        return snapshot(**self.shown)
+
+    def do(self, command: Request) -> str | None:
         """As the session does it."""
         self.done.append(command)
-        if self.desk is None:
+        if self.desk is None or isinstance(command, AddSongs):
             return None
         try:
             self.desk.do(command)
@@ -97,9 +108,23 @@ class Stage:
         return ["".join(segment.text for segment in strip) for strip in strips] or ["".join(row) for row in blank]
 
 
+def sounding() -> SharedState:
+    """A shared state with a tone of 1 kHz as the mixture and one of 5 kHz as each stem."""
+    layout = SharedLayout(stems=STEMS)
+    shared = SharedState(layout, bytearray(layout.nbytes))
+    shared.initialise()
+    for ring, hertz in ((shared.mixture, 1000.0), (shared.stem, 5000.0)):
+        ring.restart(1, 0, 0)
+        tone = np.sin(2 * np.pi * hertz * np.arange(65536) / 44100).astype(np.float32) * 0.5
+        ring.write(np.tile(tone, (ring.rows, 1)))
+    shared.transport.playing = True
+    shared.transport.post(0, 1, 0)
+    return shared
+
+
 async def until(condition: Callable[[], Any]) -> None:
-    """Wait until something is so; fails after half a minute."""
-    for _ in range(3000):
+    """Wait until something is so; fails after a quarter of a minute or more."""
+    for _ in range(1500):
         if condition():
             return
         await asyncio.sleep(0.01)

@@ -32,7 +32,7 @@ def test_every_key_of_the_table_does_what_it_says(live: bool, keys: KeyTable) ->
             pressed = [(key, binding.command(key)) for binding in keys.bindings for key in binding.keys]
             for key, command in pressed:
                 stage.press(key)
-                if isinstance(command, Help | Palette) or command == Show("queue"):
+                if isinstance(command, Help | Palette) or command in (Show("queue"), Show("devices")):
                     await until(lambda: not isinstance(stage.app.screen, PlayerScreen))
                     stage.press("escape")
                     await stage.started()
