@@ -38,7 +38,6 @@ TINY_ROWS, SMALL_ROWS, LARGE_ROWS, LARGE_COLUMNS = 10, 18, 36, 110
 """Below and above these a terminal gets less or more: a tiny one no waveform, a small one a lower waveform, a large one
 all panels at once."""
 NOTICE_S = 6.0
-NAMED_KEYS = ("left", "right", "up", "down", "tab")
 HINTS = "? keys  : commands  SPACE pause  q quit"
 PANELS = ("health", "spectrogram", "queue", "messages")
 
@@ -135,7 +134,7 @@ class PlayerApp(App[None], inherit_bindings=False):
 
     def on_key(self, event: events.Key) -> None:
         """Do what the table says, unless a dialog is open."""
-        key = event.key if event.key in NAMED_KEYS else event.character
+        key = event.character if event.is_printable else event.key
         is_open = any(isinstance(screen, PlayerScreen) for screen in self.screen_stack[-1:])
         command = self._keys.find(key) if key is not None and is_open else None
         if command is not None:

@@ -60,6 +60,7 @@ class Stage:
             self.shown |= {"live": LiveSnapshot(1, 2, 3, True, 12.0, 0), "file": None, "loop_s": None, "cue_s": None}
             self.shown |= {"length_s": None, "tracks": 1}
         self.shown |= changes
+        self.player.faders = self.shown["faders"]
         self.player.status.side_effect = self.status
         self.desk: Desk | None = Desk(self.player)
         self.overview = None if live else waves()

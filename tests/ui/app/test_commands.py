@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from typing import Any
 
 import msgspec
 import pytest
@@ -47,10 +48,16 @@ def test_every_key_of_the_table_does_what_it_says(live: bool, keys: KeyTable) ->
 
 def words(kind: type[Command]) -> str:
     """Values for the fields of a command that must be given, as a user types them."""
-    named = {"stem": "drums", "panel": "health"}
-    flags = (bool,)
+
+    def fits(value: str, type_: Any) -> bool:
+        try:
+            msgspec.convert(value, type_, strict=False)
+        except msgspec.ValidationError:
+            return False
+        return True
+
     fields = [field for field in msgspec.structs.fields(kind) if field.required]
-    return " ".join(named.get(field.name, "true" if field.type in flags else "1") for field in fields)
+    return " ".join(next(value for value in ("1", "0.5", "true", "drums") if fits(value, each.type)) for each in fields)
 
 
 @pytest.mark.parametrize("live", [False, True], ids=["play", "live"])
