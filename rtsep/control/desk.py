@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rtsep.player.overview import Overview, Overviews
     from rtsep.player.practice.lyrics import Lyrics
     from rtsep.player.practice.presets import Preset
+    from rtsep.player.spectrum import Spectrum
 
 
 class Desk:
@@ -100,6 +101,12 @@ class Desk:
             return None
         with self._lock:
             return self.file_player.lyrics
+
+    def spectrum(self) -> Spectrum:
+        """A new follower of the play head, for the thread of one face."""
+        from rtsep.player.spectrum import Spectrum
+
+        return Spectrum(self.player.shared)
 
     def close(self) -> None:
         """End what only faces have needed. The player is not closed."""

@@ -58,9 +58,7 @@ class Attendant:
 
     def _spectrum(self, desk: Desk, source: int) -> Spectrum:
         if self._follower is None:
-            from rtsep.player.spectrum import Spectrum as Follower  # with numba, which the app's process never loads
-
-            self._follower = Follower(desk.player.shared)
+            self._follower = desk.spectrum()
         levels = self._follower.look().levels_db
         return Spectrum(source, levels.shape[2], levels[:, source].tobytes())
 
