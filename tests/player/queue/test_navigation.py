@@ -173,9 +173,11 @@ def test_what_follows_may_change_when_it_is_in_the_stream_already(
     playing: Callable[..., tuple[FilePlayer, FakeStream]],
 ) -> None:
     """The second song is read while the first one ends: it makes way for the third, and comes after that."""
-    player, stream = playing(start_s=9.0)
+    player, stream = playing(start_s=11.0)
+    player.pause()
     wait_until(lambda: player.source.follows(player.epoch, player.shared.callback.position))
     player.move_song(2, 1)
+    player.play()
     assert [player.source.songs[track].path.stem for track in player.source.queue.order] == ["0", "2", "1"]
     wait_until(lambda: player.ended)
     samples, tracks = heard_places(stream)
@@ -197,9 +199,11 @@ def test_a_song_added_behind_the_last_one_follows_it(
     player.remove_song(1)
     with pytest.raises(UsageError, match="only song"):
         player.remove_song(0)
-    player.seek(9.0)
+    player.pause()
+    player.seek(11.0)
     wait_until(lambda: player.source.follows(player.epoch, player.shared.callback.position))  # the end
     assert player.add_songs(songs[2], "missing.wav") == ["missing.wav does not exist"]
+    player.play()
     wait_until(lambda: player.ended)
     status = player.status()
     assert (status.track, status.tracks, status.file.name, status.position_s) == (1, 2, "2.wav", 3.0)
