@@ -8,7 +8,9 @@ Short songs are cut from the audio files of a folder. Ends with 1 if a file is m
 from __future__ import annotations
 
 import argparse
+import glob
 import json
+import os
 import random
 import signal
 import subprocess
@@ -48,7 +50,8 @@ def command(songs: Path, out: Path, model: str) -> list[str]:
 
 
 def count_done(out: Path) -> int:
-    return len(list(out.glob("*/.rtsep-*.json")))
+    folders = os.listdir(out) if out.exists() else []  # a run removes and makes some meanwhile
+    return sum(any(glob.iglob(f"{out}/{folder}/.rtsep-*.json")) for folder in folders)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
