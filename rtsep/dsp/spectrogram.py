@@ -66,7 +66,7 @@ def draw(path: Path, panels: Sequence[tuple[str, BandEnergies]]) -> bool:
         return False
     top = max(float(energies.decibels().max()) for _, energies in panels)
     for row, (title, energies) in enumerate(panels):
-        _map(picture, row, title, energies, energies.decibels(), (top - RANGE_DB, top), "dB")
+        _map(picture, (len(panels), 1, row + 1), title, energies, energies.decibels(), (top - RANGE_DB, top), "dB")
     _write(picture, path)
     return True
 
@@ -75,17 +75,18 @@ def draw_separation(
     path: Path, before: BandEnergies, after: tuple[str, BandEnergies], stems: Mapping[str, BandEnergies]
 ) -> bool:
     """Draw a song before and after (a title and the mix), each stem's mask, and levels; False without matplotlib."""
-    picture = _picture(3 + len(stems))
+    rows = 3 + len(stems)
+    picture = _picture(rows)
     if picture is None:
         return False
     top = float(before.decibels().max())
-    _map(picture, 0, "before", before, before.decibels(), (top - RANGE_DB, top), "dB")
-    _map(picture, 1, after[0], after[1], after[1].decibels(), (top - RANGE_DB, top), "dB")
+    _map(picture, (rows, 1, 1), "before", before, before.decibels(), (top - RANGE_DB, top), "dB")
+    _map(picture, (rows, 1, 2), after[0], after[1], after[1].decibels(), (top - RANGE_DB, top), "dB")
     powers = {stem: np.float32(10.0) ** (energies.decibels() / 10) for stem, energies in stems.items()}
     total = np.sum(list(powers.values()), axis=0)
-    for row, (stem, power) in enumerate(powers.items(), 2):
-        _map(picture, row, f"mask: {stem}", stems[stem], power / total, (0.0, 1.0), "share of the power")
-    axes = picture.figure.add_subplot(3 + len(stems), 1, 3 + len(stems))
+    for row, (stem, power) in enumerate(powers.items(), 3):
+        _map(picture, (rows, 1, row), f"mask: {stem}", stems[stem], power / total, (0.0, 1.0), "share of the power")
+    axes = picture.figure.add_subplot(rows, 1, rows)
     for name, energies in {"before": before, **stems, "after": after[1]}.items():
         levels_db = energies.levels_db()
         axes.plot((np.arange(len(levels_db)) + 0.5) * N_FFT / energies.sample_rate, levels_db, label=name)
@@ -107,7 +108,7 @@ def _picture(rows: int) -> Any:
 
 def _map(
     picture: Any,
-    row: int,
+    place: tuple[int, int, int],
     title: str,
     energies: BandEnergies,
     values: NDArray[np.float32],
@@ -115,8 +116,7 @@ def _map(
     unit: str,
 ) -> None:
     """Draw `values` (bands, columns) over time and frequency."""
-    rows = round(picture.figure.get_figheight() / 3.2)
-    axes = picture.figure.add_subplot(rows, 1, row + 1)
+    axes = picture.figure.add_subplot(*place)
     times_s = np.arange(values.shape[1] + 1) * N_FFT / energies.sample_rate
     mesh = axes.pcolormesh(
         times_s, energies.edges_hz, values, vmin=limits[0], vmax=limits[1], cmap="magma", rasterized=True
