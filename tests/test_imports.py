@@ -46,8 +46,20 @@ MAY_USE = {
     "train": {"nn", "dsp", "audio.files", "timebase", "recipe", "train_settings", "bundle"},
     "control": {"audio", "player", "system", "timebase"},
     "ui": {"timebase", "control"},
+    "web": {"control", "player", "audio", "audio.files", "shared", "system", "timebase"},
     "cli": {
-        *("ui", "control", "player", "engine", "batch", "separation", "separation.backends", "audio", "audio.files"),
+        *(
+            "ui",
+            "web",
+            "control",
+            "player",
+            "engine",
+            "batch",
+            "separation",
+            "separation.backends",
+            "audio",
+            "audio.files",
+        ),
         *("dsp", "shared", "system", "timebase", "nn", "train", "convert", "recipe", "bundle", "live_settings"),
     },
     "": {"cli"},  # rtsep itself, `python -m rtsep` and `python -m rtsep.train`

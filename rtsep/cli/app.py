@@ -14,6 +14,7 @@ from rtsep.errors import UsageError
 COMMANDS = {
     "play": ("rtsep.cli.commands.play:play", "Play songs with a fader for each stem."),
     "live": ("rtsep.cli.commands.live:live", "Separate a live input and play it."),
+    "ui": ("rtsep.cli.commands.ui:ui", "Open the player as a page in the browser."),
     "separate": ("rtsep.cli.commands.separate:separate", "Write the stems of audio files."),
     "plot": ("rtsep.cli.commands.plot:plot", "Draw a song before and after separation."),
     "completion": ("rtsep.cli.commands.completion:completion", "Install completion in your shell."),

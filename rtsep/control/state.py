@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +44,20 @@ class QueuedSong(msgspec.Struct, frozen=True):
 
 def as_json(state: State) -> bytes:
     """The state as one JSON object. Minus infinity dB is null; a file is its name only, without folders."""
-    return _encoder.encode(state)
+    player = state.player
+    folders = () if player.file is None else (str(player.file.parent),)
+    shown = {
+        name: tuple(without_folders(line, *folders) for line in getattr(player, name))
+        for name in ("messages", "notices")
+    }
+    return _encoder.encode(msgspec.structs.replace(state, player=replace(player, **shown)))
+
+
+def without_folders(text: str, *folders: str) -> str:
+    """A line for people far away: of every path only its last part. `folders` may have spaces in their names."""
+    for folder in sorted(folders, key=len, reverse=True):
+        text = text.replace(folder.rstrip("/\\") + os.sep, "")
+    return _FOLDERS.sub("", text)
 
 
 def _plain(value: Any) -> Any:
@@ -50,4 +66,5 @@ def _plain(value: Any) -> Any:
     raise NotImplementedError(f"no JSON for {type(value).__name__}")
 
 
+_FOLDERS = re.compile(r"(?<![\w.~/\\:])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\\"':;,()]+[/\\])*(?=[^\s/\\])")
 _encoder = msgspec.json.Encoder(enc_hook=_plain)

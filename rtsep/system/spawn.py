@@ -82,6 +82,15 @@ class ChildProcess:
         lines = self._stderr.read().decode(errors="replace").strip().splitlines()
         return None if code == 0 else lines[-1] if lines else f"exit code {code}"
 
+    def wait_limited(self, limit_s: float) -> int | None:
+        """Wait until it has ended; returns its exit code, None if it was killed because the time was up."""
+        try:
+            return self._process.wait(timeout=limit_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            return None
+
     def kill(self) -> None:
         self._process.kill()
 

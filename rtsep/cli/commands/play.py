@@ -50,7 +50,7 @@ def play(
         if options.resume:
             songs, options = resumed(songs, options)
         if options.device is None:
-            no_output = _why_no_output()
+            no_output = why_no_output()
         if no_output is None:
             store = open_store(options, session.has_keys)
             output = Side(output_device(options, store), "output", or_default=options.device is None)
@@ -60,7 +60,7 @@ def play(
     return _render(songs, options, no_output)
 
 
-def _why_no_output() -> str | None:
+def why_no_output() -> str | None:
     """Why nothing can be heard, in a few words; None where there is an output device."""
     from rtsep.audio.devices.discovery import list_devices
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as json_format
 from contextlib import ExitStack
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from rtsep.audio.callback.routing import check_channels
 from rtsep.audio.devices.discovery import Device, find_device
@@ -23,8 +24,11 @@ from rtsep.timebase import SAMPLE_RATE
 from rtsep.ui import console
 from rtsep.ui.status_line import live_latency_text
 
+if TYPE_CHECKING:
+    from rtsep.cli.session.page_session import PageSession
 
-def run_program(session: Session, program: Program, options: LiveOptions) -> int:
+
+def run_program(session: Session | PageSession, program: Program, options: LiveOptions) -> int:
     """Separate what a program plays and play it in its place. Returns the exit code; raises as `run_live`."""
     with ProgramCapture(program) as capture:
         output, label = (
@@ -37,7 +41,7 @@ def run_program(session: Session, program: Program, options: LiveOptions) -> int
 
 
 def run_live(
-    session: Session,
+    session: Session | PageSession,
     input_side: Side,
     output_side: Side,
     options: LiveOptions,

@@ -26,6 +26,13 @@ from rtsep.cli.arguments import (
     Speed,
     Start,
 )
+from rtsep.errors import UsageError
+
+
+def checked_port(_type: object, port: int) -> None:
+    """Raise UsageError unless `port` is one."""
+    if not 0 <= port <= 65535:
+        raise UsageError(f"--port {port}: expected 0 to 65535")
 
 
 @Parameter(name="*")
@@ -129,3 +136,19 @@ class LiveOptions(PlaybackOptions):
     allow_feedback: Annotated[
         Flag, Parameter(help="Play even if the input would pick up the output, and through any feedback loop.")
     ] = False
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class PageOptions:
+    """Where the page of `rtsep ui` is served."""
+
+    host: Annotated[
+        str | None,
+        Parameter(
+            help="Serve other machines too: an address of this one, or 0.0.0.0 for all of them. The terminal shows a "
+            "link and a QR code that let one device in. Default: this machine only."
+        ),
+    ] = None
+    port: Annotated[int, Parameter(validator=checked_port, help="Port of the page; 0 for any that is free.")] = 7833
+    no_browser: Annotated[Flag, Parameter(help="Do not open the browser.")] = False

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json as json_format
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rtsep.audio.callback.routing import check_channels
 from rtsep.audio.devices.discovery import Device
@@ -21,6 +22,7 @@ from rtsep.errors import RtsepError
 from rtsep.player.device_keeper import OutputKeeper, Side
 from rtsep.player.file_player import FilePlayer
 from rtsep.player.notices import Notices
+from rtsep.player.stream_protocols import PlaybackStream
 from rtsep.separation.default_model import default_model
 from rtsep.separation.machine_speed import measure_later
 from rtsep.shared.state import SharedState
@@ -28,12 +30,19 @@ from rtsep.system.native_output import libraries_silenced
 from rtsep.timebase import SAMPLE_RATE
 from rtsep.ui import console
 
+if TYPE_CHECKING:
+    from rtsep.cli.session.page_session import PageSession
+
 DEVICE_LATENCY_S = 0.1
 """Requested from the device. A busy machine has that long to call back; a fader feels immediate all the same."""
 
 
 def play_on(
-    session: Session, output: Side, files: Sequence[Path], options: PlayOptions, store: SongStore | None
+    session: Session | PageSession,
+    output: Side,
+    files: Sequence[Path],
+    options: PlayOptions,
+    store: SongStore | None,
 ) -> int:
     """Play files on a device, to their end or until the user quits. Returns the exit code.
 
@@ -52,6 +61,31 @@ def play_on(
             notices.append(line)
         return stream
 
+    def open_stream(shared: SharedState) -> OutputKeeper:
+        return OutputKeeper(shared, output, partial(open_on, shared), notices.append)
+
+    return _play(session, open_stream, output.device.name, files, options, notices, store)
+
+
+def play_in_browser(session: PageSession, files: Sequence[Path], options: PlayOptions) -> int:
+    """As `play_on`, heard in the pages that listen."""
+    from rtsep.web.listening import BrowserStream  # here, not above: `rtsep play` needs no server
+
+    def open_stream(shared: SharedState) -> BrowserStream:
+        return BrowserStream(shared, session.listeners)
+
+    return _play(session, open_stream, "browser", files, options, Notices(), None)
+
+
+def _play(
+    session: Session | PageSession,
+    open_stream: Callable[[SharedState], PlaybackStream],
+    output_name: str,
+    files: Sequence[Path],
+    options: PlayOptions,
+    notices: Notices,
+    store: SongStore | None,
+) -> int:
     untried: list[Bundle] = []
     # With chunks of the user's choice no instant network plays on where the model turns out to be too slow.
     on_untried = untried.append if options.chunk is None else None
@@ -65,11 +99,11 @@ def play_on(
                 model=options.model or default_model(options.compute, tell=console.say, on_untried=on_untried),
                 chunk=options.chunk,
                 compute=options.compute,
-                open_stream=lambda shared: OutputKeeper(shared, output, partial(open_on, shared), notices.append),
+                open_stream=open_stream,
                 start_s=options.start,
                 ahead=options.ahead,
                 mask_extension=options.mask_extension,
-                routed=bool(routes),
+                routed=bool(options.to),
             )
         )
         for line in player.left_out:
@@ -93,7 +127,7 @@ def play_on(
         status = player.status()
         session.report(status)
     if options.json:
-        about = output.device.name, options.start, session.reported, player.left_out
+        about = output_name, options.start, session.reported, player.left_out
         console.put(json_format.dumps(play_report(status, player.engine, *about)))
     else:
         console.say(summary(status))

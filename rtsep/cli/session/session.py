@@ -110,15 +110,7 @@ class Session:
         Raises UsageError for a stem or preset that it does not have.
         """
         self.desk = Desk(player)
-        if self._options.preset is not None:
-            self.desk.use_preset(self._options.preset)
-        for stem, gain_db in self._options.gain:
-            player.set_gain(stem, gain_db)
-        routes = dict(self._options.to)
-        for stem in routes:
-            player.stem_index(stem)
-        if routes:
-            notices.append(routes_text(routes))
+        apply_options(self.desk, self._options, notices)
         self._notifications = Notifications(notices)
         self._has_desk = True
 
@@ -227,3 +219,16 @@ class Session:
             self.desk.do(command)
         except RtsepError as error:
             console.say(error)
+
+
+def apply_options(desk: Desk, options: PlaybackOptions, notices: Notices) -> None:
+    """Set preset and faders to the options; `notices` get where stems go. UsageError for what the model doesn't have."""
+    if options.preset is not None:
+        desk.use_preset(options.preset)
+    for stem, gain_db in options.gain:
+        desk.player.set_gain(stem, gain_db)
+    routes = dict(options.to)
+    for stem in routes:
+        desk.player.stem_index(stem)
+    if routes:
+        notices.append(routes_text(routes))

@@ -1,0 +1,138 @@
+"""One run of a player whose face is a page in the browser."""
+
+from __future__ import annotations
+
+import time
+import webbrowser
+from collections.abc import Iterable
+from contextlib import ExitStack
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from rtsep.cli.output.notifications import Notifications
+from rtsep.cli.output.wait_line import WaitLine
+from rtsep.cli.session.options import PageOptions, PlaybackOptions
+from rtsep.cli.session.session import FADE_OUT_S, apply_options
+from rtsep.control.desk import Desk
+from rtsep.player.notices import Notices
+from rtsep.ui import console
+from rtsep.web.gate import Tickets
+from rtsep.web.server import Server
+from rtsep.web.stage import Stage
+
+if TYPE_CHECKING:
+    from rtsep.player.file_player import FilePlayer
+    from rtsep.player.live_player import LivePlayer
+    from rtsep.player.snapshot import PlayerSnapshot
+
+REFRESH_S = 0.1
+
+
+class PageSession:
+    """The server of the page and the messages of a run; a context manager. As `Session`, which has a terminal.
+
+    Args:
+        options: of the player.
+        page: where the page is served.
+        live: whether an input is separated.
+        in_browser: whether the sound is heard in the browser.
+
+    Attributes:
+        stage: what the page sees.
+        interrupted: whether control-C ended `run`, which is the usual end.
+    """
+
+    def __init__(self, options: PlaybackOptions, page: PageOptions, live: bool, in_browser: bool) -> None:
+        self.stage = Stage(live, "browser" if in_browser else "device")
+        self.wait_line = WaitLine(quiet=options.json)
+        self.interrupted = False
+        self.desk: Desk
+        self._options, self._page = options, page
+        self._tickets = None if page.host is None else Tickets(self._show_link)
+        self._server = Server(self.stage, page.host, page.port, self._tickets)
+        self.listeners = self._server.listeners
+        self._notifications = Notifications(Notices())
+        self._closing = ExitStack()
+
+    def __enter__(self) -> PageSession:
+        self._closing.enter_context(self._server)
+        local = f"http://127.0.0.1:{self._server.port}/"
+        console.say(f"page at {local}; control-C to quit")
+        if self._tickets is not None:
+            self._show_link()
+        if not self._page.no_browser:
+            webbrowser.open(local)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stage.desk = None
+        self._closing.close()
+
+    @property
+    def reported(self) -> Iterable[str]:
+        """The last hundred lines that were shown, except those of `PlayerSnapshot.messages`."""
+        return self._notifications.reported
+
+    def attach(self, player: FilePlayer | LivePlayer, notices: Notices) -> None:
+        """Set the faders of `player` to the options, and let the page act on it once it plays."""
+        self.desk = Desk(player)
+        apply_options(self.desk, self._options, notices)
+        self._notifications = Notifications(notices)
+        self._closing.callback(self.desk.close)
+
+    def end_starting(self) -> None:
+        """The player plays: show it."""
+        self.stage.set_desk(self.desk)
+
+    def run(self) -> None:
+        """Until a page or control-C quits; the end of the last song is none."""
+        self.end_starting()
+        try:
+            while not self.desk.over.wait(REFRESH_S):
+                state = self.desk.state().player
+                self.report(state)
+                if self._options.seconds is not None and state.played_s >= self._options.seconds:
+                    break
+        except KeyboardInterrupt:
+            self.interrupted = True
+        self.stage.desk = None
+        self.desk.player.pause()
+        time.sleep(FADE_OUT_S)
+
+    def report(self, status: PlayerSnapshot) -> None:
+        """Write the messages that are new since the last call."""
+        for line in self._notifications.look(status.messages, self.desk.player.engine.notices, time.monotonic()):
+            console.say(line)
+
+    def _show_link(self) -> None:
+        """The link with a token that is good once, and the same as a QR code for a phone."""
+        assert self._tickets is not None
+        import io
+        import socket
+
+        import segno
+
+        host = self._page.host
+        if host in ("0.0.0.0", "::"):
+            host = _address_of_this_machine() or socket.gethostname()
+        link = (
+            f"http://{f'[{host}]' if ':' in str(host) else host}:{self._server.port}/join?token={self._tickets.token}"
+        )
+        code = io.StringIO()
+        segno.make(link, error="l").terminal(code, compact=True)
+        console.write_lines(code.getvalue().rstrip())
+        console.say(f"link for one device, good once: {link}")
+
+
+def _address_of_this_machine() -> str | None:
+    """The address by which the network reaches this machine; nothing is sent to find it."""
+    import socket
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # for documentation only, RFC 5737
+        except OSError:
+            return None
+        return probe.getsockname()[0]
