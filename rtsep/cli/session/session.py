@@ -222,7 +222,7 @@ class Session:
 
 
 def apply_options(desk: Desk, options: PlaybackOptions, notices: Notices) -> None:
-    """Set preset and faders to the options; `notices` get where stems go. UsageError for what the model doesn't have."""
+    """Set preset and faders to the options; `notices` get where stems go. UsageError for a stem that isn't there."""
     if options.preset is not None:
         desk.use_preset(options.preset)
     for stem, gain_db in options.gain:
