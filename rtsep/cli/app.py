@@ -14,10 +14,10 @@ from rtsep.errors import UsageError
 COMMANDS = {
     "play": ("rtsep.cli.commands.play:play", "Play songs with a fader for each stem."),
     "live": ("rtsep.cli.commands.live:live", "Separate a live input and play it."),
-    "ui": ("rtsep.cli.commands.ui:ui", "Open the player as a page in the browser."),
     "separate": ("rtsep.cli.commands.separate:separate", "Write the stems of audio files."),
     "plot": ("rtsep.cli.commands.plot:plot", "Draw a song before and after separation."),
     "completion": ("rtsep.cli.commands.completion:completion", "Install completion in your shell."),
+    "ui": ("rtsep.cli.commands.ui:ui", "Open the player as a page in the browser."),
     "devices": ("rtsep.cli.commands.devices:devices", "List audio devices."),
     "doctor": ("rtsep.cli.commands.doctor:doctor", "Check this machine: versions, devices, speed, problems."),
     "train": ("rtsep.cli.commands.train:train", "Train a model."),
