@@ -58,12 +58,12 @@ else
   if [ -n "$torch" ]; then site_packages=(--system-site-packages); fi
 fi
 
-packages=.[plot,torch]
-download="about 120 MB of Python packages"
+packages=.[plot,torch,tui,web]
+download="about 130 MB of Python packages"
 system="${venv_package:+$venv_package (3 MB), }libportaudio2 (2 MB)"
 if [ "$purpose" = test ]; then
-  packages=.[plot,aac,torch,dev]
-  download="about 270 MB of Python packages"
+  packages=.[plot,aac,torch,tui,watch,web,dev]
+  download="about 280 MB of Python packages"
   system+=", pulseaudio, pulseaudio-utils, libasound2-plugins and jackd2 (up to 75 MB)"
 fi
 if [ -n "$torch" ]; then

@@ -13,12 +13,20 @@ import numpy as np
 import pytest
 
 from rtsep.control.table import PLAY_KEYS, VIEW_KEYS
+from rtsep.web.protocol import commands_markdown
 from tests.convert.published_files import ARCHIVE, spleeter_archive, spleeter_folder
 from tests.convert.web import serve
 
 REPOSITORY = Path(__file__).parent.parent
 USER_PAGES = ("README.md", "docs/usage.md", "docs/live.md", "docs/models.md")
-LINKING_PAGES = (*USER_PAGES, "docs/python.md", "docs/architecture.md", "docs/training.md", "docs/training-data.md")
+LINKING_PAGES = (
+    *USER_PAGES,
+    "docs/python.md",
+    "docs/architecture.md",
+    "docs/training.md",
+    "docs/training-data.md",
+    "docs/remote.md",
+)
 TEXTS = {page: (REPOSITORY / page).read_text(encoding="utf-8") for page in LINKING_PAGES}
 
 
@@ -119,6 +127,10 @@ def test_python_example_runs(folder_with_song: Path) -> None:
     check = "assert part['vocals'].shape[1] + rest['vocals'].shape[1] == 5000 and karaoke.shape == vocals.shape"
     subprocess.run([sys.executable, "-c", example + check], cwd=folder_with_song, check=True, timeout=120)
     assert (folder_with_song / "out" / "vocals.wav").exists()
+
+
+def test_commands_for_programs_are_those_of_the_table() -> None:
+    assert f"\n\n{commands_markdown()}\n\n" in TEXTS["docs/remote.md"]
 
 
 def test_keys_are_those_of_the_player() -> None:

@@ -43,7 +43,7 @@ const handlers = {
     player = state.player;
     $("song").textContent = player.live ? "live" : player.file;
     const play = $("play");
-    play.textContent = player.playing ? "⏸" : "▶";
+    play.textContent = player.playing ? "Pause" : "Play";
     play.dataset.state = player.playing ? "playing" : "paused";
     play.setAttribute("aria-label", player.playing ? "Pause" : "Play");
     $("time").textContent = player.live ? clock(player.position_s) : `${clock(player.position_s)} / ${clock(player.length_s)}`;
@@ -65,8 +65,8 @@ const handlers = {
       const item = document.createElement("li");
       item.append(
         button(`${name}${length_s ? `  ${clock(length_s)}` : ""}`, `Play ${name}`, { command: "go_to_song", number }, "name"),
-        button("↑", `Move ${name} up`, number ? { command: "move_song", number, to: number - 1 } : null),
-        button("✕", `Remove ${name}`, songs.length > 1 ? { command: "remove_song", number } : null),
+        button("Up", `Move ${name} up`, number ? { command: "move_song", number, to: number - 1 } : null),
+        button("Remove", `Remove ${name}`, songs.length > 1 ? { command: "remove_song", number } : null),
       );
       return item;
     }));
