@@ -23,10 +23,6 @@ class Dialog(ModalScreen[Any]):
 
     BINDINGS: ClassVar = [Binding("escape", "dismiss", "close")]
 
-    def on_key(self, event: events.Key) -> None:
-        """What is typed here is not for the player."""
-        event.stop()
-
 
 class KeysDialog(Dialog):
     """The table of keys. Any key but those that scroll closes it."""
@@ -43,8 +39,8 @@ class KeysDialog(Dialog):
 
     def on_key(self, event: events.Key) -> None:
         """Close, unless it scrolls."""
-        event.stop()
         if event.key not in self.SCROLLING:
+            event.stop()
             self.dismiss()
 
 

@@ -52,7 +52,9 @@ def test_the_queue_is_played_from_moved_and_changed() -> None:
             stage.press("u")
             await until(lambda: isinstance(stage.app.screen, QueueDialog) and _songs(stage).option_count == 3)
             await until(lambda: any("2 ships.flac" in row and "3:20" in row for row in stage.rows()))
-            stage.press("down", "enter", "d", "K", "a")
+            stage.press("down", "enter")
+            await until(lambda: stage.done)
+            stage.press("d", "K", "a")
             await until(lambda: stage.app.screen.query_one("#path", Input).has_focus)
             stage.press(*"/m", "enter")
             expected: list[Any] = [GoToSong(1), RemoveSong(1), MoveSong(1, 0), AddSongs(["/m"])]
