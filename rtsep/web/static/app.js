@@ -52,6 +52,14 @@ const handlers = {
     setRange($("volume"), player.volume_db, `${player.volume_db.toFixed(0)} dB`);
     $("position").max = player.length_s ?? 1;
     setRange($("position"), player.position_s, clock(player.position_s));
+    setRange($("speed"), player.speed, `${player.speed.toFixed(2)} times`);
+    setRange($("key"), player.key, `${player.key} semitones`);
+    $("lyrics").textContent = player.sung?.text ?? "";
+    $("metronome").setAttribute("aria-pressed", player.metronome);
+    $("practice").textContent = [
+      `speed ${player.speed.toFixed(2)}`, `key ${player.key > 0 ? "+" : ""}${player.key}`,
+      ...(state.preset ? [state.preset] : []), ...(player.tempo_bpm ? [`${player.tempo_bpm.toFixed(0)} beats a minute`] : []),
+    ].join(", ");
     choose($("output"), player.output_device);
     choose($("input"), player.input_device);
     mixer.update(player, state.selected);
@@ -170,10 +178,17 @@ async function upload(files) {
 const simple = {
   play: { command: "toggle_pause" }, previous: { command: "previous" }, next: { command: "next" },
   bypass: { command: "toggle_bypass" }, "all-on": { command: "all_on" }, "clear-loop": { command: "clear_loop" },
+  preset: { command: "next_preset" }, tap: { command: "tap_tempo" }, metronome: { command: "toggle_metronome" },
 };
 for (const [id, command] of Object.entries(simple)) $(id).addEventListener("click", () => send(command));
 $("position").addEventListener("change", () => send({ command: "seek", position_s: Number($("position").value) }));
 $("volume").addEventListener("input", () => send({ command: "set_volume", volume_db: Number($("volume").value) }));
+$("speed").addEventListener("input", () => send({ command: "set_speed", speed: Number($("speed").value) }));
+$("key").addEventListener("input", () => send({ command: "set_key", key: Number($("key").value) }));
+$("as-recorded").addEventListener("click", () => {
+  send({ command: "set_speed", speed: 1 });
+  send({ command: "set_key", key: 0 });
+});
 $("output").addEventListener("change", () => send({ command: "set_output", device: $("output").value }));
 $("input").addEventListener("change", () => send({ command: "set_input", device: $("input").value }));
 $("zoom").addEventListener("input", () => { waveform.zoom = Number($("zoom").value); });
