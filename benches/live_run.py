@@ -154,7 +154,7 @@ def main() -> None:
                 while True:
                     hops, times = player.shared.worker.hops, player.shared.worker.recent_times()
                     status = player.status()
-                    told = live_report(status, player.engine, given, taken, status.notices) | {
+                    told = live_report(status, player.engine, given.name, taken.name, status.notices) | {
                         "monotonic_s": time.monotonic(),
                         "news": news.look(status.messages, player.engine.notices, time.monotonic()),
                         "hop_times_us": times[len(times) - min(hops - counted, len(times)) :]

@@ -38,7 +38,7 @@ def play(
         list_recent(options.json)
         return 0
     if not files and not options.resume:
-        raise UsageError("name audio files or folders, or use --resume; see rtsep play --help")
+        raise UsageError("FILES: name audio files or folders, or use --resume; see rtsep play --help")
     songs: Sequence[Path] = with_folders_expanded(files) if files else ()
     no_output: str | None = None
     with Session(PLAY_KEYS, options) as session:

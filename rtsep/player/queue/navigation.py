@@ -226,8 +226,11 @@ class Navigator:
         before = self._queue.after(track)
         yield
         head = self.shared.callback.read()
+        has_jumped = head.ack == self._mail
+        position = head.position if has_jumped else self._target.sample
         is_changed = track in self._queue.order and self._queue.after(track) != before
-        if is_changed and self._loop is None and not head.ended and self.source.follows(head.epoch, head.position):
+        is_over = has_jumped and head.ended
+        if is_changed and self._loop is None and not is_over and self.source.follows(self._epoch, position):
             self._jump_to_mark(self._mark(0))
 
     def _hand_over(self, place: Place, stems: NDArray[np.float32]) -> None:

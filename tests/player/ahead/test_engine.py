@@ -86,6 +86,9 @@ def test_a_queue_is_heard_separated_from_the_first_sample_to_the_last(
         made, streams = player(constant_bundle(vocals=0.5, other=0.5), ahead=True)
         made.remove_song(1)
         assert made.add_songs(songs[1]) == []  # it is separated too
+        engine = made.engine
+        assert isinstance(engine, AheadEngine)
+        wait_until(lambda: engine.waiting(Place(2, 0), LENGTHS[1]) is None)
     made.open()
     made.set_gain("vocals", float("-inf"))
     blocks = len(streams[0].kinds)
