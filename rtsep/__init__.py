@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rtsep.batch.separate_files import SongResult, separate_files
-    from rtsep.bundle import ModelInfo, list_models
     from rtsep.errors import (
         ArgumentError,
         BrokenNetwork,
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
         RtsepError,
         UsageError,
     )
+    from rtsep.model_list import ModelInfo, list_models
     from rtsep.separation.load import load
     from rtsep.separation.separate import separate, separate_all
     from rtsep.separation.separator import Separator
@@ -56,11 +56,11 @@ __all__ = [
 __version__ = "0.1.0"
 
 _MODULES = {
-    "ModelInfo": "bundle",
+    "ModelInfo": "model_list",
     "Separator": "separation.separator",
     "SongResult": "batch.separate_files",
     "Stems": "separation.stems",
-    "list_models": "bundle",
+    "list_models": "model_list",
     "load": "separation.load",
     "separate": "separation.separate",
     "separate_all": "separation.separate",

@@ -6,7 +6,6 @@ import hashlib
 import importlib
 import json
 import os
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -145,7 +144,8 @@ class Bundle:
     @property
     def has_weights(self) -> bool:
         """Whether all weights that it plays are on this machine. Raises RtsepError as `load_weights`."""
-        return self.weights_path.exists() and (self.averaged_with is None or self.averaged_with.has_weights)
+        other = self.averaged_with
+        return self.weights_path.exists() and (other is None or other.has_weights)
 
     @property
     def sha256(self) -> str:
@@ -161,10 +161,11 @@ class Bundle:
     def licence(self) -> str:
         """Licence of the weights, of both models where two are averaged; empty for a bundle without weights."""
         weights = self._owner.recipe.weights
-        own = weights.licence if weights else ""
-        other = self.averaged_with.licence if self.averaged_with else ""
-        named = f"{other} ({self.averaged_with.name})" if self.averaged_with else other
-        return own if other in ("", own) else f"{own}, and {named}" if own else named
+        own, other = weights.licence if weights else "", self.averaged_with
+        if other is None or other.licence in ("", own):
+            return own
+        named = f"{other.licence} ({other.name})"
+        return f"{own}, and {named}" if own else named
 
     def load_network(
         self, *, live: bool = False, latency: str = "standard", mask_extension: str | None = None
@@ -308,35 +309,6 @@ def list_bundles() -> list[Bundle]:
         for recipe in sorted(folder.glob(f"*/{RECIPE_FILE}")):
             found.setdefault(recipe.parent.name, Bundle(recipe.parent))
     return [found[name] for name in sorted(found)]
-
-
-@dataclass(frozen=True)
-class ModelInfo:
-    """A model on this machine.
-
-    Attributes:
-        name: as `rtsep.load` takes it.
-        stems: names of the stems.
-        licence: of the weights; empty without any.
-        path: its folder.
-        has_weights: whether its weights are on this machine.
-    """
-
-    name: str
-    stems: tuple[str, ...]
-    licence: str
-    path: Path
-    has_weights: bool
-
-
-def list_models() -> list[ModelInfo]:
-    """Every model that `rtsep.load` finds by name, in order of name; without those whose recipe is unreadable."""
-    models: list[ModelInfo] = []
-    for bundle in list_bundles():
-        with suppress(RtsepError):
-            stems = tuple(bundle.recipe.stems)
-            models.append(ModelInfo(bundle.name, stems, bundle.licence, bundle.path, bundle.has_weights))
-    return models
 
 
 def find_bundle(name_or_path: str | Path | None = None) -> Bundle:

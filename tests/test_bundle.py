@@ -8,8 +8,9 @@ import pytest
 import safetensors.torch
 import torch
 
-from rtsep.bundle import Bundle, build_network, find_bundle, list_bundles, list_models, write_bundle
+from rtsep.bundle import Bundle, build_network, find_bundle, list_bundles, write_bundle
 from rtsep.errors import MissingWeights, RtsepError
+from rtsep.model_list import list_models
 from rtsep.recipe import load_recipe
 from rtsep.train.run.export import export_bundle
 

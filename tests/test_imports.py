@@ -34,6 +34,7 @@ MAY_USE = {
     "recipe": {"train_settings"},
     "live_settings": {"recipe", "timebase"},
     "bundle": {"recipe", "live_settings", "nn"},
+    "model_list": {"bundle"},
     "convert": {"nn", "shared", "recipe", "train_settings", "bundle"},
     "separation": {"separation.backends", "audio.files", "dsp", "nn", "system", "timebase", "bundle", "live_settings"},
     "separation.backends": {"shared", "nn", "bundle"},

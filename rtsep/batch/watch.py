@@ -101,7 +101,7 @@ class Arrivals:
 
 
 def has_writer(path: Path) -> bool:
-    """Whether a process has a file open for writing, as far as the system tells: Linux does of one's own files."""
+    """Whether a process has a file open for writing. Only known on Linux and for the user's own files; else False."""
     if sys.platform != "linux" or not os.path.isfile(path):
         return False
     try:

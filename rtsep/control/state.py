@@ -22,7 +22,7 @@ class State(msgspec.Struct, frozen=True):
 
     Attributes:
         version: of this structure.
-        player: what the player tells of itself.
+        player: the player's snapshot.
         selected: number of the stem that `change_gain` moves.
         queue_changes: counts the changes of the queue, see `rtsep.control.desk.Desk.queue`.
         preset: the one that the faders stand at; None if they stand at none, or none has been asked for yet.
@@ -60,11 +60,12 @@ def without_folders(text: str, *folders: str) -> str:
     return _FOLDERS.sub("", text)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """What msgspec's encoders cannot write by themselves, made plain: a file becomes its name only."""
     if isinstance(value, Path):
         return value.name
-    raise NotImplementedError(f"no JSON for {type(value).__name__}")
+    raise NotImplementedError(f"no encoding for {type(value).__name__}")
 
 
 _FOLDERS = re.compile(r"(?<![\w.~/\\:])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\\"':;,()]+[/\\])*(?=[^\s/\\])")
-_encoder = msgspec.json.Encoder(enc_hook=_plain)
+_encoder = msgspec.json.Encoder(enc_hook=plain)

@@ -40,7 +40,7 @@ class ModelLoader:
             self._thread.start()
 
     def finish(self, worker_loop: WorkerLoop) -> dict[str, Any] | None:
-        """Once the model is loaded, offer it and return the message that tells the player so; until then None.
+        """Once the model is loaded, offer it and return the message for the player; until then None.
 
         Raises DeviceLost if the CUDA device has failed.
         """
@@ -68,5 +68,5 @@ class ModelLoader:
 
 
 def about(stepper: FrameStepper) -> dict[str, Any]:
-    """What the player is told of the model."""
+    """The message to the player about the model."""
     return {"compute": stepper.compute, "lookahead_frames": stepper.lookahead_frames}

@@ -260,7 +260,7 @@ class WorkerLoop:
         plan.next_out += self._writer.publish(out.reshape(-1, count)[:, dropped * HOP :], plan.next_out, own)
 
     def _publish_ready(self, ring: RingHeader, position: int) -> float:
-        """Publish stems of the better network, as far as there are any; then own ones go on."""
+        """Publish the better network's stems while there are any, and the own network's after them."""
         lead = self._plan.next_out - max(position, ring.start)
         if lead > 2 * self._ahead_limit:
             return self._idle(WorkerState.AHEAD)

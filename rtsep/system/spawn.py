@@ -98,11 +98,7 @@ class ChildProcess:
         """Close its stdin, which asks it to end; kill it if it is still there after `END_LIMIT_S`."""
         with contextlib.suppress(OSError):
             self._stdin.close()
-        try:
-            self._process.wait(timeout=END_LIMIT_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self.wait_limited(END_LIMIT_S)
 
     def close(self) -> None:
         """Close pipes and files. Call it when the process has ended and nobody reads its messages."""

@@ -12,6 +12,7 @@ import contextlib
 from starlette.websockets import WebSocket
 
 from rtsep.control.desk import Desk
+from rtsep.control.state import State
 from rtsep.errors import RtsepError
 from rtsep.player.spectrum import Spectrum
 from rtsep.web import protocol
@@ -57,6 +58,7 @@ class Hub:
         self.stage = stage
         self.viewers: set[Viewer] = set()
         self._spectrum: tuple[Desk, Spectrum] | None = None
+        self._queue: tuple[object, str] | None = None
         self._sending: set[asyncio.Task[None]] = set()
         self._devices = protocol.devices_message([], [])
         self._devices_due = 0.0
@@ -79,7 +81,7 @@ class Hub:
             return
         await self._find_devices(desk)
         state = desk.state()
-        queue = protocol.queue_message(desk.queue())
+        queue = self._queue_message(desk, state)
         message = protocol.state_message(state)
         spectrum = self._columns(desk) if with_spectrum else None
         for viewer in self.viewers:
@@ -103,9 +105,16 @@ class Hub:
         if not any(viewer.spectra for viewer in self.viewers):
             return None
         if self._spectrum is None or self._spectrum[0] is not desk:
-            self._spectrum = desk, Spectrum(desk.player.shared)
+            self._spectrum = desk, desk.spectrum()
         columns = self._spectrum[1].look()
         return protocol.spectrum_message(columns) if len(columns.levels_db) else None
+
+    def _queue_message(self, desk: Desk, state: State) -> str:
+        """Made anew only when it may have changed: a queue can be long. Lengths are corrected while a song plays."""
+        known = desk, state.queue_changes, state.player.track, state.player.length_s
+        if self._queue is None or self._queue[0] != known:
+            self._queue = known, protocol.queue_message(desk.queue())
+        return self._queue[1]
 
     async def _find_devices(self, desk: Desk) -> None:
         now = asyncio.get_running_loop().time()

@@ -152,7 +152,13 @@ def test_commands_have_a_name_and_a_line_of_help_each() -> None:
 
 
 def test_gains_have_the_range_of_the_faders() -> None:
-    assert (mixing.MIN_GAIN_DB, mixing.MAX_GAIN_DB) == (faders.MIN_GAIN_DB, faders.MAX_GAIN_DB)
+    for gain_db, is_possible in ((faders.MIN_GAIN_DB, True), (faders.MAX_GAIN_DB, True), (-60.1, False), (12.1, False)):
+        sent = {"command": "set_gain", "stem": "vocals", "gain_db": gain_db}
+        if is_possible:
+            assert msgspec.convert(sent, mixing.SetGain).gain_db == gain_db
+        else:
+            with pytest.raises(msgspec.ValidationError, match="gain_db"):
+                msgspec.convert(sent, mixing.SetGain)
 
 
 def test_a_stem_that_is_not_there_is_a_line_for_the_user() -> None:

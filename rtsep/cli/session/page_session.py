@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import time
 import webbrowser
-from collections.abc import Iterable
 from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from rtsep.cli.output.notifications import Notifications
-from rtsep.cli.output.wait_line import WaitLine
 from rtsep.cli.session.options import PageOptions, PlaybackOptions
-from rtsep.cli.session.session import FADE_OUT_S, apply_options
-from rtsep.control.desk import Desk
+from rtsep.cli.session.run import Run
 from rtsep.player.notices import Notices
 from rtsep.ui import console
 from rtsep.web.gate import Tickets
@@ -23,13 +18,12 @@ from rtsep.web.stage import Stage
 if TYPE_CHECKING:
     from rtsep.player.file_player import FilePlayer
     from rtsep.player.live_player import LivePlayer
-    from rtsep.player.snapshot import PlayerSnapshot
 
 REFRESH_S = 0.1
 
 
-class PageSession:
-    """The server of the page and the messages of a run; a context manager. As `Session`, which has a terminal.
+class PageSession(Run):
+    """The server of the page, for as long as the player runs; a context manager. As `Session`, which has a terminal.
 
     Args:
         options: of the player.
@@ -39,19 +33,16 @@ class PageSession:
 
     Attributes:
         stage: what the page sees.
-        interrupted: whether control-C ended `run`, which is the usual end.
+        listeners: the pages that listen.
     """
 
     def __init__(self, options: PlaybackOptions, page: PageOptions, live: bool, in_browser: bool) -> None:
+        super().__init__(options)
         self.stage = Stage(live, "browser" if in_browser else "device")
-        self.wait_line = WaitLine(quiet=options.json)
-        self.interrupted = False
-        self.desk: Desk
-        self._options, self._page = options, page
+        self._page = page
         self._tickets = None if page.host is None else Tickets(self._show_link)
         self._server = Server(self.stage, page.host, page.port, self._tickets)
         self.listeners = self._server.listeners
-        self._notifications = Notifications(Notices())
         self._closing = ExitStack()
 
     def __enter__(self) -> PageSession:
@@ -70,16 +61,9 @@ class PageSession:
         self.stage.desk = None
         self._closing.close()
 
-    @property
-    def reported(self) -> Iterable[str]:
-        """The last hundred lines that were shown, except those of `PlayerSnapshot.messages`."""
-        return self._notifications.reported
-
     def attach(self, player: FilePlayer | LivePlayer, notices: Notices) -> None:
-        """Set the faders of `player` to the options, and let the page act on it once it plays."""
-        self.desk = Desk(player)
-        apply_options(self.desk, self._options, notices)
-        self._notifications = Notifications(notices)
+        """As of `Run`; the page acts on the player once it plays."""
+        super().attach(player, notices)
         self._closing.callback(self.desk.close)
 
     def end_starting(self) -> None:
@@ -87,24 +71,18 @@ class PageSession:
         self.stage.set_desk(self.desk)
 
     def run(self) -> None:
-        """Until a page or control-C quits; the end of the last song is none."""
+        """Until a page or control-C, the usual end, quits; the end of the last song is none."""
         self.end_starting()
         try:
             while not self.desk.over.wait(REFRESH_S):
                 state = self.desk.state().player
                 self.report(state)
-                if self._options.seconds is not None and state.played_s >= self._options.seconds:
+                if self._is_over(state):
                     break
         except KeyboardInterrupt:
             self.interrupted = True
         self.stage.desk = None
-        self.desk.player.pause()
-        time.sleep(FADE_OUT_S)
-
-    def report(self, status: PlayerSnapshot) -> None:
-        """Write the messages that are new since the last call."""
-        for line in self._notifications.look(status.messages, self.desk.player.engine.notices, time.monotonic()):
-            console.say(line)
+        self._fade_out()
 
     def _show_link(self) -> None:
         """The link with a token that is good once, and the same as a QR code for a phone."""

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import signal
 import threading
-import time
-from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from rtsep.audio.callback.routing import routes_text
 from rtsep.audio.files.folders import with_folders_expanded
-from rtsep.cli.output.notifications import Notifications
-from rtsep.cli.output.wait_line import WaitLine
 from rtsep.cli.session.app_process import AppProcess, can_show_app
 from rtsep.cli.session.options import PlaybackOptions
+from rtsep.cli.session.run import Run
 from rtsep.control.commands.base import Command
 from rtsep.control.commands.session import Help, Quit
 from rtsep.control.desk import Desk
@@ -32,14 +28,12 @@ from rtsep.ui.status_line import status_line
 if TYPE_CHECKING:
     from rtsep.player.file_player import FilePlayer
     from rtsep.player.live_player import LivePlayer
-    from rtsep.player.snapshot import PlayerSnapshot
 
 REFRESH_S = 0.05
-FADE_OUT_S = 0.1
 HINT = "? for the keys, q to quit"
 
 
-class Session:
+class Session(Run):
     """What a run shows and obeys. A context manager: keys work from the start of the `with` block on.
 
     On a terminal that can show it this is the app; elsewhere, and when the app has died, keys, a status line and
@@ -53,23 +47,17 @@ class Session:
 
     Attributes:
         desk: carries out what keys stand for. Keys pressed before there is one are kept until then.
-        wait_line: shows why nothing plays yet.
-        interrupted: whether control-C ended `run`.
     """
 
-    desk: Desk
-
     def __init__(self, keys: KeyTable, options: PlaybackOptions) -> None:
-        self.wait_line = WaitLine(quiet=options.json)
-        self.interrupted = self._over = self._has_interrupted = False
+        super().__init__(options)
+        self._over = self._has_interrupted = False
         self._keys = keys
         self._early: list[Command] = []
         self._has_desk = False
         self._is_live = keys is LIVE_KEYS
         self._keyboard = Keyboard(enabled=False)
         self._app: AppProcess | None = None
-        self._options = options
-        self._notifications = Notifications(Notices())
         self._entered, self._playing = threading.Event(), threading.Event()
         self._starter = guarded_thread(self._answer_while_starting, "rtsep-keys", "the keyboard", console.say)
 
@@ -99,19 +87,9 @@ class Session:
         """Whether somebody can press keys, in the app or without it."""
         return self._app is not None or self._keyboard.has_keys
 
-    @property
-    def reported(self) -> Iterable[str]:
-        """The last hundred lines that were shown, except those of `PlayerSnapshot.messages`."""
-        return self._notifications.reported
-
     def attach(self, player: FilePlayer | LivePlayer, notices: Notices) -> None:
-        """Set the faders of `player` to the options, let keys act on it, and show what `notices` reports.
-
-        Raises UsageError for a stem or preset that it does not have.
-        """
-        self.desk = Desk(player)
-        apply_options(self.desk, self._options, notices)
-        self._notifications = Notifications(notices)
+        """As of `Run`; keys act on the player from now on."""
+        super().attach(player, notices)
         self._has_desk = True
 
     def run(self) -> None:
@@ -124,19 +102,13 @@ class Session:
             self._answer_while_playing()
         except KeyboardInterrupt:
             self.interrupted = True
-        self.desk.player.pause()
-        time.sleep(FADE_OUT_S)
+        self._fade_out()
 
     def end_starting(self) -> None:
         """End the thread that handles keys during the start; `run` does this first."""
         self._playing.set()
         self._starter.join()
         console.clear_status()
-
-    def report(self, status: PlayerSnapshot) -> None:
-        """Write the messages that are new since the last call."""
-        for line in self._notifications.look(status.messages, self.desk.player.engine.notices, time.monotonic()):
-            console.say(line)
 
     # -- how -------------------------------------------------------------------------------------------------
 
@@ -185,7 +157,6 @@ class Session:
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     def _answer_while_playing(self) -> None:
-        seconds = self._options.seconds
         if self._keyboard.has_keys:
             console.write_lines(HINT)
         while not self._over and not self.desk.over.is_set():
@@ -195,7 +166,7 @@ class Session:
             self.report(state.player)
             if not self._options.no_ui:
                 console.show_status(status_line(state.player, state.selected, console.columns()))
-            if state.player.ended or (seconds is not None and state.player.played_s >= seconds):
+            if state.player.ended or self._is_over(state.player):
                 break
             self._answer_keys()
         console.clear_status()
@@ -219,16 +190,3 @@ class Session:
             self.desk.do(command)
         except RtsepError as error:
             console.say(error)
-
-
-def apply_options(desk: Desk, options: PlaybackOptions, notices: Notices) -> None:
-    """Set preset and faders to the options; `notices` get where stems go. UsageError for a stem that isn't there."""
-    if options.preset is not None:
-        desk.use_preset(options.preset)
-    for stem, gain_db in options.gain:
-        desk.player.set_gain(stem, gain_db)
-    routes = dict(options.to)
-    for stem in routes:
-        desk.player.stem_index(stem)
-    if routes:
-        notices.append(routes_text(routes))

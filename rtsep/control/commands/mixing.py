@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 from msgspec import Meta
 
 from rtsep.control.commands.base import Command
+from rtsep.player.faders import MAX_GAIN_DB, MIN_GAIN_DB
 
 if TYPE_CHECKING:
     from rtsep.control.desk import Desk
-
-MIN_GAIN_DB, MAX_GAIN_DB = -60.0, 12.0
-"""As `rtsep.player.faders`, which a table of keys must not load; a test compares them."""
 
 Index = Annotated[int, Meta(ge=0, description="Number of a stem, counted from 0.")]
 Name = Annotated[str, Meta(max_length=40, description="Name of a stem, such as vocals.")]

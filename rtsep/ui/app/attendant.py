@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from rtsep.control.state import plain
 from rtsep.errors import RtsepError
 from rtsep.ui.app.protocol import Devices, Done, Look, Request, Spectrum, Update, Waveform, request_decoder
 
@@ -92,10 +92,4 @@ def _waveform(desk: Desk, length_s: float | None, look: Look) -> Waveform | None
     return Waveform(version, levels, overview.title, overview.artist)
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, Path):
-        return value.name
-    raise NotImplementedError(f"no MessagePack for {type(value).__name__}")
-
-
-_encoder = msgspec.msgpack.Encoder(enc_hook=_plain)
+_encoder = msgspec.msgpack.Encoder(enc_hook=plain)

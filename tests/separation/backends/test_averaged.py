@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from rtsep.bundle import Bundle, find_bundle, list_models
+from rtsep.bundle import Bundle, find_bundle
 from rtsep.errors import RtsepError
+from rtsep.model_list import list_models
 from rtsep.nn.windowed import Windowed
 from rtsep.separation.backends.averaged import AveragedStepper
 from rtsep.separation.backends.check import check_stepper
