@@ -40,15 +40,17 @@ def play(
     if not files and not options.resume:
         raise UsageError("FILES: name audio files or folders, or use --resume; see rtsep play --help")
     songs: Sequence[Path] = with_folders_expanded(files) if files else ()
+    if options.resume:
+        from rtsep.cli.session.remembered import resumed
+
+        songs, options = resumed(songs, options)
     no_output: str | None = None
     with Session(PLAY_KEYS, options) as session:
         # Here, not above: they bring numpy and numba, and `rtsep play --help` must answer at once.
         from rtsep.cli.session.play_session import play_on
-        from rtsep.cli.session.remembered import open_store, output_device, resumed
+        from rtsep.cli.session.remembered import open_store, output_device
         from rtsep.player.device_keeper import Side
 
-        if options.resume:
-            songs, options = resumed(songs, options)
         if options.device is None:
             no_output = why_no_output()
         if no_output is None:

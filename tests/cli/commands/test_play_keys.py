@@ -193,7 +193,8 @@ def test_what_was_set_and_where_it_was_left_is_there_the_next_time(
 
 def test_nothing_to_play_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["play"]) == 2
-    assert capsys.readouterr().err == "rtsep: FILES: name audio files or folders, or use --resume; see rtsep play --help\n"
+    said = "rtsep: FILES: name audio files or folders, or use --resume; see rtsep play --help\n"
+    assert capsys.readouterr().err == said
     assert main(["play", "--resume"]) == 1
     assert capsys.readouterr().err == "rtsep: --resume: no song was played yet; name one\n"
     assert main(["play", "--recent"]) == 0
