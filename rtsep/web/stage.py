@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import queue
+import time
 from pathlib import Path
 
 from rtsep.control.desk import Desk
+
+LOOK_S = 0.1
 
 
 class Stage:
@@ -38,11 +40,10 @@ class Stage:
     def wait_for_songs(self) -> list[Path]:
         """Wait for the first song that a page uploads."""
         self.text = "no song yet: drop one here"
-        while True:
-            with contextlib.suppress(queue.Empty):
-                songs = [self._first_songs.get(timeout=0.2)]  # not for ever: control-C ends no wait on Windows
-                self.text = "starting"
-                return songs
+        while self._first_songs.empty():
+            time.sleep(LOOK_S)  # not a wait with a lock, which a second control-C would leave broken
+        self.text = "starting"
+        return [self._first_songs.get()]
 
     def set_desk(self, desk: Desk) -> None:
         """The player is there. Songs that came while it started follow."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import webbrowser
 from contextlib import ExitStack
 from types import TracebackType
@@ -74,7 +75,8 @@ class PageSession(Run):
         """Until a page or control-C, the usual end, quits; the end of the last song is none."""
         self.end_starting()
         try:
-            while not self.desk.over.wait(REFRESH_S):
+            while not self.desk.over.is_set():
+                time.sleep(REFRESH_S)  # not a wait with a lock, which a second control-C would leave broken
                 state = self.desk.state().player
                 self.report(state)
                 if self._is_over(state):
